@@ -1,0 +1,39 @@
+//! Contracts and the generic engine of **engine**.
+//!
+//! A graph file names layers and wires them; this crate checks it, plans it once, then runs forward, backward and
+//! step-by-step sampling over any such graph. It knows no concrete layer, no data set and no caption.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`layer`], [`context`] | what a layer is, and what it is handed |
+//! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
+//! | [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
+//! | [`registry`], [`tagged`] | everything that a graph file can name, and how it is written |
+//! | [`gemm`], [`math`] | the kernels that all mathematics goes through |
+
+pub mod batch;
+pub mod context;
+pub mod field;
+pub mod gemm;
+pub mod init;
+pub mod layer;
+pub mod math;
+pub mod optimizer;
+pub mod optimizers;
+pub mod registry;
+pub mod scalar;
+pub mod schedule;
+pub mod schedules;
+pub mod shape;
+pub mod tagged;
+pub mod tensor;
+
+pub use batch::{Array, Batch, Elements};
+pub use context::{Backward, Forward, Mode, Step};
+pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
+pub use optimizer::{Optimizer, Update, UpdateStep};
+pub use scalar::{Precision, Scalar};
+pub use schedule::{Progress, Schedule};
+pub use shape::{Dim, Shape, Sizes, Symbol};
+pub use tagged::Tagged;
+pub use tensor::Tensor;

@@ -1,0 +1,391 @@
+//! Sizes and shapes, symbolic until data binds them: `[Batch, Time, Features]`.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Mutex;
+
+use ron::value::RawValue;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// The name of a size, such as `Batch` or `Vocabulary`. Two symbols are equal when their names are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(&'static str);
+
+impl Symbol {
+    /// How many sequences are processed together.
+    pub const BATCH: Symbol = Symbol("Batch");
+    /// How many steps a sequence has.
+    pub const TIME: Symbol = Symbol("Time");
+
+    /// The symbol of this name. A name is kept for the life of the process, once however often it is asked for.
+    pub fn new(name: &str) -> Self {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let mut names = NAMES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(known) = names.get(name) {
+            return Symbol(known);
+        }
+        let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
+        names.insert(kept);
+        Symbol(kept)
+    }
+
+    /// The name itself.
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// One dimension: a number, or a name whose number is bound later.
+///
+/// In a graph file it is a whole number of at least 1 or a bare name: `512`, `Vocabulary`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// A size written as a number.
+    Fixed(usize),
+    /// A size known by name, and by number once it is bound.
+    Named(Symbol, Option<usize>),
+}
+
+impl Dim {
+    /// `Batch`, unbound.
+    pub const BATCH: Dim = Dim::Named(Symbol::BATCH, None);
+    /// `Time`, unbound.
+    pub const TIME: Dim = Dim::Named(Symbol::TIME, None);
+
+    /// A size known by name only.
+    pub fn named(name: &str) -> Self {
+        Dim::Named(Symbol::new(name), None)
+    }
+
+    /// The number, if it is known.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Dim::Fixed(size) => Some(size),
+            Dim::Named(_, size) => size,
+        }
+    }
+
+    /// The name, if it has one.
+    pub fn symbol(self) -> Option<Symbol> {
+        match self {
+            Dim::Fixed(_) => None,
+            Dim::Named(symbol, _) => Some(symbol),
+        }
+    }
+
+    /// Whether this is the dimension called `symbol`.
+    pub fn is(self, symbol: Symbol) -> bool {
+        self.symbol() == Some(symbol)
+    }
+
+    /// `n` times this size.
+    pub fn times(self, n: usize) -> Self {
+        match self {
+            Dim::Fixed(size) => Dim::Fixed(n * size),
+            Dim::Named(symbol, size) => {
+                Dim::Named(Symbol::new(&format!("{n}*{symbol}")), size.map(|size| n * size))
+            }
+        }
+    }
+
+    /// The sum of two sizes.
+    pub fn plus(self, other: Self) -> Self {
+        self.combine(other, '+', |a, b| a + b)
+    }
+
+    /// The product of two sizes.
+    pub fn by(self, other: Self) -> Self {
+        self.combine(other, '*', |a, b| a * b)
+    }
+
+    fn combine(self, other: Self, sign: char, op: fn(usize, usize) -> usize) -> Self {
+        let size = self.size().zip(other.size()).map(|(a, b)| op(a, b));
+        match (self, other) {
+            (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(op(a, b)),
+            _ => Dim::Named(
+                Symbol::new(&format!("{}{sign}{}", self.label(), other.label())),
+                size,
+            ),
+        }
+    }
+
+    /// The name, or the number where there is no name.
+    pub fn label(self) -> Cow<'static, str> {
+        match self {
+            Dim::Fixed(size) => size.to_string().into(),
+            Dim::Named(symbol, _) => symbol.name().into(),
+        }
+    }
+
+    /// Whether two dimensions can be the same size, as far as is known.
+    ///
+    /// Numbers decide where both are known, else names. A number against an unbound name may agree, except that the
+    /// batch and the time are never a number: they change from batch to batch.
+    pub fn agrees(self, other: Self) -> bool {
+        if let (Some(a), Some(b)) = (self.size(), other.size()) {
+            return a == b;
+        }
+        let varies = |dim: Dim| dim.is(Symbol::BATCH) || dim.is(Symbol::TIME);
+        match (self.symbol(), other.symbol()) {
+            (Some(a), Some(b)) => a == b || !(varies(self) || varies(other)),
+            _ => !(varies(self) || varies(other)),
+        }
+    }
+}
+
+impl From<usize> for Dim {
+    fn from(size: usize) -> Self {
+        Dim::Fixed(size)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Fixed(size) => write!(f, "{size}"),
+            Dim::Named(symbol, None) => write!(f, "{symbol}"),
+            Dim::Named(symbol, Some(size)) => write!(f, "{symbol}={size}"),
+        }
+    }
+}
+
+impl fmt::Debug for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get_ron().trim();
+        let is_name = text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        match text.replace('_', "").parse::<usize>() {
+            _ if is_name => Ok(Dim::named(text)),
+            Ok(size) if (1..=MAX_SIZE).contains(&size) => Ok(Dim::Fixed(size)),
+            _ => Err(D::Error::custom(format!(
+                "expected a size, a whole number from 1 to {MAX_SIZE} or a name such as Vocabulary, found `{text}`"
+            ))),
+        }
+    }
+}
+
+/// The largest size of one dimension; anything above is a slip of the pen rather than a network.
+const MAX_SIZE: usize = 1 << 28;
+
+impl Serialize for Dim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Dim::Fixed(size) => serializer.serialize_u64(*size as u64),
+            Dim::Named(symbol, _) => serializer.serialize_unit_variant("Dim", 0, symbol.name()),
+        }
+    }
+}
+
+impl JsonSchema for Dim {
+    fn schema_name() -> Cow<'static, str> {
+        "size".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "format": "size" })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// The dimensions of an array, outermost first. A scalar has none.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shape(Vec<Dim>);
+
+impl Shape {
+    /// The shape of a single number.
+    pub fn scalar() -> Self {
+        Self::default()
+    }
+
+    /// A shape of these dimensions.
+    pub fn new(dims: impl IntoIterator<Item = Dim>) -> Self {
+        Shape(dims.into_iter().collect())
+    }
+
+    /// The dimensions, outermost first.
+    pub fn dims(&self) -> &[Dim] {
+        &self.0
+    }
+
+    /// How many dimensions there are.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The innermost dimension; 1 for a scalar.
+    pub fn last(&self) -> Dim {
+        self.0.last().copied().unwrap_or(Dim::Fixed(1))
+    }
+
+    /// Whether one of the dimensions is called `symbol`.
+    pub fn has(&self, symbol: Symbol) -> bool {
+        self.0.iter().any(|dim| dim.is(symbol))
+    }
+
+    /// This shape with its innermost dimension replaced.
+    pub fn with_last(&self, last: Dim) -> Self {
+        let mut dims = self.0.clone();
+        dims.pop();
+        dims.push(last);
+        Shape(dims)
+    }
+
+    /// Whether both shapes have the same rank and dimensions that can be equal.
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.rank() == other.rank() && self.0.iter().zip(&other.0).all(|(a, b)| a.agrees(*b))
+    }
+
+    /// Every dimension's number under the given bindings, or the first symbol that has none.
+    pub fn resolve(&self, sizes: &Sizes) -> Result<Vec<usize>, Symbol> {
+        self.0.iter().map(|dim| sizes.resolve(*dim)).collect()
+    }
+}
+
+impl std::ops::Index<usize> for Shape {
+    type Output = Dim;
+    fn index(&self, at: usize) -> &Dim {
+        &self.0[at]
+    }
+}
+
+impl<const N: usize> From<[Dim; N]> for Shape {
+    fn from(dims: [Dim; N]) -> Self {
+        Shape(dims.to_vec())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, dim) in self.0.iter().enumerate() {
+            write!(f, "{}{dim}", if i == 0 { "" } else { ", " })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What symbols stand for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sizes(Vec<(Symbol, usize)>);
+
+impl Sizes {
+    /// No symbol is bound.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These bindings and `symbol = size`, in place of an earlier one of the same symbol.
+    pub fn with(mut self, symbol: Symbol, size: usize) -> Self {
+        self.set(symbol, size);
+        self
+    }
+
+    /// Binds `symbol` to `size`, in place of an earlier binding.
+    pub fn set(&mut self, symbol: Symbol, size: usize) {
+        match self.0.iter_mut().find(|(known, _)| *known == symbol) {
+            Some(binding) => binding.1 = size,
+            None => self.0.push((symbol, size)),
+        }
+    }
+
+    /// The number that `symbol` is bound to.
+    pub fn get(&self, symbol: Symbol) -> Option<usize> {
+        self.0.iter().find(|(known, _)| *known == symbol).map(|(_, size)| *size)
+    }
+
+    /// All bindings, in the order in which they were made.
+    pub fn iter(&self) -> impl Iterator<Item = (Symbol, usize)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// `dim` with its number filled in where it is known.
+    pub fn bind(&self, dim: Dim) -> Dim {
+        match dim {
+            Dim::Named(symbol, None) => Dim::Named(symbol, self.get(symbol)),
+            known => known,
+        }
+    }
+
+    /// The number of `dim`, or the symbol that is not bound. A binding beats the number a name came with.
+    pub fn resolve(&self, dim: Dim) -> Result<usize, Symbol> {
+        match dim {
+            Dim::Fixed(size) => Ok(size),
+            Dim::Named(symbol, size) => self.get(symbol).or(size).ok_or(symbol),
+        }
+    }
+}
+
+impl<'a> FromIterator<(&'a str, usize)> for Sizes {
+    fn from_iter<I: IntoIterator<Item = (&'a str, usize)>>(pairs: I) -> Self {
+        pairs
+            .into_iter()
+            .fold(Self::new(), |sizes, (name, size)| sizes.with(Symbol::new(name), size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_one_a_name() {
+        assert_eq!(Symbol::new("Batch"), Symbol::BATCH);
+        assert_ne!(Symbol::new("Regions"), Symbol::TIME);
+    }
+
+    #[test]
+    fn dims_read_and_write_as_in_a_graph_file() {
+        let dims: Vec<Dim> = ron::from_str("[Batch, 1_024, Vocabulary]").unwrap();
+        assert_eq!(dims, [Dim::BATCH, Dim::Fixed(1024), Dim::named("Vocabulary")]);
+        assert_eq!(ron::to_string(&dims).unwrap(), "[Batch,1024,Vocabulary]");
+        for bad in ["0", "-3", "5.5", "\"x\"", "lower", "99999999999999999999", "[3]"] {
+            let error = ron::from_str::<Dim>(bad).unwrap_err().to_string();
+            assert!(error.contains("expected a size"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn agreement_follows_numbers_then_names() {
+        let bound = Dim::Named(Symbol::new("Features"), Some(512));
+        assert!(bound.agrees(Dim::Fixed(512)) && !bound.agrees(Dim::Fixed(128)));
+        assert!(Dim::named("Features").agrees(Dim::Fixed(3)), "not yet bound");
+        assert!(!Dim::BATCH.agrees(Dim::Fixed(100)) && !Dim::BATCH.agrees(Dim::TIME));
+    }
+
+    #[test]
+    fn sums_and_products_keep_their_names() {
+        assert_eq!(Dim::named("A").plus(Dim::Fixed(3)).to_string(), "A+3");
+        assert_eq!(Dim::Fixed(4).times(3), Dim::Fixed(12));
+        let bound = Dim::Named(Symbol::new("A"), Some(5));
+        assert_eq!(bound.times(4).to_string(), "4*A=20");
+    }
+}

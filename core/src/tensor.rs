@@ -1,0 +1,139 @@
+//! A buffer with a shape: what the engine plans, layers read and write.
+
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+
+/// A dense row-major array whose memory is kept when its shape changes.
+///
+/// Layers look at it through ndarray: [`rows`](Self::rows) folds all dimensions but the last into one,
+/// [`view3`](Self::view3) sees batch, time and features.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tensor<T> {
+    shape: Vec<usize>,
+    data: Vec<T>,
+}
+
+impl<T: Copy + Default> Tensor<T> {
+    /// An array of zeros.
+    pub fn zeros(shape: &[usize]) -> Self {
+        Tensor { shape: shape.to_vec(), data: vec![T::default(); shape.iter().product()] }
+    }
+
+    /// An array of the given elements in row-major order, or `None` when their number is not the shape's.
+    pub fn from_vec(shape: &[usize], data: Vec<T>) -> Option<Self> {
+        (data.len() == shape.iter().product::<usize>()).then(|| Tensor { shape: shape.to_vec(), data })
+    }
+
+    /// Takes on another shape. Allocates only when it needs more memory than ever before; elements that are new are
+    /// zero, those kept are unspecified.
+    pub fn reshape(&mut self, shape: &[usize]) {
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+        self.data.resize(shape.iter().product(), T::default());
+    }
+
+    /// The length of each dimension.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The length of dimension `axis`; 1 where the array has fewer dimensions.
+    pub fn dim(&self, axis: usize) -> usize {
+        self.shape.get(axis).copied().unwrap_or(1)
+    }
+
+    /// The elements in row-major order.
+    pub fn as_slice(&self) -> &[T] {
+        &self.data
+    }
+
+    /// The elements in row-major order, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
+    /// Sets every element.
+    pub fn fill(&mut self, value: T) {
+        self.data.fill(value);
+    }
+
+    /// All dimensions but the last folded into rows: `[N, T, D]` is seen as `[N*T, D]`, a scalar as `[1, 1]`.
+    pub fn rows(&self) -> ArrayView2<'_, T> {
+        let shape = self.row_shape();
+        ArrayView2::from_shape(shape, &self.data).expect("rows x last dimension is the length")
+    }
+
+    /// As [`rows`](Self::rows), to be changed.
+    pub fn rows_mut(&mut self) -> ArrayViewMut2<'_, T> {
+        let shape = self.row_shape();
+        ArrayViewMut2::from_shape(shape, &mut self.data).expect("rows x last dimension is the length")
+    }
+
+    /// The first dimension against all others: `[N, C, H, W]` is seen as `[N, C*H*W]`.
+    pub fn flat(&self) -> ArrayView2<'_, T> {
+        let shape = self.flat_shape();
+        ArrayView2::from_shape(shape, &self.data).expect("first dimension x rest is the length")
+    }
+
+    /// As [`flat`](Self::flat), to be changed.
+    pub fn flat_mut(&mut self) -> ArrayViewMut2<'_, T> {
+        let shape = self.flat_shape();
+        ArrayViewMut2::from_shape(shape, &mut self.data).expect("first dimension x rest is the length")
+    }
+
+    /// A `[batch, time, features]` array.
+    ///
+    /// # Panics
+    /// When the array is not of rank 3, which a layer's ports rule out before it runs.
+    pub fn view3(&self) -> ArrayView3<'_, T> {
+        let shape = self.shape3();
+        ArrayView3::from_shape(shape, &self.data).expect("the product of the shape is the length")
+    }
+
+    /// As [`view3`](Self::view3), to be changed.
+    ///
+    /// # Panics
+    /// When the array is not of rank 3.
+    pub fn view3_mut(&mut self) -> ArrayViewMut3<'_, T> {
+        let shape = self.shape3();
+        ArrayViewMut3::from_shape(shape, &mut self.data).expect("the product of the shape is the length")
+    }
+
+    fn row_shape(&self) -> (usize, usize) {
+        let width = self.shape.last().copied().unwrap_or(1);
+        (self.shape.iter().rev().skip(1).product(), width)
+    }
+
+    fn flat_shape(&self) -> (usize, usize) {
+        (self.dim(0), self.shape.iter().skip(1).product())
+    }
+
+    fn shape3(&self) -> (usize, usize, usize) {
+        assert_eq!(self.shape.len(), 3, "an array of rank 3");
+        (self.shape[0], self.shape[1], self.shape[2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_fold_dimensions() {
+        let tensor = Tensor::from_vec(&[2, 3, 4], (0..24).collect()).unwrap();
+        assert_eq!(tensor.rows().dim(), (6, 4));
+        assert_eq!(tensor.flat().dim(), (2, 12));
+        assert_eq!(tensor.view3()[[1, 2, 3]], 23);
+        assert_eq!(Tensor::<u32>::zeros(&[]).rows().dim(), (1, 1));
+        assert!(Tensor::from_vec(&[2, 2], vec![0.0; 3]).is_none());
+    }
+
+    #[test]
+    fn reshaping_down_and_up_again_keeps_the_memory() {
+        let mut tensor = Tensor::<f32>::zeros(&[4, 5]);
+        let before = tensor.as_slice().as_ptr();
+        tensor.reshape(&[2, 5]);
+        tensor.reshape(&[5, 4]);
+        assert_eq!(tensor.as_slice().as_ptr(), before);
+        assert_eq!(tensor.shape(), [5, 4]);
+    }
+}

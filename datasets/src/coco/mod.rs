@@ -1,0 +1,159 @@
+//! The layout of the CS231n captioning set: COCO 2014 captions with VGG-16 features, in HDF5.
+//!
+//! | File | Holds |
+//! |---|---|
+//! | `coco2014_captions.h5` | `train_captions` `[rows, T]`, `train_image_idxs` `[rows]`, and the same for `val` |
+//! | `{train,val}2014_vgg16_fc7[_pca].h5` | `features` `[images, width]` |
+//! | `coco2014_vocab.json` | `idx_to_word`, `word_to_idx` |
+//! | `{train,val}2014_urls.txt` | optional: one line an image |
+//! | `scenes.json` | optional: what generated pictures show |
+
+mod arrays;
+#[cfg(test)]
+mod fixture;
+mod folder;
+mod source;
+mod split;
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::arrays::Arrays;
+use self::folder::Folder;
+use self::source::CocoSource;
+use crate::{DataError, Dataset, Registered, Source, Split, Vocabulary};
+
+/// A captioning data set in the CS231n layout, read from HDF5.
+///
+/// Binds the sizes `Features` and `Vocabulary`, and feeds `features`, `words_in` and `words_out`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CocoHdf5 {
+    /// The folder with `coco2014_captions.h5` and its companions.
+    pub dir: PathBuf,
+
+    /// Whether to read the features reduced by PCA (`..._fc7_pca.h5`) rather than the full ones (`..._fc7.h5`).
+    /// Default: true, as in the course.
+    #[serde(default = "yes")]
+    pub pca_features: bool,
+
+    /// Keep only this many training captions, chosen at random and the same ones in every run. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_train: Option<usize>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl CocoHdf5 {
+    /// The data set in `dir`, with the features that are there: the reduced ones if both are.
+    ///
+    /// # Errors
+    /// Where the folder does not exist, or has no features of both splits.
+    pub fn in_dir(dir: impl Into<PathBuf>) -> Result<Self, DataError> {
+        let set = |dir, pca_features| CocoHdf5 { dir, pca_features, max_train: None };
+        let dir = dir.into();
+        let reduced = set(dir.clone(), true);
+        let folder = reduced.folder()?;
+        if folder.features(Split::Train).is_ok() {
+            return Ok(reduced);
+        }
+        let full = set(dir, false);
+        full.folder()?.features(Split::Train)?;
+        Ok(full)
+    }
+
+    fn folder(&self) -> Result<Folder<'_>, DataError> {
+        Folder::new(&self.dir, self.pca_features)
+    }
+}
+
+#[typetag::serde]
+impl Dataset for CocoHdf5 {
+    fn sizes(&self) -> &'static [&'static str] {
+        &["Features", "Vocabulary"]
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &["features", "words_in", "words_out"]
+    }
+
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn peek(&self) -> Result<Vec<(&'static str, usize)>, DataError> {
+        let folder = self.folder()?;
+        let vocabulary = Vocabulary::read(&folder.vocabulary()?)?;
+        let features = Arrays::open(&folder.features(Split::Train)?)?;
+        let [_, width] = features.numbers_shape("features")?;
+        Ok(vec![("Features", width), ("Vocabulary", vocabulary.len())])
+    }
+
+    fn open(&self) -> Result<Box<dyn Source>, DataError> {
+        if self.max_train == Some(0) {
+            return Err(DataError::BadOption {
+                name: "max_train",
+                value: 0,
+                expected: "it would leave no captions to train on; give at least 1, or leave it out",
+            });
+        }
+        Ok(Box::new(CocoSource::read(&self.folder()?, self.max_train)?))
+    }
+}
+
+inventory::submit! {
+    Registered {
+        name: "CocoHdf5",
+        summary: "a captioning data set in the CS231n layout, read from HDF5",
+        example: r#"CocoHdf5(dir: "datasets/scenes", pca_features: false)"#,
+        schema: || schemars::schema_for!(CocoHdf5),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn the_graph_file_entry_has_defaults_and_refuses_unknown_fields() {
+        let set: Box<dyn Dataset> = serde_json::from_str(r#"{"CocoHdf5": {"dir": "d"}}"#).unwrap();
+        let written = serde_json::to_string(&set).unwrap();
+        assert_eq!(written, r#"{"CocoHdf5":{"dir":"d","pca_features":true}}"#);
+        assert_eq!(set.dir(), Path::new("d"));
+        let error = serde_json::from_str::<Box<dyn Dataset>>(r#"{"CocoHdf5": {"folder": "d"}}"#);
+        assert!(error.unwrap_err().to_string().contains("unknown field `folder`"));
+    }
+
+    #[test]
+    fn peek_agrees_with_open() {
+        let fixture = Fixture::random(3);
+        let set = fixture.set();
+        let peeked = set.peek().unwrap();
+        assert_eq!(peeked, set.open().unwrap().sizes());
+        assert_eq!(peeked.iter().map(|(name, _)| *name).collect::<Vec<_>>(), set.sizes());
+    }
+
+    #[test]
+    fn in_dir_takes_the_features_that_are_there() {
+        let fixture = Fixture::random(4);
+        assert!(CocoHdf5::in_dir(fixture.dir()).unwrap().pca_features);
+        for split in Split::ALL {
+            let reduced = fixture.dir().join(format!("{split}2014_vgg16_fc7_pca.h5"));
+            let full = fixture.dir().join(format!("{split}2014_vgg16_fc7.h5"));
+            std::fs::rename(reduced, full).unwrap();
+        }
+        assert!(!CocoHdf5::in_dir(fixture.dir()).unwrap().pca_features);
+    }
+
+    #[test]
+    fn max_train_of_none_is_refused() {
+        let set = CocoHdf5 { max_train: Some(0), ..Fixture::random(5).set() };
+        let error = set.open().err().unwrap().to_string();
+        assert!(error.contains("`max_train: 0`"), "{error}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What a graph file's `data:` entry must offer, and what an opened data set serves.
+
+use std::fmt;
+use std::fmt::Debug;
+use std::path::Path;
+use std::str::FromStr;
+
+use engine_core::Batch;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, Judge, Vocabulary};
+
+/// The `data:` entry of a graph file, such as `CocoHdf5(dir: "datasets/scenes", pca_features: false)`.
+#[typetag::serde]
+pub trait Dataset: Debug + Send + Sync {
+    /// The symbolic sizes it binds, known without touching the disk.
+    fn sizes(&self) -> &'static [&'static str];
+
+    /// The names of the arrays that a batch holds.
+    fn inputs(&self) -> &'static [&'static str];
+
+    /// The folder with its files.
+    fn dir(&self) -> &Path;
+
+    /// The values of [`sizes`](Self::sizes), from headers and vocabulary alone. Takes milliseconds.
+    ///
+    /// # Errors
+    /// Where a file is missing, or is not what its name promises.
+    fn peek(&self) -> Result<Vec<(&'static str, usize)>, DataError>;
+
+    /// Reads all of it into memory and checks every value.
+    ///
+    /// # Errors
+    /// The first fault found, with its file, data set, row and column.
+    fn open(&self) -> Result<Box<dyn Source>, DataError>;
+}
+
+/// Training or validation.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What a network learns from.
+    Train,
+    /// What it is measured on.
+    Val,
+}
+
+impl Split {
+    /// Both splits, training first.
+    pub const ALL: [Split; 2] = [Split::Train, Split::Val];
+
+    /// `train` or `val`, as in file names and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Val => "val",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = DataError;
+
+    fn from_str(name: &str) -> Result<Self, DataError> {
+        Split::ALL
+            .into_iter()
+            .find(|split| split.name() == name)
+            .ok_or_else(|| DataError::UnknownSplit { found: name.to_owned() })
+    }
+}
+
+/// An opened data set: every row in memory, every value checked.
+///
+/// A *row* is a pair of an image and one of its captions. Rows and images count from 0 within their split.
+///
+/// # Panics
+/// Methods that take a row or an image panic if it is not below [`captions`](Self::captions) or
+/// [`images`](Self::images): callers draw both from these counts.
+pub trait Source: Send + Sync {
+    /// The values of the data set's symbolic sizes.
+    fn sizes(&self) -> Vec<(&'static str, usize)>;
+
+    /// The words of the captions.
+    fn vocabulary(&self) -> &Vocabulary;
+
+    /// The number of rows.
+    fn captions(&self, split: Split) -> usize;
+
+    /// The number of images.
+    fn images(&self, split: Split) -> usize;
+
+    /// The tokens of one row as stored: `<START>`, the words, `<END>`, and `<NULL>` up to the common length.
+    fn caption(&self, split: Split, row: usize) -> &[u32];
+
+    /// The image of one row.
+    fn image_of(&self, split: Split, row: usize) -> usize;
+
+    /// Writes the batch of these rows: `features` `[N, Features]`, `words_in` `[N, T]` (each caption without its last
+    /// token) and `words_out` `[N, T]` (without its first).
+    fn fill(&self, split: Split, rows: &[usize], batch: &mut Batch);
+
+    /// Writes `features` `[N, Features]` of these images, for sampling.
+    fn fill_images(&self, split: Split, images: &[usize], batch: &mut Batch);
+
+    /// The captions of one image, each as [`caption`](Self::caption) gives it.
+    fn references<'a>(
+        &'a self,
+        split: Split,
+        image: usize,
+    ) -> Box<dyn ExactSizeIterator<Item = &'a [u32]> + 'a>;
+
+    /// The image's file or address, where the data set has one.
+    fn image_name(&self, split: Split, image: usize) -> Option<&str>;
+
+    /// Knows whether a caption is true of its picture; only generated sets have one.
+    fn judge(&self) -> Option<&dyn Judge>;
+}
+
+/// One kind of data set, as `engine layers` and the editor schema list it.
+#[derive(Debug)]
+pub struct Registered {
+    /// The name in graph files.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// A graph file's entry that uses it.
+    pub example: &'static str,
+    /// The JSON schema of its fields.
+    pub schema: fn() -> schemars::Schema,
+}
+
+inventory::collect!(Registered);
+
+/// Every kind of data set linked into this binary, by name.
+pub fn registered() -> Vec<&'static Registered> {
+    let mut all: Vec<_> = inventory::iter::<Registered>.into_iter().collect();
+    all.sort_by_key(|kind| kind.name);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_have_names() {
+        for split in Split::ALL {
+            assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
+            assert_eq!(serde_json::to_string(&split).unwrap(), format!("\"{split}\""));
+        }
+        let error = "test".parse::<Split>().unwrap_err().to_string();
+        assert!(error.contains("`test`") && error.contains("`train` or `val`"), "{error}");
+    }
+
+    #[test]
+    fn the_registry_is_not_empty() {
+        assert!(registered().iter().any(|kind| kind.name == "CocoHdf5"));
+    }
+}

@@ -1,0 +1,26 @@
+//! Data sets: loaders, generators, and the order in which their rows make up batches.
+//!
+//! A graph file names its data by a [`Dataset`], such as [`CocoHdf5`]. Opening it reads and checks every file and gives
+//! a [`Source`], which serves rows from memory. [`scenes::generate`] makes the default data set: small pictures of
+//! coloured shapes with captions whose truth a [`Judge`] can decide.
+//!
+//! A binary that only names this crate as a dependency loses its registrations at link time: write
+//! `use engine_datasets as _;` where nothing else of it is used.
+
+pub mod coco;
+pub mod dataset;
+pub mod error;
+pub mod info;
+pub mod judge;
+pub mod order;
+mod random;
+pub mod scenes;
+pub mod vocabulary;
+
+pub use coco::CocoHdf5;
+pub use dataset::{Dataset, Registered, Source, Split, registered};
+pub use error::DataError;
+pub use info::{Info, describe};
+pub use judge::{Judge, Verdict};
+pub use order::{Epoch, Order};
+pub use vocabulary::Vocabulary;
