@@ -99,6 +99,10 @@ number! {
     Fraction, "from 0 to below 1", x => x >= 0.0 && x < 1.0
 }
 number! {
+    /// A number that shrinks what it multiplies, or keeps it, such as a decay of the learning rate.
+    Factor, "above 0 and at most 1", x => x > 0.0 && x <= 1.0
+}
+number! {
     /// Any finite number, such as a bias.
     Finite, "that is finite", x => !x.is_nan()
 }
@@ -112,6 +116,7 @@ mod tests {
         assert!(Positive::new(0.0).is_err() && Positive::new(1e-9).is_ok());
         assert!(NonNegative::new(0.0).is_ok() && NonNegative::new(-1e-9).is_err());
         assert!(Fraction::new(1.0).is_err() && Fraction::new(0.0).is_ok());
+        assert!(Factor::new(0.0).is_err() && Factor::new(1.0).is_ok());
         assert!(Finite::new(f64::NAN).is_err() && Positive::new(f64::INFINITY).is_err());
     }
 

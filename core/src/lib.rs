@@ -9,12 +9,18 @@
 //! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
 //! | [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
 //! | [`registry`], [`tagged`] | everything that a graph file can name, and how it is written |
+//! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
+//! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
+//! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
 //! | [`gemm`], [`math`] | the kernels that all mathematics goes through |
 
 pub mod batch;
+pub mod clip;
 pub mod context;
+pub mod engine;
 pub mod field;
 pub mod gemm;
+pub mod graph;
 pub mod init;
 pub mod layer;
 pub mod math;
@@ -27,6 +33,7 @@ pub mod schedules;
 pub mod shape;
 pub mod tagged;
 pub mod tensor;
+pub mod testing;
 
 pub use batch::{Array, Batch, Elements};
 pub use context::{Backward, Forward, Mode, Step};

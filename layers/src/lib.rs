@@ -1,1 +1,55 @@
-//! layers
+//! The layers of **engine**: mathematics only, one layer a file.
+//!
+//! A layer's file holds its documentation, its configuration, which *is* the layer, its two passes and its tests. Adding
+//! a layer is adding such a file, and two lines here. Graph files name the layers; `engine layers` prints their
+//! documentation.
+//!
+//! | layer | meaning |
+//! |---|---|
+//! | [`Projection`], [`TemporalAffine`] | x w + b, once a row of the batch or once a step |
+//! | [`Embedding`] | a learnt vector for each word |
+//! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
+//! | [`SoftmaxLoss`] | the objective: cross entropy of scores against targets |
+//! | [`Dropout`] | noise that keeps a network from relying on single numbers |
+//! | [`Relu`], [`Tanh`], [`Sigmoid`] | element-wise functions |
+//! | [`Add`], [`Multiply`], [`Concat`] | several arrays into one |
+//!
+//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`.
+//!
+//! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
+//! layers out.
+
+pub mod add;
+mod affine;
+pub mod concat;
+pub mod dropout;
+mod elementwise;
+pub mod embedding;
+pub mod gru;
+pub mod lstm;
+pub mod multiply;
+pub mod projection;
+mod recurrent;
+pub mod relu;
+pub mod rnn;
+#[cfg(test)]
+mod samples;
+pub mod sigmoid;
+pub mod softmax_loss;
+pub mod tanh;
+pub mod temporal_affine;
+
+pub use add::Add;
+pub use concat::Concat;
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use gru::Gru;
+pub use lstm::Lstm;
+pub use multiply::Multiply;
+pub use projection::Projection;
+pub use relu::Relu;
+pub use rnn::Rnn;
+pub use sigmoid::Sigmoid;
+pub use softmax_loss::SoftmaxLoss;
+pub use tanh::Tanh;
+pub use temporal_affine::TemporalAffine;

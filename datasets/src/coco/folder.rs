@@ -34,9 +34,10 @@ impl<'a> Folder<'a> {
     pub(super) fn features(&self, split: Split) -> Result<PathBuf, DataError> {
         let name = |pca| format!("{split}2014_vgg16_fc7{}.h5", if pca { "_pca" } else { "" });
         let other = name(!self.pca_features);
-        let help = self.dir.join(&other).is_file().then(|| {
-            format!("`{other}` is there: write `pca_features: {}`", !self.pca_features)
-        });
+        let help =
+            self.dir.join(&other).is_file().then(|| {
+                format!("`{other}` is there: write `pca_features: {}`", !self.pca_features)
+            });
         let role = match split {
             Split::Train => "the features of the training images",
             Split::Val => "the features of the validation images",
@@ -69,7 +70,10 @@ impl<'a> Folder<'a> {
         let present = names_in(self.dir, |path| path.is_file());
         let help = help.or_else(|| {
             present.is_empty().then(|| {
-                format!("the folder holds no data: `engine data scenes {}` fills it", quote(self.dir))
+                format!(
+                    "the folder holds no data: `engine data scenes {}` fills it",
+                    quote(self.dir)
+                )
             })
         });
         Err(DataError::MissingFile { path, role, present, help })

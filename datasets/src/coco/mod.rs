@@ -10,7 +10,7 @@
 
 mod arrays;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod folder;
 mod source;
 mod split;
@@ -58,7 +58,7 @@ impl CocoHdf5 {
         let dir = dir.into();
         let reduced = set(dir.clone(), true);
         let folder = reduced.folder()?;
-        if folder.features(Split::Train).is_ok() {
+        if Split::ALL.iter().all(|split| folder.features(*split).is_ok()) {
             return Ok(reduced);
         }
         let full = set(dir, false);

@@ -1,0 +1,155 @@
+//! The backward pass against finite differences of the forward pass.
+
+use std::fmt;
+
+use rand::seq::index::sample;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::feed::FeedError;
+use super::network::Engine;
+use crate::batch::{Batch, Elements};
+use crate::context::{Mode, Slot};
+
+/// Where the two gradients differ most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disagreement {
+    /// The parameter or input.
+    pub whose: String,
+    /// The element, in row-major order.
+    pub element: usize,
+    /// What the backward pass computed.
+    pub analytic: f64,
+    /// What finite differences say.
+    pub numeric: f64,
+    /// Their difference over the larger of the two; elements far smaller than their array's largest are held to a
+    /// thousandth of that one, since rounding of the objective hides their digits.
+    pub relative_error: f64,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}[{}]: backward says {:e}, finite differences {:e}, relative error {:.1e}",
+            self.whose, self.element, self.analytic, self.numeric, self.relative_error
+        )
+    }
+}
+
+/// Half the distance between the points of the five-point stencil: its truncation error is of the order of its fourth
+/// power, rounding of the objective divided by it.
+const STEP: f64 = 1e-4;
+
+/// Compares the gradients of all parameters, and of inputs if the engine computes those, with finite differences, on at
+/// most `elements` elements of each array, and returns the worst.
+///
+/// The objective is the sum of all outputs in the plan, each element weighted by a random number drawn from `seed`; a
+/// loss by 1. The fourth-order central difference (f(x-2h) - 8 f(x-h) + 8 f(x+h) - f(x+2h)) / 12 h is used.
+///
+/// # Errors
+/// When the batch does not fit the graph.
+pub fn gradient_check(
+    engine: &mut Engine<f64>,
+    batch: &Batch,
+    mode: Mode,
+    elements: usize,
+    seed: u64,
+) -> Result<Option<Disagreement>, FeedError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    engine.forward(batch, mode)?;
+    let plan = engine.plan().clone();
+    let weights: Vec<(usize, Vec<f64>)> = plan
+        .outputs
+        .iter()
+        .map(|(_, at)| {
+            let count = engine.value(*at).as_slice().len();
+            let draw = |_| if count == 1 { 1.0 } else { rng.random_range(-1.0..1.0) };
+            (*at, (0..count).map(draw).collect())
+        })
+        .collect();
+    let seeds: Vec<(usize, &[f64])> = weights.iter().map(|(at, w)| (*at, w.as_slice())).collect();
+    engine.zero_gradients();
+    engine.backward_from(&seeds);
+
+    let objective = |engine: &Engine<f64>| -> f64 {
+        let terms = weights.iter().map(|(at, weights)| {
+            weights.iter().zip(engine.value(*at).as_slice()).map(|(w, x)| w * x).sum::<f64>()
+        });
+        terms.sum()
+    };
+    let mut worst = Worst(None);
+    for (at, parameter) in plan.parameters.iter().enumerate() {
+        let analytic = engine.gradients()[at].as_slice().to_vec();
+        for element in choose(analytic.len(), elements, &mut rng) {
+            let centre = engine.parameters()[at].as_slice()[element];
+            let numeric = stencil(|offset| {
+                engine.parameters_mut()[at].as_mut_slice()[element] = centre + offset;
+                engine.forward(batch, mode)?;
+                Ok(objective(engine))
+            })?;
+            engine.parameters_mut()[at].as_mut_slice()[element] = centre;
+            worst.meet(&parameter.name, element, &analytic, numeric);
+        }
+    }
+    for input in &plan.inputs {
+        let Slot::Value(at) = input.slot else { continue };
+        if !engine.wants_gradient(at) {
+            continue;
+        }
+        let analytic = engine.value_gradient(at).as_slice().to_vec();
+        let mut moved = batch.clone();
+        let centre = engine_input(batch, &input.name);
+        for element in choose(analytic.len(), elements, &mut rng) {
+            let shape = batch.get(&input.name).map(|a| a.shape().to_vec()).unwrap_or_default();
+            let numeric = stencil(|offset| {
+                let values = moved.f64_mut(&input.name, &shape);
+                values.copy_from_slice(&centre);
+                values[element] += offset;
+                engine.forward(&moved, mode)?;
+                Ok(objective(engine))
+            })?;
+            worst.meet(&input.name, element, &analytic, numeric);
+        }
+    }
+    engine.forward(batch, mode)?;
+    Ok(worst.0)
+}
+
+fn stencil(mut f: impl FnMut(f64) -> Result<f64, FeedError>) -> Result<f64, FeedError> {
+    let near = f(STEP)? - f(-STEP)?;
+    let far = f(2.0 * STEP)? - f(-2.0 * STEP)?;
+    Ok((8.0 * near - far) / (12.0 * STEP))
+}
+
+fn engine_input(batch: &Batch, name: &str) -> Vec<f64> {
+    match batch.get(name).map(|array| array.elements()) {
+        Some(Elements::F64(values)) => values.clone(),
+        Some(Elements::F32(values)) => values.iter().map(|x| f64::from(*x)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn choose(count: usize, at_most: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    if count <= at_most { (0..count).collect() } else { sample(rng, count, at_most).into_vec() }
+}
+
+struct Worst(Option<Disagreement>);
+
+impl Worst {
+    fn meet(&mut self, whose: &str, element: usize, analytic: &[f64], numeric: f64) {
+        let largest = analytic.iter().fold(0.0f64, |most, g| most.max(g.abs()));
+        let found = analytic[element];
+        let scale = found.abs().max(numeric.abs()).max(1e-3 * largest).max(1e-6);
+        let relative_error = (found - numeric).abs() / scale;
+        if self.0.as_ref().is_none_or(|worst| !(relative_error <= worst.relative_error)) {
+            self.0 = Some(Disagreement {
+                whose: whose.to_owned(),
+                element,
+                analytic: found,
+                numeric,
+                relative_error,
+            });
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Forward and backward over whole sequences.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::feed::{FeedError, feed};
+use super::memory::{Memory, noise};
+use crate::batch::Batch;
+use crate::context::{
+    Backward, InputGradients, Inputs, Mode, ParameterGradients, Parameters, Slot,
+};
+use crate::graph::Plan;
+use crate::scalar::Scalar;
+use crate::shape::{Shape, Sizes, Symbol};
+use crate::tensor::Tensor;
+
+/// A size without a number, where one is needed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{whose} has the shape {shape}, and nothing says what `{symbol}` is")]
+pub struct UnboundSize {
+    /// The value or parameter.
+    pub whose: String,
+    /// Its symbolic shape.
+    pub shape: Shape,
+    /// The size that is not bound.
+    pub symbol: Symbol,
+}
+
+/// A network with its parameters, gradients and memory.
+///
+/// Memory is planned for a batch's shape and kept, so training steps on batches of one shape allocate nothing.
+#[derive(Debug, Clone)]
+pub struct Engine<T> {
+    plan: Arc<Plan>,
+    sizes: Sizes,
+    seed: u64,
+    parameters: Vec<Tensor<T>>,
+    gradients: Vec<Tensor<T>>,
+    memory: Memory<T>,
+    value_gradients: Vec<Tensor<T>>,
+    /// The values whose gradients someone wants.
+    wanted: Vec<bool>,
+    mode: Mode,
+}
+
+impl<T: Scalar> Engine<T> {
+    /// A network with freshly drawn parameters. `sizes` binds every symbol but `Batch` and `Time`; `seed` decides the
+    /// parameters and all noise.
+    ///
+    /// Each parameter has its own stream of random numbers, keyed by its name: adding a node leaves the first values of
+    /// all others as they were.
+    ///
+    /// # Errors
+    /// When a size is not bound.
+    pub fn new(plan: Arc<Plan>, sizes: Sizes, seed: u64) -> Result<Self, UnboundSize> {
+        Self::with_input_gradients(plan, sizes, seed, false)
+    }
+
+    /// As [`new`](Self::new); `input_gradients` says whether the backward pass also computes the gradients of inputs.
+    ///
+    /// # Errors
+    /// When a size is not bound.
+    pub fn with_input_gradients(
+        plan: Arc<Plan>,
+        sizes: Sizes,
+        seed: u64,
+        input_gradients: bool,
+    ) -> Result<Self, UnboundSize> {
+        let all = sizes.clone().with(Symbol::BATCH, 1).with(Symbol::TIME, 1);
+        let resolve = |whose: &str, shape: &Shape| {
+            shape.resolve(&all).map_err(|symbol| UnboundSize {
+                whose: format!("`{whose}`"),
+                shape: shape.clone(),
+                symbol,
+            })
+        };
+        for value in &plan.values {
+            resolve(&value.name, &value.shape)?;
+        }
+        for node in &plan.nodes {
+            for shape in node.saved.iter().chain(&node.scratch).chain(&node.state) {
+                resolve(&node.name, shape)?;
+            }
+        }
+        let mut parameters = Vec::with_capacity(plan.parameters.len());
+        for parameter in &plan.parameters {
+            let shape = resolve(&parameter.name, &parameter.shape)?;
+            let values = parameter.fill.values(&shape, &mut parameter_rng(seed, &parameter.name));
+            let values = values.into_iter().map(T::of).collect();
+            parameters.push(Tensor::from_vec(&shape, values).expect("a fill draws a full array"));
+        }
+        Ok(Engine {
+            gradients: parameters.iter().map(|p: &Tensor<T>| Tensor::zeros(p.shape())).collect(),
+            memory: Memory::new(&plan),
+            value_gradients: plan.values.iter().map(|_| Tensor::default()).collect(),
+            wanted: wanted(&plan, input_gradients),
+            mode: Mode::Eval,
+            plan,
+            sizes,
+            seed,
+            parameters,
+        })
+    }
+
+    /// The plan that runs.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// What every symbol but the batch and the time stands for.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    /// Computes all values of the graph from a batch.
+    ///
+    /// # Errors
+    /// When the batch does not fit the graph's inputs.
+    pub fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<(), FeedError> {
+        self.mode = mode;
+        feed(&mut self.memory, &self.plan, &self.sizes, batch, (1, 1), |_, _| true)?;
+        for (at, node) in self.plan.nodes.iter().enumerate() {
+            let kernel = T::kernel(&*node.layer);
+            self.memory.run(&self.plan, at, &self.parameters, mode, self.seed, |mut cx, _| {
+                kernel.forward(&mut cx);
+            });
+        }
+        Ok(())
+    }
+
+    /// Adds to the parameters' gradients those of the value in the role `loss`, at the batch of the last
+    /// [`forward`](Self::forward).
+    ///
+    /// Does nothing for a graph without a loss.
+    pub fn backward(&mut self) {
+        if let Some(loss) = self.plan.output("loss") {
+            self.backward_from(&[(loss, &[T::one()])]);
+        }
+    }
+
+    /// Adds to the parameters' gradients those of a sum of values, each weighted by the given gradient.
+    ///
+    /// # Panics
+    /// When a gradient is not as long as its value.
+    pub fn backward_from(&mut self, seeds: &[(usize, &[T])]) {
+        for (gradient, value) in self.value_gradients.iter_mut().zip(&self.memory.values) {
+            gradient.reshape(value.shape());
+            gradient.fill(T::zero());
+        }
+        for (value, seed) in seeds {
+            let gradient = self.value_gradients[*value].as_mut_slice();
+            assert_eq!(gradient.len(), seed.len(), "a gradient for each element of the value");
+            gradient.iter_mut().zip(*seed).for_each(|(g, s)| *g += *s);
+        }
+        for (at, node) in self.plan.nodes.iter().enumerate().rev() {
+            if !node.outputs.clone().any(|value| self.wanted[value]) {
+                continue;
+            }
+            let (before, rest) = self.memory.values.split_at(node.outputs.start);
+            let (before_gradients, rest_gradients) =
+                self.value_gradients.split_at_mut(node.outputs.start);
+            let memory = &mut self.memory.nodes[at];
+            T::kernel(&*node.layer).backward(&mut Backward {
+                inputs: Inputs { slots: &node.slots, values: before, tokens: &self.memory.tokens },
+                outputs: &rest[..node.outputs.len()],
+                output_gradients: &rest_gradients[..node.outputs.len()],
+                parameters: Parameters { ids: &node.parameters, table: &self.parameters },
+                saved: &mut memory.saved,
+                scratch: &mut memory.scratch,
+                input_gradients: InputGradients {
+                    slots: &node.slots,
+                    wanted: &self.wanted,
+                    table: before_gradients,
+                },
+                parameter_gradients: ParameterGradients {
+                    ids: &node.parameters,
+                    table: &mut self.gradients,
+                },
+                mode: self.mode,
+                noise: noise(self.seed, self.mode, at),
+            });
+        }
+    }
+
+    /// Sets the parameters' gradients to zero.
+    pub fn zero_gradients(&mut self) {
+        self.gradients.iter_mut().for_each(|gradient| gradient.fill(T::zero()));
+    }
+
+    /// The loss of the last forward pass; `None` for a graph without one.
+    pub fn loss(&self) -> Option<f64> {
+        Some(self.output("loss")?.as_slice()[0].f64())
+    }
+
+    /// The value in a role, as the last forward pass left it.
+    pub fn output(&self, role: &str) -> Option<&Tensor<T>> {
+        Some(&self.memory.values[self.plan.output(role)?])
+    }
+
+    /// A value by its index in the plan.
+    pub fn value(&self, at: usize) -> &Tensor<T> {
+        &self.memory.values[at]
+    }
+
+    /// The gradient of a value by its index in the plan, as the last backward pass left it.
+    pub fn value_gradient(&self, at: usize) -> &Tensor<T> {
+        &self.value_gradients[at]
+    }
+
+    /// The name of the first node, in the order of computation, with an output that is not finite.
+    pub fn first_not_finite(&self) -> Option<&str> {
+        let finite = |at: usize| self.memory.values[at].as_slice().iter().all(|x| x.is_finite());
+        let node = self.plan.nodes.iter().find(|node| !node.outputs.clone().all(finite))?;
+        Some(&node.name)
+    }
+
+    /// The parameters in the plan's order.
+    pub fn parameters(&self) -> &[Tensor<T>] {
+        &self.parameters
+    }
+
+    /// The parameters, to be changed.
+    pub fn parameters_mut(&mut self) -> &mut [Tensor<T>] {
+        &mut self.parameters
+    }
+
+    /// The parameters' gradients in the plan's order.
+    pub fn gradients(&self) -> &[Tensor<T>] {
+        &self.gradients
+    }
+
+    /// The parameters and their gradients, for an update.
+    pub fn parameters_and_gradients_mut(&mut self) -> (&mut [Tensor<T>], &mut [Tensor<T>]) {
+        (&mut self.parameters, &mut self.gradients)
+    }
+
+    /// Whether the backward pass computes this value's gradient.
+    pub fn wants_gradient(&self, at: usize) -> bool {
+        self.wanted[at]
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+/// The values whose gradients someone wants: those that depend on a parameter, or on an input if its gradient counts.
+fn wanted(plan: &Plan, input_gradients: bool) -> Vec<bool> {
+    let mut wanted = vec![false; plan.values.len()];
+    for input in &plan.inputs {
+        if let Slot::Value(at) = input.slot {
+            wanted[at] = input_gradients;
+        }
+    }
+    for node in &plan.nodes {
+        let reads = node.slots.iter().any(|slot| matches!(slot, Slot::Value(at) if wanted[*at]));
+        wanted[node.outputs.clone()].fill(reads || !node.parameters.is_empty());
+    }
+    wanted
+}
+
+/// The stream of random numbers of one parameter: FNV-1a of its name beside the seed.
+fn parameter_rng(seed: u64, name: &str) -> ChaCha8Rng {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(hash);
+    rng
+}

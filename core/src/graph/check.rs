@@ -1,0 +1,494 @@
+//! Everything that can be known to be wrong before a number is computed, found in one go.
+
+use std::ops::Range;
+
+use super::fault::{Fault, Severity};
+use super::layout::Layout;
+use super::plan::Plan;
+use super::ports::{self, Misfit};
+use super::spec::{Graph, Located, Node};
+use super::suggest::did_you_mean;
+use crate::layer::{Kind, LayerPlan, Port, PortShapes};
+use crate::shape::{Shape, Sizes, Symbol};
+
+/// The outcome of a check.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The network laid out, if nothing is wrong.
+    pub plan: Option<Plan>,
+    /// Errors, if there is no plan; and warnings.
+    pub faults: Vec<Fault>,
+}
+
+impl Graph {
+    /// Checks the whole network and lays it out.
+    ///
+    /// `sizes` binds what is already known of symbolic sizes; shapes are compared by number where both are known, by
+    /// name elsewhere. `symbols` names the sizes that the data set will bind, if one is known; any other symbol is an
+    /// error.
+    pub fn check(&self, sizes: &Sizes, symbols: Option<&[&str]>) -> Checked {
+        let mut checker = Checker {
+            graph: self,
+            sizes,
+            symbols,
+            faults: Vec::new(),
+            sources: self.inputs.iter().map(|_| Source::Unread).collect(),
+        };
+        let plan = checker.plan();
+        let failed = checker.faults.iter().any(|fault| fault.severity == Severity::Error);
+        Checked { plan: plan.filter(|_| !failed), faults: checker.faults }
+    }
+}
+
+/// What a name in `from` refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    Input(usize),
+    Node { node: usize, output: usize },
+    Unknown,
+}
+
+/// How an input is used, which its first reader decides.
+#[derive(Debug, Clone)]
+enum Source {
+    Unread,
+    Real(String),
+    Tokens(String),
+}
+
+/// A node whose layer is planned.
+pub(super) struct Planned {
+    pub(super) layer: LayerPlan,
+    pub(super) ports: Vec<Port>,
+}
+
+struct Checker<'a> {
+    graph: &'a Graph,
+    sizes: &'a Sizes,
+    symbols: Option<&'a [&'a str]>,
+    faults: Vec<Fault>,
+    sources: Vec<Source>,
+}
+
+impl Checker<'_> {
+    fn plan(&mut self) -> Option<Plan> {
+        self.names();
+        let wires = self.wires();
+        self.weights_of();
+        let order = self.order(&wires)?;
+        let mut planned: Vec<Option<Planned>> = self.graph.nodes.iter().map(|_| None).collect();
+        for &node in &order {
+            planned[node] = self.node(node, &wires[node], &planned);
+        }
+        self.shared_parameters(&planned);
+        let outputs = self.outputs(&planned);
+        self.symbols(&planned);
+        self.unused(&outputs, &wires);
+        let planned = planned.into_iter().collect::<Option<Vec<_>>>()?;
+        (!self.failed()).then(|| {
+            let kinds: Vec<bool> =
+                self.sources.iter().map(|source| matches!(source, Source::Tokens(_))).collect();
+            let layout = Layout { graph: self.graph, wires: &wires, planned: &planned, outputs: &outputs };
+            layout.plan(&order, &kinds)
+        })
+    }
+
+    fn failed(&self) -> bool {
+        self.faults.iter().any(|fault| fault.severity == Severity::Error)
+    }
+
+    fn error(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        let help = Some(help.into()).filter(|help| !help.is_empty());
+        self.faults.push(Fault { help, ..Fault::error(message).at(span.clone()) });
+    }
+
+    /// Names are unique over inputs and nodes.
+    fn names(&mut self) {
+        let inputs = self.graph.inputs.iter().map(|input| (&input.name, &input.span));
+        let nodes = self.graph.nodes.iter().map(|node| (&node.name.value, &node.name.span));
+        let all: Vec<_> = inputs.chain(nodes).collect();
+        for (i, (name, span)) in all.iter().enumerate() {
+            if all[..i].iter().any(|(other, _)| other == name) {
+                self.error(span, format!("a second node or input `{name}`"), "rename one of them");
+            }
+        }
+    }
+
+    fn wires(&mut self) -> Vec<Vec<Wire>> {
+        let nodes = &self.graph.nodes;
+        nodes.iter().map(|node| node.from.iter().map(|name| self.wire(node, name)).collect()).collect()
+    }
+
+    fn wire(&mut self, reader: &Node, name: &Located<String>) -> Wire {
+        if let Some(wire) = self.find(&name.value) {
+            return wire;
+        }
+        let graph = self.graph;
+        let all = graph.inputs.iter().map(|input| input.name.as_str());
+        let all = all.chain(graph.nodes.iter().map(|node| node.name.value.as_str()));
+        let all = all.filter(|known| *known != reader.name.value);
+        let message =
+            format!("node `{}` reads `{}`, which is no input and no node", reader.name.value, name.value);
+        self.error(&name.span, message, did_you_mean(&name.value, all));
+        Wire::Unknown
+    }
+
+    /// `input`, `node` or `node.output`. Which output is only known once the node is planned; see [`Self::source`].
+    fn find(&self, name: &str) -> Option<Wire> {
+        if let Some(at) = self.graph.inputs.iter().position(|input| input.name == name) {
+            return Some(Wire::Input(at));
+        }
+        let node = name.split_once('.').map_or(name, |(node, _)| node);
+        let at = self.graph.nodes.iter().position(|known| known.name.value == node)?;
+        Some(Wire::Node { node: at, output: 0 })
+    }
+
+    fn weights_of(&mut self) {
+        for node in &self.graph.nodes {
+            let Some(owner) = &node.weights_of else { continue };
+            let names = self.graph.nodes.iter().map(|node| node.name.value.as_str());
+            match self.graph.nodes.iter().find(|known| known.name.value == owner.value) {
+                None => {
+                    let help = did_you_mean(&owner.value, names);
+                    let message = format!("`weights_of` names `{}`, which is no node", owner.value);
+                    self.error(&owner.span, message, help);
+                }
+                Some(known) if known.weights_of.is_some() => {
+                    let message = format!("`{}` itself uses another node's weights", owner.value);
+                    self.error(&owner.span, message, "name the node that owns them");
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Nodes in an order in which each comes after what it reads, else the order of the file; or the cycle.
+    fn order(&mut self, wires: &[Vec<Wire>]) -> Option<Vec<usize>> {
+        let reads = |node: usize| {
+            wires[node].iter().filter_map(|wire| match wire {
+                Wire::Node { node, .. } => Some(*node),
+                _ => None,
+            })
+        };
+        let mut order = Vec::with_capacity(wires.len());
+        let mut done = vec![false; wires.len()];
+        while order.len() < wires.len() {
+            let ready = (0..wires.len()).find(|&node| !done[node] && reads(node).all(|r| done[r]));
+            let Some(node) = ready else {
+                let stuck = (0..wires.len()).find(|&node| !done[node]).unwrap_or_default();
+                // Every node that is left reads one that is left, so this walk must meet itself.
+                let mut path = vec![stuck];
+                loop {
+                    let last = path[path.len() - 1];
+                    let next = reads(last).find(|&read| !done[read]).unwrap_or(last);
+                    if let Some(start) = path.iter().position(|&node| node == next) {
+                        path.drain(..start);
+                        path.push(next);
+                        break;
+                    }
+                    path.push(next);
+                }
+                let name = |node: &usize| format!("`{}`", self.graph.nodes[*node].name.value);
+                let cycle: Vec<String> = path.iter().rev().map(name).collect();
+                let span = self.graph.nodes[path[0]].name.span.clone();
+                let help = "a node cannot read what depends on it; recurrence over time lives inside layers such as Lstm";
+                self.error(&span, format!("the nodes form a cycle: {}", cycle.join(" -> ")), help);
+                return None;
+            };
+            done[node] = true;
+            order.push(node);
+        }
+        Some(order)
+    }
+
+    /// Fits a node's inputs to its ports and plans its layer; `None` after a fault, its own or one before it.
+    fn node(&mut self, at: usize, wires: &[Wire], planned: &[Option<Planned>]) -> Option<Planned> {
+        let node = &self.graph.nodes[at];
+        let (name, tag) = (&node.name.value, node.layer.value.typetag_name());
+        let ports = node.layer.value.ports();
+        let shapes: Option<Vec<Shape>> = wires
+            .iter()
+            .enumerate()
+            .map(|(i, wire)| {
+                self.source(&node.from[i], *wire, planned)
+            })
+            .collect();
+        let kinds_fit = self.kinds(node, wires, &ports);
+        let shapes = shapes?;
+        let names = match ports::fit(&ports, &shapes, self.sizes) {
+            Ok(names) => names,
+            Err(misfits) => {
+                for misfit in misfits {
+                    self.misfit(node, &ports, &shapes, misfit);
+                }
+                return None;
+            }
+        };
+        let mut shapes: Vec<Option<Shape>> = shapes.into_iter().map(Some).collect();
+        shapes.resize(shapes.len().max(ports.len()), None);
+        match node.layer.value.plan(&PortShapes { shapes: &shapes, names: &names }) {
+            Ok(layer) => {
+                let layer = self.bind(layer);
+                for parameter in &layer.parameters {
+                    let shape = &parameter.shape;
+                    if shape.has(Symbol::BATCH) || shape.has(Symbol::TIME) {
+                        let message = format!(
+                            "node `{name}`, {tag}: parameter `{}` would have the shape {shape}, and the batch and time vary",
+                            parameter.name
+                        );
+                        self.error(&node.layer.span, message, "use TemporalAffine for values with a time dimension");
+                        return None;
+                    }
+                }
+                kinds_fit.then_some(Planned { layer, ports })
+            }
+            Err(error) => {
+                let field = error.field.map_or(String::new(), |field| format!(" field `{field}`:"));
+                self.error(&node.layer.span, format!("node `{name}`, {tag}:{field} {error}"), "");
+                None
+            }
+        }
+    }
+
+    /// The shape that a wire carries.
+    fn source(&mut self, name: &Located<String>, wire: Wire, planned: &[Option<Planned>]) -> Option<Shape> {
+        match wire {
+            Wire::Unknown => None,
+            Wire::Input(at) => {
+                let dims = self.graph.inputs[at].shape.dims().iter();
+                Some(Shape::new(dims.map(|dim| self.sizes.bind(*dim))))
+            }
+            Wire::Node { node, .. } => {
+                let outputs = &planned[node].as_ref()?.layer.outputs;
+                match output_index(&name.value, outputs) {
+                    Some(output) => Some(outputs[output].1.clone()),
+                    None => {
+                        let names = outputs.iter().map(|(name, _)| *name).filter(|n| !n.is_empty());
+                        let message = format!("there is no output `{}`", name.value);
+                        self.error(&name.span, message, did_you_mean(&name.value, names));
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether tokens go to ports for tokens, and numbers to ports for numbers.
+    fn kinds(&mut self, node: &Node, wires: &[Wire], ports: &[Port]) -> bool {
+        let mut fit = true;
+        for (i, wire) in wires.iter().enumerate() {
+            let Some(port) = ports::port_at(ports, i) else { continue };
+            let (reader, from) = (&node.name.value, &node.from[i]);
+            let message = match (port.kind, *wire) {
+                (Kind::Tokens { .. }, Wire::Node { .. }) => Some(format!(
+                    "port `{}` of `{reader}` takes vocabulary indices, `{}` computes numbers",
+                    port.name, from.value
+                )),
+                (kind, Wire::Input(at)) => {
+                    let wanted = match kind {
+                        Kind::Real => Source::Real(reader.clone()),
+                        Kind::Tokens { .. } => Source::Tokens(reader.clone()),
+                    };
+                    match (&self.sources[at], &wanted) {
+                        (Source::Unread, _) => {
+                            self.sources[at] = wanted;
+                            None
+                        }
+                        (Source::Real(other), Source::Tokens(..)) => Some(format!(
+                            "`{reader}` takes input `{}` as vocabulary indices, `{other}` as numbers",
+                            from.value
+                        )),
+                        (Source::Tokens(other), Source::Real(_)) => Some(format!(
+                            "`{reader}` takes input `{}` as numbers, `{other}` as vocabulary indices",
+                            from.value
+                        )),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            };
+            if let Some(message) = message {
+                fit = false;
+                self.error(&from.span, message, "vocabulary indices come from an input; Embedding turns them into numbers");
+            }
+        }
+        fit
+    }
+
+    fn misfit(&mut self, node: &Node, ports: &[Port], shapes: &[Shape], misfit: Misfit) {
+        let (name, tag) = (&node.name.value, node.layer.value.typetag_name());
+        match misfit {
+            Misfit::Count => {
+                let message = format!(
+                    "node `{name}`, {tag}: expected {} inputs, found {}",
+                    ports::arity(ports),
+                    shapes.len()
+                );
+                let help = format!("see `engine layers {tag}`");
+                self.error(&node.layer.span, message, help);
+            }
+            Misfit::Shape { input, expected } => {
+                let port = ports::port_at(ports, input).map_or("?", |port| port.name);
+                let from = &node.from[input];
+                let message = format!(
+                    "node `{name}`, {tag}: port `{port}` expects {expected}, found {} from `{}`",
+                    shapes[input], from.value
+                );
+                self.error(&from.span, message, "");
+            }
+        }
+    }
+
+    /// Fills known sizes into a layer's plan, so that later messages show them.
+    fn bind(&self, mut plan: LayerPlan) -> LayerPlan {
+        let bind = |shape: &mut Shape| {
+            *shape = Shape::new(shape.dims().iter().map(|dim| self.sizes.bind(*dim)));
+        };
+        plan.outputs.iter_mut().for_each(|(_, shape)| bind(shape));
+        plan.parameters.iter_mut().for_each(|parameter| bind(&mut parameter.shape));
+        plan
+    }
+
+    fn shared_parameters(&mut self, planned: &[Option<Planned>]) {
+        let graph = self.graph;
+        for (at, node) in graph.nodes.iter().enumerate() {
+            let Some(owner) = &node.weights_of else { continue };
+            let Some(other) = graph.nodes.iter().position(|n| n.name.value == owner.value) else { continue };
+            let (Some(own), Some(other)) = (&planned[at], &planned[other]) else { continue };
+            let list = |plan: &Planned| -> Vec<String> {
+                plan.layer.parameters.iter().map(|p| format!("{} {}", p.name, p.shape)).collect()
+            };
+            let same = own.layer.parameters.len() == other.layer.parameters.len()
+                && own.layer.parameters.iter().zip(&other.layer.parameters).all(|(a, b)| a.shape.agrees(&b.shape));
+            if !same {
+                let message = format!(
+                    "`{}` cannot use the weights of `{}`: it needs {}, found {}",
+                    node.name.value,
+                    owner.value,
+                    list(own).join(", "),
+                    list(other).join(", ")
+                );
+                self.error(&owner.span, message, "");
+            }
+        }
+    }
+
+    /// The node and output behind each role.
+    fn outputs(&mut self, planned: &[Option<Planned>]) -> Vec<(String, usize, usize)> {
+        let mut found = Vec::new();
+        for output in &self.graph.outputs {
+            match self.find(&output.value) {
+                Some(Wire::Node { node, .. }) => {
+                    let Some(plan) = &planned[node] else { continue };
+                    let Some(at) = output_index(&output.value, &plan.layer.outputs) else {
+                        let message = format!("there is no output `{}`", output.value);
+                        self.error(&output.span, message, "");
+                        continue;
+                    };
+                    let shape = &plan.layer.outputs[at].1;
+                    if output.role == "loss" && shape.rank() > 0 {
+                        let message =
+                            format!("the loss is a single number of shape [], found {shape} from `{}`", output.value);
+                        let span = self.graph.nodes[node].name.span.clone();
+                        self.error(&span, message, "end the graph with a loss such as SoftmaxLoss()");
+                        continue;
+                    }
+                    found.push((output.role.clone(), node, at));
+                }
+                _ if output.span.is_empty() => {
+                    let nodes = self.graph.nodes.iter().map(|node| node.name.value.as_str());
+                    let help = format!(
+                        "call the node that computes it `loss`, or say outputs: {{\"loss\": \"its name\"}}; {}",
+                        did_you_mean(&output.value, nodes)
+                    );
+                    self.faults.push(Fault::error("the graph has no node `loss`").help(help));
+                }
+                _ => {
+                    let nodes = self.graph.nodes.iter().map(|node| node.name.value.as_str());
+                    let message = format!("output `{}` names `{}`, which is no node", output.role, output.value);
+                    let help = did_you_mean(&output.value, nodes);
+                    self.error(&output.span, message, help);
+                }
+            }
+        }
+        found
+    }
+
+    /// Every symbol is one that the data binds.
+    fn symbols(&mut self, planned: &[Option<Planned>]) {
+        let Some(known) = self.symbols else { return };
+        let all: Vec<&str> = known.iter().copied().chain(["Batch", "Time"]).collect();
+        let unknown = |shape: &Shape| {
+            let symbols = shape.dims().iter().filter_map(|dim| dim.symbol());
+            // Sums and products of sizes are made by layers; their parts show up by themselves.
+            let plain = |symbol: &Symbol| !symbol.name().contains(['+', '*']);
+            symbols.filter(plain).find(|symbol| !all.contains(&symbol.name()))
+        };
+        let graph = self.graph;
+        let inputs = graph.inputs.iter().map(|input| (&input.span, unknown(&input.shape)));
+        let nodes = graph.nodes.iter().zip(planned).filter_map(|(node, plan)| {
+            let layer = &plan.as_ref()?.layer;
+            let shapes = layer.parameters.iter().map(|p| &p.shape);
+            Some((&node.layer.span, shapes.chain(layer.outputs.iter().map(|(_, s)| s)).find_map(&unknown)))
+        });
+        let mut found: Vec<(Range<usize>, Symbol)> = Vec::new();
+        for (span, symbol) in inputs.chain(nodes) {
+            if let Some(symbol) = symbol && !found.iter().any(|(_, other)| *other == symbol) {
+                found.push((span.clone(), symbol));
+            }
+        }
+        for (span, symbol) in found {
+            let help = did_you_mean(symbol.name(), all.iter().copied());
+            self.error(&span, format!("the data has no size `{symbol}`"), help);
+        }
+    }
+
+    /// Warns of what influences no result. Users of unused nodes are named only once: the last of a chain.
+    fn unused(&mut self, outputs: &[(String, usize, usize)], wires: &[Vec<Wire>]) {
+        if self.failed() {
+            return;
+        }
+        let needed = needed(self.graph.nodes.len(), outputs, wires);
+        let mut read = vec![false; self.graph.inputs.len()];
+        for (node, wires) in wires.iter().enumerate() {
+            for wire in wires {
+                if let Wire::Input(input) = wire {
+                    read[*input] |= needed[node];
+                }
+            }
+            if !needed[node] {
+                let name = &self.graph.nodes[node].name;
+                let message = format!("node `{}` is not used: no result depends on it", name.value);
+                let help = "remove it, wire it to a node that counts, or name it under `outputs`";
+                self.faults.push(Fault::warning(message).at(name.span.clone()).help(help));
+            }
+        }
+        for (input, read) in self.graph.inputs.iter().zip(read) {
+            if !read {
+                let message = format!("input `{}` is not used: no result depends on it", input.name);
+                self.faults.push(Fault::warning(message).at(input.span.clone()));
+            }
+        }
+    }
+}
+
+/// The nodes that some output depends on.
+pub(super) fn needed(nodes: usize, outputs: &[(String, usize, usize)], wires: &[Vec<Wire>]) -> Vec<bool> {
+    let mut needed = vec![false; nodes];
+    let mut open: Vec<usize> = outputs.iter().map(|(_, node, _)| *node).collect();
+    while let Some(node) = open.pop() {
+        if !std::mem::replace(&mut needed[node], true) {
+            open.extend(wires[node].iter().filter_map(|wire| match wire {
+                Wire::Node { node, .. } => Some(*node),
+                _ => None,
+            }));
+        }
+    }
+    needed
+}
+
+/// Which output `node` or `node.output` means.
+pub(super) fn output_index(name: &str, outputs: &[(&'static str, Shape)]) -> Option<usize> {
+    let output = name.split_once('.').map_or("", |(_, output)| output);
+    outputs.iter().position(|(known, _)| *known == output)
+}

@@ -1,0 +1,420 @@
+//! The text of a graph file, with values from the command line spliced in, and the way back from any position in it.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use ron::extensions::Extensions;
+use ron::value::RawValue;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::suggest::did_you_mean;
+
+/// A RON text made of pieces of its sources: the file, and each `--set` argument.
+#[derive(Debug, Clone)]
+pub struct Document {
+    sources: Vec<Source>,
+    pieces: Vec<Piece>,
+    text: String,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    name: String,
+    text: String,
+}
+
+/// A stretch of the document's text and where it was copied from.
+#[derive(Debug, Clone)]
+struct Piece {
+    source: usize,
+    range: Range<usize>,
+}
+
+/// A position in one of a document's sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The file's name, or the argument: `--set train.epochs`.
+    pub source: &'a str,
+    /// The whole text of that source.
+    pub text: &'a str,
+    /// Bytes of that text.
+    pub span: Range<usize>,
+}
+
+impl Place<'_> {
+    /// Line and column, both from 1, the column in characters.
+    pub fn line_column(&self) -> (usize, usize) {
+        let before = &self.text[..self.span.start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.line_column();
+        write!(f, "{}:{line}:{column}", self.source)
+    }
+}
+
+/// RON as graph files use it: `Some` and the inner parentheses of newtype variants are left out.
+pub(crate) fn ron_options() -> ron::Options {
+    ron::Options::default()
+        .with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME)
+}
+
+impl Document {
+    /// A document of one text. The name is for messages.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Document {
+            pieces: vec![Piece { source: 0, range: 0..text.len() }],
+            sources: vec![Source { name: name.into(), text: text.clone() }],
+            text,
+        }
+    }
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not UTF-8.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        Ok(Self::new(path.display().to_string(), std::fs::read_to_string(path)?))
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> &str {
+        &self.sources[0].name
+    }
+
+    /// The text with everything spliced in.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the given bytes of [`text`](Self::text) came from.
+    pub fn place(&self, span: &Range<usize>) -> Place<'_> {
+        let mut start = 0;
+        let last = self.pieces.len() - 1;
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let end = start + piece.range.len();
+            if span.start < end || i == last {
+                let from = piece.range.start + (span.start.min(end) - start);
+                let to = (from + span.len()).min(piece.range.end);
+                let source = &self.sources[piece.source];
+                return Place { source: &source.name, text: &source.text, span: from..to };
+            }
+            start = end;
+        }
+        unreachable!("the last piece takes every position")
+    }
+
+    /// Puts `value` in place of what stands at `path`, or adds it where nothing does.
+    ///
+    /// A path names fields, list items by number, or nodes by name: `train.optimizer.learning_rate`,
+    /// `nodes.hidden.layer`.
+    ///
+    /// # Errors
+    /// When the path leads through something that does not exist, or the value is not RON.
+    pub fn set(&mut self, path: &str, value: &str) -> Result<(), Fault> {
+        let argument = || format!("--set {path}={value}");
+        if let Err(error) = ron_options().from_str::<&RawValue>(value) {
+            let help = "quote the argument for the shell: --set 'nodes.hidden.layer=Gru(units: 256)'";
+            return Err(Fault::error(format!("{}: {}", argument(), error.code)).help(help));
+        }
+        let target = self.target(path).map_err(|message| {
+            Fault::error(format!("{}: {}", argument(), message.0)).help(message.1)
+        })?;
+        let source = self.sources.len();
+        let name = format!("--set {path}");
+        match target {
+            Target::Replace(span) => {
+                self.sources.push(Source { name, text: value.to_owned() });
+                self.splice(span, source);
+            }
+            Target::Insert { at, fields } => {
+                let (last, outer) = fields.split_last().expect("a path has a last segment");
+                let open: String = outer.iter().map(|field| format!("{field}: (")).collect();
+                let text = format!("{open}{last}: {value}{}, ", ")".repeat(outer.len()));
+                self.sources.push(Source { name, text });
+                self.splice(at..at, source);
+            }
+        }
+        Ok(())
+    }
+
+    fn target(&self, path: &str) -> Result<Target, (String, String)> {
+        let segments: Vec<&str> = path.split('.').collect();
+        if segments.iter().any(|segment| segment.is_empty()) {
+            return Err((
+                "the path has an empty part".into(),
+                "write it as train.epochs or nodes.hidden.layer".into(),
+            ));
+        }
+        let mut here: &str = whole(&self.text).unwrap_or(&self.text);
+        for (depth, segment) in segments.iter().enumerate() {
+            let children = children(here).unwrap_or_default();
+            let found = children
+                .iter()
+                .enumerate()
+                .find(|(i, child)| child.answers_to(segment, *i))
+                .map(|(_, child)| child.text);
+            match found {
+                Some(child) => here = child,
+                None if is_list(here) => {
+                    let names = children.iter().filter_map(Child::item_name);
+                    return Err((
+                        format!("there is no `{segment}`"),
+                        did_you_mean(segment, names.collect::<Vec<_>>().iter().map(String::as_str)),
+                    ));
+                }
+                None => match here.find(['(', '{']) {
+                    Some(open) => {
+                        return Ok(Target::Insert {
+                            at: self.offset(here) + open + 1,
+                            fields: segments[depth..].iter().map(|s| (*s).to_owned()).collect(),
+                        });
+                    }
+                    None => {
+                        return Err((
+                            format!("`{here}` has no fields, so no `{segment}`"),
+                            "give the value itself, without the last part of the path".into(),
+                        ));
+                    }
+                },
+            }
+        }
+        let start = self.offset(here);
+        Ok(Target::Replace(start..start + here.len()))
+    }
+
+    /// Where a slice of the text starts in it.
+    pub(crate) fn offset(&self, slice: &str) -> usize {
+        slice.as_ptr() as usize - self.text.as_ptr() as usize
+    }
+
+    /// The bytes that a slice of the text takes.
+    pub(crate) fn span(&self, slice: &str) -> Range<usize> {
+        let start = self.offset(slice);
+        start..start + slice.len()
+    }
+
+    /// Replaces bytes of the text by all of a source's.
+    fn splice(&mut self, span: Range<usize>, source: usize) {
+        let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
+        let new = Piece { source, range: 0..self.sources[source].text.len() };
+        let mut new = Some(new);
+        let mut start = 0;
+        for piece in &self.pieces {
+            let end = start + piece.range.len();
+            let cut = |from: usize, to: usize| Piece {
+                source: piece.source,
+                range: piece.range.start + from - start..piece.range.start + to - start,
+            };
+            if start < span.start {
+                pieces.push(cut(start, end.min(span.start)));
+            }
+            if end >= span.start && let Some(new) = new.take() {
+                pieces.push(new);
+            }
+            if end > span.end {
+                pieces.push(cut(start.max(span.end), end));
+            }
+            start = end;
+        }
+        self.pieces = pieces;
+        self.text = self.pieces.iter().map(|p| &self.sources[p.source].text[p.range.clone()]).collect();
+    }
+
+    /// Reads `slice`, a part of this document's text, as a `T`.
+    ///
+    /// # Errors
+    /// One fault with its place in the document.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self, slice: &'a str) -> Result<T, Fault> {
+        ron_options().from_str(slice).map_err(|error| {
+            let at = |position: ron::error::Position| self.offset(slice) + byte(slice, position);
+            let (start, end) = (at(error.span.start), at(error.span.end));
+            Fault::from_ron(&error.code).at(start..end.max(start + 1).min(self.text.len().max(start)))
+        })
+    }
+
+    /// The named parts of the whole document: `[("inputs", ..), ("nodes", ..)]`.
+    ///
+    /// # Errors
+    /// When the text is not RON.
+    pub fn sections(&self) -> Result<Vec<(String, &str)>, Fault> {
+        let fields: Fields<'_> = self.parse(&self.text)?;
+        Ok(fields.0.into_iter().map(|child| (child.name.unwrap_or_default(), child.text)).collect())
+    }
+}
+
+/// What a `--set` path leads to.
+enum Target {
+    Replace(Range<usize>),
+    /// Nothing yet: these fields, each in the one before, belong at this position.
+    Insert { at: usize, fields: Vec<String> },
+}
+
+/// The byte offset of a position that RON reports.
+fn byte(text: &str, position: ron::error::Position) -> usize {
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(position.line.saturating_sub(1)).map(str::len).sum();
+    let line = lines.next().unwrap_or_default();
+    let column = position.col.saturating_sub(1);
+    before + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
+}
+
+/// The document's value without what stands around it.
+fn whole(text: &str) -> Option<&str> {
+    ron_options().from_str::<&RawValue>(text).ok().map(|raw| raw.get_ron().trim())
+}
+
+/// A value inside a struct, map or list.
+#[derive(Debug, Clone)]
+pub(crate) struct Child<'a> {
+    pub(crate) name: Option<String>,
+    pub(crate) text: &'a str,
+}
+
+impl Child<'_> {
+    fn answers_to(&self, segment: &str, index: usize) -> bool {
+        match &self.name {
+            Some(name) => name == segment,
+            None => {
+                segment == index.to_string() || self.item_name().is_some_and(|name| name == segment)
+            }
+        }
+    }
+
+    /// What the item of a list calls itself: the value of its field `name`.
+    fn item_name(&self) -> Option<String> {
+        let fields = children(self.text)?;
+        let name = fields.iter().find(|field| field.name.as_deref() == Some("name"))?;
+        ron_options().from_str(name.text).ok()
+    }
+}
+
+/// The values directly inside the struct, map or list that `text` holds.
+pub(crate) fn children(text: &str) -> Option<Vec<Child<'_>>> {
+    ron_options().from_str::<Fields<'_>>(text).ok().map(|fields| fields.0)
+}
+
+fn is_list(text: &str) -> bool {
+    text.starts_with('[')
+}
+
+/// Any struct, map or list, its values unread.
+struct Fields<'a>(Vec<Child<'a>>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Values;
+        impl<'de> Visitor<'de> for Values {
+            type Value = Fields<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("named values in parentheses")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut children = Vec::new();
+                while let Some(name) = map.next_key()? {
+                    let raw: &'de RawValue = map.next_value()?;
+                    children.push(Child { name: Some(name), text: raw.get_ron().trim() });
+                }
+                Ok(Fields(children))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Fields<'de>, A::Error> {
+                let mut children = Vec::new();
+                while let Some(raw) = seq.next_element::<&'de RawValue>()? {
+                    children.push(Child { name: None, text: raw.get_ron().trim() });
+                }
+                Ok(Fields(children))
+            }
+            fn visit_unit<E>(self) -> Result<Fields<'de>, E> {
+                Ok(Fields(Vec::new()))
+            }
+        }
+        deserializer.deserialize_any(Values)
+    }
+}
+
+/// `value` in the syntax of graph files.
+///
+/// # Errors
+/// When it cannot be written as RON.
+pub fn to_ron<T: Serialize + ?Sized>(value: &T) -> Result<String, ron::Error> {
+    ron_options().to_string(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "// a (comment)\nGraph(\n  nodes: [\n    (name: \"a\", layer: Lstm(units: 5)), // x\n    (name: \"b\", layer: Relu()),\n  ],\n  train: (epochs: 3),\n)\n";
+
+    fn set(paths: &[(&str, &str)]) -> Document {
+        let mut document = Document::new("g.ron", TEXT);
+        for (path, value) in paths {
+            document.set(path, value).unwrap();
+        }
+        document
+    }
+
+    #[test]
+    fn replaces_values_by_path() {
+        let document = set(&[("nodes.a.layer", "Gru(units: 7)"), ("train.epochs", "12"), ("nodes.1.name", "\"c\"")]);
+        assert!(document.text().contains("(name: \"a\", layer: Gru(units: 7)), // x"));
+        assert!(document.text().contains("(name: \"c\", layer: Relu())"));
+        assert!(document.text().contains("train: (epochs: 12)"));
+    }
+
+    #[test]
+    fn adds_what_is_not_there() {
+        let document = set(&[("train.seed", "4"), ("data.dir", "\"x\""), ("nodes.b.layer.slope", "2")]);
+        assert!(document.text().contains("train: (seed: 4, epochs: 3)"), "{}", document.text());
+        assert!(document.text().contains("Graph(data: (dir: \"x\"), "), "{}", document.text());
+        assert!(document.text().contains("Relu(slope: 2, )"), "{}", document.text());
+        assert!(document.sections().is_ok());
+    }
+
+    #[test]
+    fn later_values_go_into_earlier_ones() {
+        let document = set(&[("train.optimizer", "Adam()"), ("train.optimizer.beta1", "0.5")]);
+        assert!(document.text().contains("optimizer: Adam(beta1: 0.5, )"), "{}", document.text());
+    }
+
+    #[test]
+    fn positions_lead_back_to_file_and_argument() {
+        let document = set(&[("nodes.a.layer", "Gru(units: 7)")]);
+        let at = |word: &str| {
+            let start = document.text().find(word).unwrap();
+            document.place(&(start..start + word.len())).to_string()
+        };
+        assert_eq!(at("nodes"), "g.ron:3:3");
+        assert_eq!(at("units"), "--set nodes.a.layer:1:5");
+        assert_eq!(at("Relu"), "g.ron:5:24");
+        assert_eq!(at("epochs"), "g.ron:7:11");
+    }
+
+    #[test]
+    fn bad_paths_and_values_are_faults() {
+        let mut document = Document::new("g.ron", TEXT);
+        let fault = document.set("nodes.aa.layer", "Relu()").unwrap_err();
+        assert!(fault.message.contains("no `aa`"), "{fault:?}");
+        assert!(fault.help.unwrap().contains("`a`"));
+        assert!(document.set("train.epochs", "(((").is_err());
+        assert!(document.set("train.epochs.x", "1").is_err());
+        assert!(document.set("train..x", "1").is_err());
+        assert_eq!(document.text(), TEXT);
+    }
+
+    #[test]
+    fn parse_errors_have_their_place() {
+        let document = Document::new("g.ron", "Graph(\n  a: 1\n  b: 2)");
+        let fault = document.sections().unwrap_err();
+        let (line, _) = document.place(&fault.span.unwrap()).line_column();
+        assert_eq!(line, 3);
+    }
+}

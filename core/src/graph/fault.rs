@@ -1,0 +1,107 @@
+//! What is wrong with a graph file, and where.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::document::Document;
+use super::suggest::did_you_mean;
+
+/// Whether a fault keeps a graph from running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It does.
+    Error,
+    /// It does not, but it is hardly meant.
+    Warning,
+}
+
+/// One thing that is wrong: what was expected and found, where, and what to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Whether it keeps the graph from running.
+    pub severity: Severity,
+    /// What was expected and what was found.
+    pub message: String,
+    /// Bytes of the [`Document`]'s text, where there is a place.
+    pub span: Option<Range<usize>>,
+    /// What to try.
+    pub help: Option<String>,
+}
+
+impl Fault {
+    /// A fault that keeps the graph from running.
+    pub fn error(message: impl Into<String>) -> Self {
+        Fault { severity: Severity::Error, message: message.into(), span: None, help: None }
+    }
+
+    /// A fault that does not.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Fault { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// The same fault at a place.
+    pub fn at(mut self, span: Range<usize>) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// The same fault with something to try.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// RON's error in this project's words. Errors from inside trait objects reach RON as text, so their names are read
+    /// back from it.
+    pub(crate) fn from_ron(error: &ron::Error) -> Self {
+        let text = error.to_string();
+        let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+        let names = || quoted.iter().skip(1).copied();
+        let Some(first) = quoted.first() else { return Fault::error(text) };
+        if text.starts_with("Unexpected enum variant named") || text.starts_with("unknown variant") {
+            Fault::error(format!("unknown name `{first}`")).help(did_you_mean(first, names()))
+        } else if text.starts_with("Unexpected field named") || text.starts_with("unknown field") {
+            Fault::error(format!("unknown field `{first}`")).help(did_you_mean(first, names()))
+        } else if text.starts_with("Unexpected missing field") || text.starts_with("missing field") {
+            Fault::error(format!("the field `{first}` is missing"))
+        } else {
+            Fault::error(text)
+        }
+    }
+
+    /// The fault as one paragraph that starts with its place.
+    pub fn display<'a>(&'a self, document: &'a Document) -> impl fmt::Display + 'a {
+        fmt::from_fn(move |f| {
+            match &self.span {
+                Some(span) => write!(f, "{}: ", document.place(span))?,
+                None => write!(f, "{}: ", document.name())?,
+            }
+            if self.severity == Severity::Warning {
+                f.write_str("warning: ")?;
+            }
+            f.write_str(&self.message)?;
+            match &self.help {
+                Some(help) => write!(f, " ({help})"),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// Everything that is wrong with one document.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct Faults {
+    /// The text that the faults' places refer to.
+    pub document: Document,
+    /// At least one error, and any warnings.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.faults.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { "\n" }, fault.display(&self.document))?;
+        }
+        Ok(())
+    }
+}

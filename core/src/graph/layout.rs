@@ -1,0 +1,174 @@
+//! A checked graph becomes a plan: the order of computation, the table of values, who owns which parameters.
+
+use super::check::{Planned, Wire, needed, output_index};
+use super::plan::{InputPlan, NodePlan, Parameter, Plan, Value};
+use super::ports;
+use super::spec::Graph;
+use crate::context::Slot;
+use crate::layer::{Axis, Kind, Port};
+use crate::shape::{Dim, Shape};
+
+/// What the check has found out of a graph.
+#[derive(Clone, Copy)]
+pub(super) struct Layout<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) wires: &'a [Vec<Wire>],
+    pub(super) planned: &'a [Planned],
+    /// Role, node, output of the node.
+    pub(super) outputs: &'a [(String, usize, usize)],
+}
+
+impl Layout<'_> {
+    /// The plan of the nodes that some result depends on, in `order`; `tokens` says which inputs are indices.
+    pub(super) fn plan(&self, order: &[usize], tokens: &[bool]) -> Plan {
+        let Layout { graph, wires, planned, outputs } = *self;
+        let needed = needed(graph.nodes.len(), outputs, wires);
+        let order: Vec<usize> = order.iter().copied().filter(|&node| needed[node]).collect();
+        let mut values = Vec::new();
+        let mut token_count = 0;
+        let mut input_slots = Vec::new();
+        for (at, input) in graph.inputs.iter().enumerate() {
+            let reads = |node: &usize| wires[*node].contains(&Wire::Input(at));
+            input_slots.push(if !order.iter().any(reads) {
+                Slot::Absent
+            } else if tokens[at] {
+                token_count += 1;
+                Slot::Tokens(token_count - 1)
+            } else {
+                values.push(Value { name: input.name.clone(), shape: input.shape.clone() });
+                Slot::Value(values.len() - 1)
+            });
+        }
+        let mut first_value = vec![0; graph.nodes.len()];
+        for &node in &order {
+            first_value[node] = values.len();
+            let name = &graph.nodes[node].name.value;
+            for (output, shape) in &planned[node].layer.outputs {
+                let name = if output.is_empty() { name.clone() } else { format!("{name}.{output}") };
+                values.push(Value { name, shape: shape.clone() });
+            }
+        }
+        let slot = |reader: usize, port: usize| match wires[reader].get(port) {
+            None | Some(Wire::Unknown) => Slot::Absent,
+            Some(Wire::Input(input)) => input_slots[*input],
+            Some(Wire::Node { node, .. }) => {
+                let name = &graph.nodes[reader].from[port].value;
+                let output = output_index(name, &planned[*node].layer.outputs);
+                Slot::Value(first_value[*node] + output.expect("checked with the shapes"))
+            }
+        };
+        let (parameters, owned) = self.parameters(&order);
+        let nodes = order
+            .iter()
+            .map(|&at| {
+                let (node, plan) = (&graph.nodes[at], &planned[at]);
+                let ports = plan.ports.len().max(wires[at].len());
+                NodePlan {
+                    name: node.name.value.clone(),
+                    layer: node.layer.value.clone(),
+                    slots: (0..ports).map(|port| slot(at, port)).collect(),
+                    outputs: first_value[at]..first_value[at] + plan.layer.outputs.len(),
+                    parameters: owned[at].clone(),
+                    saved: plan.layer.saved.clone(),
+                    scratch: plan.layer.scratch.clone(),
+                    state: plan.layer.state.clone(),
+                }
+            })
+            .collect();
+        let inputs = graph.inputs.iter().enumerate().filter(|(at, _)| input_slots[*at] != Slot::Absent);
+        Plan {
+            precision: graph.precision,
+            inputs: inputs
+                .map(|(at, input)| InputPlan {
+                    name: input.name.clone(),
+                    shape: input.shape.clone(),
+                    slot: input_slots[at],
+                    below: self.limits(at, &order, &values, &slot),
+                })
+                .collect(),
+            nodes,
+            parameters,
+            outputs: outputs
+                .iter()
+                .map(|(role, node, output)| (role.clone(), first_value[*node] + output))
+                .collect(),
+            values,
+        }
+    }
+
+    /// The parameters of all nodes, and which of them each node uses.
+    fn parameters(&self, order: &[usize]) -> (Vec<Parameter>, Vec<Vec<usize>>) {
+        let Layout { graph, planned, .. } = *self;
+        let owner = |node: usize| match &graph.nodes[node].weights_of {
+            None => node,
+            Some(name) => graph
+                .nodes
+                .iter()
+                .position(|other| other.name.value == name.value)
+                .expect("checked by weights_of"),
+        };
+        let mut parameters = Vec::new();
+        let mut owned: Vec<Vec<usize>> = vec![Vec::new(); planned.len()];
+        for &node in order {
+            let owner = owner(node);
+            if owned[owner].is_empty() {
+                for parameter in &planned[owner].layer.parameters {
+                    owned[owner].push(parameters.len());
+                    parameters.push(Parameter {
+                        name: format!("{}.{}", graph.nodes[owner].name.value, parameter.name),
+                        shape: parameter.shape.clone(),
+                        fill: parameter.fill.clone(),
+                        decays: parameter.decays,
+                    });
+                }
+            }
+            owned[node] = owned[owner].clone();
+        }
+        (parameters, owned)
+    }
+
+    /// What every index of a token input must be below: each reader's limit.
+    fn limits(
+        &self,
+        input: usize,
+        order: &[usize],
+        values: &[Value],
+        slot: &dyn Fn(usize, usize) -> Slot,
+    ) -> Vec<Dim> {
+        let Layout { wires, planned, .. } = *self;
+        let mut limits = Vec::new();
+        for &node in order {
+            let plan = &planned[node];
+            for (at, wire) in wires[node].iter().enumerate() {
+                let port = ports::port_at(&plan.ports, at);
+                let Some(Kind::Tokens { below }) = port.map(|port| port.kind) else { continue };
+                if *wire != Wire::Input(input) {
+                    continue;
+                }
+                let limit = match below {
+                    Axis::Is(dim) => Some(dim),
+                    name => axis_of(name, &plan.ports, |port| match slot(node, port) {
+                        Slot::Value(value) => Some(&values[value].shape),
+                        _ => None,
+                    }),
+                };
+                limits.extend(limit);
+            }
+        }
+        limits
+    }
+}
+
+/// The dimension that a named axis stands for, read off the first port that mentions it, counted from the end.
+fn axis_of<'a>(
+    name: Axis,
+    ports: &[Port],
+    shape: impl Fn(usize) -> Option<&'a Shape>,
+) -> Option<Dim> {
+    ports.iter().enumerate().find_map(|(at, port)| {
+        let from_end = port.shape.iter().rev().position(|axis| *axis == name)?;
+        let dims = shape(at)?.dims();
+        dims.len().checked_sub(from_end + 1).map(|at| dims[at])
+    })
+}
+

@@ -1,0 +1,20 @@
+//! From the text of a graph file to a plan that the engine runs.
+//!
+//! [`Document`] is the text, with command-line overrides spliced in; [`Graph`] is what it says; [`Graph::plan`] checks
+//! all of it at once and lays it out as a [`Plan`]. Whatever is wrong comes back as [`Faults`], each with its place.
+
+mod check;
+mod document;
+mod fault;
+mod layout;
+mod plan;
+mod ports;
+mod spec;
+mod suggest;
+
+pub use check::Checked;
+pub use document::{Document, Place, to_ron};
+pub use fault::{Fault, Faults, Severity};
+pub use plan::{InputPlan, NodePlan, Parameter, Plan, Value};
+pub use spec::{Graph, Input, Located, Node, Output};
+pub use suggest::{did_you_mean, nearest};

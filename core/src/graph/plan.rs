@@ -1,0 +1,130 @@
+//! A checked network, laid out: what is computed in which order from what, and every array that takes.
+
+use std::ops::Range;
+
+use crate::context::Slot;
+use crate::init::Fill;
+use crate::layer::Layer;
+use crate::scalar::Precision;
+use crate::shape::{Dim, Shape, Sizes, Symbol};
+use crate::tagged::Tagged;
+
+/// A network ready to run. Shapes are symbolic: one plan serves every batch size and length.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The number type that everything is computed in.
+    pub precision: Precision,
+    /// The arrays that data feeds and some node reads.
+    pub inputs: Vec<InputPlan>,
+    /// Arrays of numbers: first the inputs', then each node's outputs, in the order of computation.
+    pub values: Vec<Value>,
+    /// The nodes in the order of computation: each reads only values before its own.
+    pub nodes: Vec<NodePlan>,
+    /// What training changes, once however many nodes share it.
+    pub parameters: Vec<Parameter>,
+    /// Results by role: an index into `values`.
+    pub outputs: Vec<(String, usize)>,
+}
+
+/// An array that data feeds.
+#[derive(Debug, Clone)]
+pub struct InputPlan {
+    /// The name that batches use.
+    pub name: String,
+    /// Its symbolic shape.
+    pub shape: Shape,
+    pub(crate) slot: Slot,
+    /// For tokens, the sizes that every index must be below.
+    pub below: Vec<Dim>,
+}
+
+impl InputPlan {
+    /// Whether it takes vocabulary indices rather than numbers.
+    pub fn is_tokens(&self) -> bool {
+        matches!(self.slot, Slot::Tokens(_))
+    }
+
+    /// Whether it has a time dimension, so that sampling feeds it step by step.
+    pub fn has_time(&self) -> bool {
+        self.shape.has(Symbol::TIME)
+    }
+}
+
+/// An array of numbers.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// The input's or node's name, with the output's where a node has several.
+    pub name: String,
+    /// Its symbolic shape.
+    pub shape: Shape,
+}
+
+/// One layer in its place.
+#[derive(Debug, Clone)]
+pub struct NodePlan {
+    /// Its name.
+    pub name: String,
+    /// What it computes.
+    pub layer: Tagged<dyn Layer>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) outputs: Range<usize>,
+    /// Indices into the plan's parameters.
+    pub parameters: Vec<usize>,
+    pub(crate) saved: Vec<Shape>,
+    pub(crate) scratch: Vec<Shape>,
+    pub(crate) state: Vec<Shape>,
+}
+
+/// An array that training changes.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// The name of the node that owns it and its own: `hidden.wx`.
+    pub name: String,
+    /// Its shape, free of batch and time.
+    pub shape: Shape,
+    /// How its first values are drawn.
+    pub fill: Fill,
+    /// Whether weight decay applies to it.
+    pub decays: bool,
+}
+
+impl Plan {
+    /// The value in this role, if the graph has one.
+    pub fn output(&self, role: &str) -> Option<usize> {
+        self.outputs.iter().find(|(name, _)| name == role).map(|(_, value)| *value)
+    }
+
+    /// The value of this name: a node's, an input's, or `node.output`.
+    pub fn value(&self, name: &str) -> Option<usize> {
+        self.values.iter().position(|value| value.name == name)
+    }
+
+    /// The parameter of this name, such as `hidden.wx`.
+    pub fn parameter(&self, name: &str) -> Option<usize> {
+        self.parameters.iter().position(|parameter| parameter.name == name)
+    }
+
+    /// How many numbers training changes, if all sizes are bound.
+    pub fn parameter_count(&self, sizes: &Sizes) -> Option<usize> {
+        let count = |p: &Parameter| Some(p.shape.resolve(sizes).ok()?.iter().product::<usize>());
+        self.parameters.iter().map(count).sum()
+    }
+
+    /// For each node, whether `value` depends on it.
+    pub fn needed_for(&self, value: usize) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        let mut values = vec![false; self.values.len()];
+        values[value] = true;
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            needed[i] = node.outputs.clone().any(|output| values[output]);
+            if needed[i] {
+                for slot in &node.slots {
+                    if let Slot::Value(read) = slot {
+                        values[*read] = true;
+                    }
+                }
+            }
+        }
+        needed
+    }
+}

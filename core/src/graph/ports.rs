@@ -1,0 +1,185 @@
+//! Whether a node's inputs fit its layer's ports.
+
+use crate::layer::{Axis, Need, Port};
+use crate::shape::{Dim, Shape, Sizes};
+
+/// One input too few, too many or of the wrong shape.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// So many inputs are wired; the ports take others.
+    Count,
+    /// The input at this position has another shape than its port takes.
+    Shape {
+        input: usize,
+        /// The pattern with the names that earlier ports have settled.
+        expected: String,
+    },
+}
+
+/// The port that takes the input at `position`: the last one repeats if it takes many.
+pub(super) fn port_at(ports: &[Port], position: usize) -> Option<&Port> {
+    ports
+        .get(position)
+        .or_else(|| ports.last().filter(|last| matches!(last.need, Need::AtLeast(_))))
+}
+
+/// How many inputs `ports` take, in words: "2 or 3: x, h0 (optional)".
+pub(super) fn arity(ports: &[Port]) -> String {
+    let least: usize = ports.iter().map(least).sum();
+    let many = matches!(ports.last().map(|last| last.need), Some(Need::AtLeast(_)));
+    let count = match (least, ports.len()) {
+        (least, _) if many => format!("{least} or more"),
+        (least, most) if least == most => most.to_string(),
+        (least, most) => format!("{least} to {most}"),
+    };
+    let names: Vec<String> = ports
+        .iter()
+        .map(|port| match port.need {
+            Need::Required => port.name.to_owned(),
+            Need::Optional => format!("{} (optional)", port.name),
+            Need::AtLeast(_) => format!("{} ..", port.name),
+        })
+        .collect();
+    format!("{count}: {}", names.join(", "))
+}
+
+fn least(port: &Port) -> usize {
+    match port.need {
+        Need::Required => 1,
+        Need::Optional => 0,
+        Need::AtLeast(n) => n,
+    }
+}
+
+/// Fits shapes to ports, with `sizes` filled into the ports' own dimensions. Returns what the names in the patterns
+/// stand for, or every misfit.
+pub(super) fn fit(
+    ports: &[Port],
+    shapes: &[Shape],
+    sizes: &Sizes,
+) -> Result<Vec<(&'static str, Dim)>, Vec<Misfit>> {
+    let needed: usize = ports.iter().map(least).sum();
+    if shapes.len() < needed || (0..shapes.len()).any(|at| port_at(ports, at).is_none()) {
+        return Err(vec![Misfit::Count]);
+    }
+    let mut names = Names { dims: Vec::new(), rest: None, sizes };
+    let mut misfits = Vec::new();
+    for (input, shape) in shapes.iter().enumerate() {
+        let port = port_at(ports, input).expect("every position has a port, checked above");
+        let before = (names.dims.len(), names.rest.clone());
+        if !names.take(&port.shape, shape.dims()) {
+            (names.dims.truncate(before.0), names.rest = before.1);
+            misfits.push(Misfit::Shape { input, expected: names.pattern(&port.shape) });
+        }
+    }
+    if misfits.is_empty() { Ok(names.dims) } else { Err(misfits) }
+}
+
+/// What the names in the patterns of one layer stand for so far.
+struct Names<'a> {
+    dims: Vec<(&'static str, Dim)>,
+    rest: Option<Vec<Dim>>,
+    sizes: &'a Sizes,
+}
+
+impl Names<'_> {
+    /// Whether `dims` fit the pattern; names it settles are kept.
+    fn take(&mut self, pattern: &[Axis], dims: &[Dim]) -> bool {
+        let Some(at) = pattern.iter().position(|axis| *axis == Axis::Rest) else {
+            return pattern.len() == dims.len()
+                && pattern.iter().zip(dims).all(|(axis, dim)| self.take_one(*axis, *dim));
+        };
+        let after = pattern.len() - at - 1;
+        if dims.len() < at + after {
+            return false;
+        }
+        let (front, tail) = dims.split_at(at);
+        let (middle, back) = tail.split_at(tail.len() - after);
+        let ends = pattern[..at].iter().zip(front).chain(pattern[at + 1..].iter().zip(back));
+        for (axis, dim) in ends {
+            if !self.take_one(*axis, *dim) {
+                return false;
+            }
+        }
+        match &self.rest {
+            Some(rest) => {
+                rest.len() == middle.len() && rest.iter().zip(middle).all(|(a, b)| a.agrees(*b))
+            }
+            None => {
+                self.rest = Some(middle.to_vec());
+                true
+            }
+        }
+    }
+
+    fn take_one(&mut self, axis: Axis, dim: Dim) -> bool {
+        match axis {
+            Axis::Is(expected) => self.sizes.bind(expected).agrees(dim),
+            Axis::Each(_) => true,
+            Axis::Any(name) => match self.dims.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) => known.agrees(dim),
+                None => {
+                    self.dims.push((name, dim));
+                    true
+                }
+            },
+            Axis::Rest => unreachable!("handled by the caller"),
+        }
+    }
+
+    fn pattern(&self, pattern: &[Axis]) -> String {
+        let axes: Vec<String> = pattern
+            .iter()
+            .flat_map(|axis| match axis {
+                Axis::Is(dim) => vec![self.sizes.bind(*dim).to_string()],
+                Axis::Any(name) => {
+                    let known = self.dims.iter().find(|(n, _)| n == name);
+                    vec![known.map_or((*name).to_owned(), |(_, dim)| dim.to_string())]
+                }
+                Axis::Rest => match &self.rest {
+                    Some(rest) => rest.iter().map(Dim::to_string).collect(),
+                    None => vec!["..".to_owned()],
+                },
+                Axis::Each(name) => vec![(*name).to_owned()],
+            })
+            .collect();
+        format!("[{}]", axes.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(text: &str) -> Shape {
+        ron::from_str(text).unwrap()
+    }
+
+    fn recurrent() -> Vec<Port> {
+        vec![
+            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
+            Port::real("h0", [Axis::BATCH, Axis::Is(Dim::Fixed(5))]).optional(),
+        ]
+    }
+
+    #[test]
+    fn shapes_fit_or_say_what_was_expected() {
+        let sizes = Sizes::new();
+        let x = shape("[Batch, Time, 7]");
+        assert_eq!(fit(&recurrent(), &[x.clone()], &sizes), Ok(vec![("Inputs", Dim::Fixed(7))]));
+        let misfit = fit(&recurrent(), &[x.clone(), shape("[Batch, 4]")], &sizes).unwrap_err();
+        assert_eq!(misfit, [Misfit::Shape { input: 1, expected: "[Batch, 5]".into() }]);
+        assert_eq!(fit(&recurrent(), &[], &sizes), Err(vec![Misfit::Count]));
+        assert_eq!(fit(&recurrent(), &[x.clone(), x.clone(), x], &sizes), Err(vec![Misfit::Count]));
+    }
+
+    #[test]
+    fn the_rest_is_the_same_everywhere() {
+        let ports = [Port::real("x", [Axis::Rest, Axis::Each("Width")]).at_least(2)];
+        let (a, b) = (shape("[Batch, Time, 3]"), shape("[Batch, Time, 4]"));
+        assert!(fit(&ports, &[a.clone(), b.clone(), a.clone()], &Sizes::new()).is_ok());
+        let misfit = fit(&ports, &[a, shape("[Batch, 4]")], &Sizes::new()).unwrap_err();
+        assert_eq!(misfit, [Misfit::Shape { input: 1, expected: "[Batch, Time, Width]".into() }]);
+        assert_eq!(arity(&ports), "2 or more: x ..");
+    }
+}

@@ -1,0 +1,405 @@
+//! One layer on a bench: for the tests of whoever writes layers.
+//!
+//! ```ignore
+//! let mut bench = LayerBench::<f64>::new("Lstm(units: 4)", vec![x.into(), h0.into()]);
+//! let h = bench.forward(Mode::Eval);
+//! assert!(bench.gradient_error() < 1e-6);
+//! ```
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::context::Mode;
+use crate::engine::{Engine, Stepper, gradient_check};
+use crate::graph::{Document, Graph, Severity};
+use crate::layer::{Axis, Kind, Layer, Need};
+use crate::scalar::{Precision, Scalar};
+use crate::shape::{Sizes, Symbol};
+use crate::tagged::Tagged;
+use crate::tensor::Tensor;
+
+/// An input of a layer on the bench.
+#[derive(Debug, Clone)]
+pub enum Value<T> {
+    /// Numbers.
+    Real(Tensor<T>),
+    /// Vocabulary indices.
+    Tokens(Tensor<u32>),
+}
+
+impl<T> Value<T> {
+    fn shape(&self) -> &[usize]
+    where
+        T: Copy + Default,
+    {
+        match self {
+            Value::Real(tensor) => tensor.shape(),
+            Value::Tokens(tensor) => tensor.shape(),
+        }
+    }
+}
+
+impl From<Tensor<f32>> for Value<f32> {
+    fn from(tensor: Tensor<f32>) -> Self {
+        Value::Real(tensor)
+    }
+}
+
+impl From<Tensor<f64>> for Value<f64> {
+    fn from(tensor: Tensor<f64>) -> Self {
+        Value::Real(tensor)
+    }
+}
+
+impl<T> From<Tensor<u32>> for Value<T> {
+    fn from(tensor: Tensor<u32>) -> Self {
+        Value::Tokens(tensor)
+    }
+}
+
+/// A graph of one layer, its inputs given, its output the result.
+#[derive(Debug, Clone)]
+pub struct LayerBench<T> {
+    engine: Engine<T>,
+    batch: Batch,
+}
+
+/// The name of the only node.
+const NODE: &str = "layer";
+
+impl<T: Scalar> LayerBench<T> {
+    /// A layer, as a graph file writes it, over the given inputs in the order of its ports.
+    ///
+    /// Symbols in the layer's text, and those of its ports, take the sizes of the given inputs. Parameters are drawn
+    /// from seed 0.
+    ///
+    /// # Panics
+    /// When the layer or its inputs are refused.
+    pub fn new(layer: &str, inputs: Vec<Value<T>>) -> Self {
+        Self::try_new(layer, inputs).unwrap_or_else(|faults| panic!("{layer}: {faults}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    /// The faults in words, when the layer or its inputs are refused.
+    pub fn try_new(layer: &str, inputs: Vec<Value<T>>) -> Result<Self, String> {
+        Self::with_sizes(layer, inputs, Sizes::new())
+    }
+
+    /// As [`try_new`](Self::try_new), with symbols bound that no input's shape shows.
+    ///
+    /// # Errors
+    /// The faults in words, when the layer or its inputs are refused.
+    pub fn with_sizes(layer: &str, inputs: Vec<Value<T>>, sizes: Sizes) -> Result<Self, String> {
+        let (mut declared, mut from, mut rest, mut sizes) = (Vec::new(), Vec::new(), None, sizes);
+        let parsed = crate::graph::Document::new("layer", layer);
+        let parsed: Option<Tagged<dyn Layer>> = parsed.parse(parsed.text()).ok();
+        let ports = parsed.map(|layer| layer.ports()).unwrap_or_default();
+        let mut batch = Batch::new();
+        for (at, value) in inputs.iter().enumerate() {
+            let port = ports.get(at).or_else(|| ports.last().filter(|p| matches!(p.need, Need::AtLeast(_))));
+            let pattern = port.map(|port| port.shape.as_slice()).unwrap_or_default();
+            declared.push(format!("\"x{at}\": [{}]", dims(pattern, value.shape(), &mut rest, &mut sizes)));
+            from.push(format!("\"x{at}\""));
+            let name = format!("x{at}");
+            match value {
+                Value::Real(tensor) => {
+                    let values = batch.f64_mut(&name, tensor.shape());
+                    values.iter_mut().zip(tensor.as_slice()).for_each(|(to, x)| *to = x.f64());
+                }
+                Value::Tokens(tensor) => {
+                    batch.tokens_mut(&name, tensor.shape()).copy_from_slice(tensor.as_slice());
+                }
+            }
+        }
+        let precision = match T::PRECISION {
+            Precision::F32 => "F32",
+            Precision::F64 => "F64",
+        };
+        let text = format!(
+            "Graph(precision: {precision}, inputs: {{{}}}, nodes: [(name: \"{NODE}\", layer: {layer}, from: [{}])], outputs: {{\"out\": \"{NODE}\"}})",
+            declared.join(", "),
+            from.join(", ")
+        );
+        let document = Document::new("bench", text);
+        let words = |faults: &[crate::graph::Fault]| {
+            let errors = faults.iter().filter(|f| f.severity == Severity::Error);
+            errors.map(|f| f.display(&document).to_string()).collect::<Vec<_>>().join("\n")
+        };
+        let graph = Graph::read(&document, &[]).map_err(|faults| words(&faults))?;
+        let checked = graph.check(&sizes, None);
+        let plan = checked.plan.ok_or_else(|| words(&checked.faults))?;
+        let engine = Engine::with_input_gradients(Arc::new(plan), sizes, 0, true);
+        Ok(LayerBench { engine: engine.map_err(|error| error.to_string())?, batch })
+    }
+
+    /// Runs the layer and returns a copy of its output.
+    ///
+    /// # Panics
+    /// When an index is out of range.
+    pub fn forward(&mut self, mode: Mode) -> Tensor<T> {
+        self.engine.forward(&self.batch, mode).unwrap_or_else(|error| panic!("{error}"));
+        self.output().clone()
+    }
+
+    /// The output of the last forward pass.
+    ///
+    /// # Panics
+    /// Never: the graph of a bench has an output.
+    pub fn output(&self) -> &Tensor<T> {
+        self.engine.output("out").expect("a bench's graph has the output `out`")
+    }
+
+    /// Computes all gradients, given that of the output. Earlier gradients are dropped.
+    pub fn backward(&mut self, output_gradient: &Tensor<T>) {
+        self.engine.zero_gradients();
+        self.backward_more(output_gradient);
+    }
+
+    /// As [`backward`](Self::backward), on top of the parameters' earlier gradients.
+    pub fn backward_more(&mut self, output_gradient: &Tensor<T>) {
+        let out = self.engine.plan().output("out").expect("a bench's graph has the output `out`");
+        self.engine.backward_from(&[(out, output_gradient.as_slice())]);
+    }
+
+    /// A parameter by its name within the layer.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn parameter(&self, name: &str) -> &Tensor<T> {
+        &self.engine.parameters()[self.index(name)]
+    }
+
+    /// A parameter, to be changed.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn parameter_mut(&mut self, name: &str) -> &mut Tensor<T> {
+        let at = self.index(name);
+        &mut self.engine.parameters_mut()[at]
+    }
+
+    /// The gradient of a parameter.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn parameter_gradient(&self, name: &str) -> &Tensor<T> {
+        &self.engine.gradients()[self.index(name)]
+    }
+
+    /// The gradient of the input at `port`.
+    ///
+    /// # Panics
+    /// When the port takes tokens.
+    pub fn input_gradient(&self, port: usize) -> &Tensor<T> {
+        let at = self.engine.plan().value(&format!("x{port}")).expect("a port for numbers");
+        self.engine.value_gradient(at)
+    }
+
+    /// Runs the layer step by step over the time of its inputs and puts the outputs together: `[Batch, Time, ..]`.
+    ///
+    /// # Panics
+    /// When the layer cannot run step by step.
+    pub fn steps(&mut self) -> Tensor<T> {
+        stepwise(&self.engine, &self.batch, "out").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn index(&self, name: &str) -> usize {
+        let full = format!("{NODE}.{name}");
+        self.engine.plan().parameter(&full).unwrap_or_else(|| panic!("no parameter `{name}`"))
+    }
+}
+
+impl LayerBench<f64> {
+    /// The worst relative error of all gradients against finite differences, in training mode; up to 60 elements of
+    /// each array are compared.
+    ///
+    /// # Panics
+    /// When an index is out of range.
+    pub fn gradient_error(&mut self) -> f64 {
+        let mode = Mode::Train { iteration: 3 };
+        let worst = gradient_check(&mut self.engine, &self.batch, mode, 60, 1);
+        let worst = worst.unwrap_or_else(|error| panic!("{error}"));
+        worst.map_or(0.0, |worst| {
+            println!("{worst}");
+            worst.relative_error
+        })
+    }
+}
+
+/// Runs a graph step by step over whole sequences and puts the outputs of a role together: what its forward pass must
+/// compute as well.
+///
+/// # Errors
+/// When the graph cannot run step by step, or the batch does not fit it.
+pub fn stepwise<T: Scalar>(
+    engine: &Engine<T>,
+    batch: &Batch,
+    role: &str,
+) -> Result<Tensor<T>, crate::engine::StepError> {
+    let mut stepper = Stepper::new(engine, role)?;
+    let plan = engine.plan();
+    let timed: Vec<_> = plan.inputs.iter().filter(|input| input.has_time()).collect();
+    let shape = |name: &str| batch.get(name).map(|a| a.shape().to_vec()).unwrap_or_default();
+    let rows = plan.inputs.first().map_or(1, |input| shape(&input.name)[0]);
+    let steps = timed.first().map_or(1, |input| shape(&input.name)[1]);
+    stepper.start(engine, batch, rows)?;
+    let mut outputs = Vec::new();
+    let mut one = Batch::new();
+    for t in 0..steps {
+        for input in &timed {
+            slice_time(batch, &input.name, t, &mut one);
+        }
+        outputs.push(stepper.step(engine, &one)?.clone());
+    }
+    let width: usize = outputs[0].shape()[2..].iter().product();
+    let mut full = outputs[0].shape().to_vec();
+    full[1] = steps;
+    let mut all = Tensor::zeros(&full);
+    for (t, output) in outputs.iter().enumerate() {
+        for (row, values) in output.as_slice().chunks(width).enumerate() {
+            all.as_mut_slice()[(row * steps + t) * width..][..width].copy_from_slice(values);
+        }
+    }
+    Ok(all)
+}
+
+/// Copies time step `t` of an array, its time dimension 1.
+fn slice_time(batch: &Batch, name: &str, t: usize, to: &mut Batch) {
+    use crate::batch::Elements;
+    let Some(array) = batch.get(name) else { return };
+    let shape = array.shape();
+    let (steps, width): (usize, usize) = (shape[1], shape[2..].iter().product());
+    let mut one = shape.to_vec();
+    one[1] = 1;
+    macro_rules! copy {
+        ($from:expr, $to:expr) => {
+            for (row, out) in $to.chunks_mut(width).enumerate() {
+                out.copy_from_slice(&$from[(row * steps + t) * width..][..width]);
+            }
+        };
+    }
+    match array.elements() {
+        Elements::F32(from) => copy!(from, to.f32_mut(name, &one)),
+        Elements::F64(from) => copy!(from, to.f64_mut(name, &one)),
+        Elements::Tokens(from) => copy!(from, to.tokens_mut(name, &one)),
+    }
+}
+
+/// The dimensions of an input as a graph file declares them; named ones are bound to the lengths found. `rest` keeps what
+/// `..` stood for, so that it stands for the same in the next port.
+fn dims(
+    pattern: &[Axis],
+    lengths: &[usize],
+    rest: &mut Option<Vec<String>>,
+    sizes: &mut Sizes,
+) -> String {
+    let mut one = |axis: Option<&Axis>, length: usize| match axis {
+        Some(Axis::Is(dim)) if dim.is(Symbol::BATCH) || dim.is(Symbol::TIME) => dim.to_string(),
+        Some(Axis::Is(dim)) => {
+            if let Some(symbol) = dim.symbol().filter(|symbol| sizes.get(*symbol).is_none()) {
+                sizes.set(symbol, length);
+            }
+            length.to_string()
+        }
+        _ => length.to_string(),
+    };
+    let at = pattern.iter().position(|axis| *axis == Axis::Rest);
+    let Some(at) = at.filter(|_| lengths.len() + 1 >= pattern.len()) else {
+        let names = lengths.iter().enumerate().map(|(i, length)| one(pattern.get(i), *length));
+        return names.collect::<Vec<_>>().join(", ");
+    };
+    let after = pattern.len() - at - 1;
+    let middle = at..lengths.len() - after;
+    // Taken as batch, time and features where `..` does not come after a batch of its own.
+    let likely = |i: usize| match i {
+        0 => "Batch".into(),
+        1 if lengths.len() > 2 => "Time".into(),
+        _ => lengths[i].to_string(),
+    };
+    let rest = rest.get_or_insert_with(|| middle.clone().map(likely).collect()).clone();
+    let front: Vec<String> = (0..at).map(|i| one(pattern.get(i), lengths[i])).collect();
+    let back: Vec<String> =
+        (0..after).map(|i| one(pattern.get(at + 1 + i), lengths[middle.end + i])).collect();
+    [front, rest, back].concat().join(", ")
+}
+
+/// Random inputs for a layer, drawn to fit its ports: sizes from 1 to `largest`, numbers normal-ish, tokens in range.
+///
+/// Optional ports are wired if `optional`; a port that takes many gets one more than it needs. Returns the inputs and
+/// what every symbol was drawn as.
+pub fn random_inputs(
+    layer: &dyn Layer,
+    optional: bool,
+    largest: usize,
+    rng: &mut impl rand::Rng,
+) -> (Vec<Value<f64>>, Sizes) {
+    use rand::RngExt;
+    let mut sizes = Sizes::new();
+    let mut rest: Option<Vec<usize>> = None;
+    let mut inputs = Vec::new();
+    for port in layer.ports() {
+        let count = match port.need {
+            Need::Required => 1,
+            Need::Optional if optional => 1,
+            Need::Optional => break,
+            Need::AtLeast(n) => n + 1,
+        };
+        for _ in 0..count {
+            let mut length = |axis: &Axis, sizes: &mut Sizes| -> usize {
+                let symbol = match axis {
+                    Axis::Is(dim) => match (dim.size(), dim.symbol()) {
+                        (Some(size), _) => return size,
+                        (None, Some(symbol)) => symbol,
+                        (None, None) => return 1,
+                    },
+                    Axis::Any(name) => Symbol::new(name),
+                    Axis::Each(_) | Axis::Rest => return rng.random_range(1..=largest),
+                };
+                sizes.get(symbol).unwrap_or_else(|| {
+                    let size = rng.random_range(1..=largest);
+                    sizes.set(symbol, size);
+                    size
+                })
+            };
+            let mut shape = Vec::new();
+            for axis in &port.shape {
+                match (axis, &rest) {
+                    (Axis::Rest, Some(rest)) => shape.extend(rest),
+                    (Axis::Rest, None) => {
+                        let begins = shape.is_empty();
+                        let drawn = if begins {
+                            vec![
+                                length(&Axis::BATCH, &mut sizes),
+                                length(&Axis::TIME, &mut sizes),
+                                length(axis, &mut sizes),
+                            ]
+                        } else {
+                            vec![length(axis, &mut sizes)]
+                        };
+                        shape.extend(&drawn);
+                        rest = Some(drawn);
+                    }
+                    _ => shape.push(length(axis, &mut sizes)),
+                }
+            }
+            let limit = match port.kind {
+                Kind::Real => None,
+                Kind::Tokens { below } => Some(length(&below, &mut sizes)),
+            };
+            let count = shape.iter().product();
+            inputs.push(match limit {
+                None => {
+                    let values = (0..count).map(|_| rng.random_range(-2.0..2.0)).collect();
+                    Value::Real(Tensor::from_vec(&shape, values).expect("as many as the shape has"))
+                }
+                Some(limit) => {
+                    let tokens = (0..count).map(|_| rng.random_range(0..limit as u32)).collect();
+                    Value::Tokens(Tensor::from_vec(&shape, tokens).expect("as many as the shape has"))
+                }
+            });
+        }
+    }
+    (inputs, sizes)
+}

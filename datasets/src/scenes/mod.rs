@@ -1,0 +1,41 @@
+//! The default data set: small pictures of coloured shapes, with captions whose truth can be decided.
+//!
+//! Two or three shapes of eight colours and two sizes stand in clear spatial relations; five sentences a picture name
+//! at least two of them and how they stand to each other. [`generate`] writes pictures, captions and features in the
+//! layout that [`CocoHdf5`](crate::CocoHdf5) reads, and a record from which [`SceneJudge`] decides whether any sentence
+//! of the grammar is true of a picture.
+//!
+//! | File | Concept |
+//! |---|---|
+//! | `scene` | what a picture shows, and its random making |
+//! | `draw` | from the record to pixels |
+//! | `claim` | what a sentence says, and whether a scene bears it out |
+//! | `grammar` | from a scene to sentences |
+//! | `parse` | from a sentence to what it says |
+//! | `judge` | the truth of a caption |
+//! | `components` | from pixels to coherent patches |
+//! | `features` | from patches to numbers |
+//! | `standard` | the numbers of a whole set, standardised |
+//! | `write` | the folder |
+
+mod claim;
+mod components;
+mod draw;
+mod features;
+mod grammar;
+mod judge;
+mod parse;
+mod scene;
+mod standard;
+mod write;
+
+pub use draw::draw;
+pub use features::{WIDTH, features};
+pub use grammar::{MOST_WORDS, captions};
+pub use judge::SceneJudge;
+pub use scene::{Colour, Object, SIDE, Scene, Shape, Size};
+pub use standard::Standard;
+pub use write::{CAPTIONS_PER_PICTURE, Options, Report, generate};
+
+/// The file with what every picture shows.
+pub(crate) const RECORD: &str = "scenes.json";

@@ -1,0 +1,58 @@
+//! y = x w + b over the rows of x, and its gradients: what every layer with weights does to its input.
+
+use engine_core::gemm::{add_product, product};
+use engine_core::{Scalar, Tensor};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use rayon::prelude::*;
+
+/// The default of the field `bias`.
+pub(crate) fn with_bias() -> bool {
+    true
+}
+
+/// y = x w + b.
+pub(crate) fn forward<T: Scalar>(
+    x: ArrayView2<'_, T>,
+    w: &Tensor<T>,
+    b: Option<&Tensor<T>>,
+    y: &mut Tensor<T>,
+) {
+    match b {
+        Some(b) => {
+            let b = b.as_slice();
+            y.as_mut_slice().chunks_exact_mut(b.len()).for_each(|row| row.copy_from_slice(b));
+            add_product(x, w.rows(), y.rows_mut());
+        }
+        None => product(x, w.rows(), y.rows_mut()),
+    }
+}
+
+/// dx = dx + dy w^T.
+pub(crate) fn add_input_gradient<T: Scalar>(
+    dy: &Tensor<T>,
+    w: &Tensor<T>,
+    dx: ArrayViewMut2<'_, T>,
+) {
+    add_product(dy.rows(), w.rows().reversed_axes(), dx);
+}
+
+/// dw = dw + x^T dy.
+pub(crate) fn add_weight_gradient<T: Scalar>(
+    x: ArrayView2<'_, T>,
+    dy: &Tensor<T>,
+    dw: &mut Tensor<T>,
+) {
+    add_product(x.reversed_axes(), dy.rows(), dw.rows_mut());
+}
+
+/// db = db + the sum of dy's rows, one row after the other, so that the bits do not depend on the number of threads.
+pub(crate) fn add_bias_gradient<T: Scalar>(dy: &Tensor<T>, db: &mut Tensor<T>) {
+    const COLUMNS: usize = 256;
+    let width = db.as_slice().len();
+    db.as_mut_slice().par_chunks_mut(COLUMNS).enumerate().for_each(|(block, db)| {
+        for row in dy.as_slice().chunks_exact(width) {
+            let row = &row[block * COLUMNS..][..db.len()];
+            db.iter_mut().zip(row).for_each(|(db, &dy)| *db += dy);
+        }
+    });
+}

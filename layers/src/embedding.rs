@@ -1,0 +1,96 @@
+//! A learnt vector for each word.
+
+use engine_core::context::Forward;
+use engine_core::field::Positive;
+use engine_core::init::{Fill, Init};
+use engine_core::registry::LAYER;
+use engine_core::{
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar,
+    register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A learnt vector for each word.
+///
+/// ```text
+/// y[n, t] = w[tokens[n, t]]
+/// ```
+///
+/// # Shapes
+/// - `tokens`: indices below `vocabulary`, `[Batch, Time]`
+/// - output: `[Batch, Time, units]`
+/// - parameters: `w` `[vocabulary, units]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Embedding {
+    /// The length of a vector.
+    pub units: Dim,
+    /// How many words there are. By default the size that the data calls `Vocabulary`.
+    #[serde(default = "vocabulary")]
+    pub vocabulary: Dim,
+    /// How the first vectors are drawn.
+    #[serde(default = "small")]
+    pub init: Init,
+}
+
+fn vocabulary() -> Dim {
+    Dim::named("Vocabulary")
+}
+
+/// A word's vector is a row by itself, so the number of rows says nothing about how long it should be.
+fn small() -> Init {
+    Init::Normal(Positive::constant(0.01))
+}
+
+const TOKENS: usize = 0;
+const W: usize = 0;
+
+#[typetag::serde]
+impl Layer for Embedding {
+    fn ports(&self) -> Vec<Port> {
+        vec![Port::tokens("tokens", [Axis::BATCH, Axis::TIME], self.vocabulary.into())]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        let tokens = inputs.shape(TOKENS);
+        Ok(LayerPlan::output([tokens[0], tokens[1], self.units]).weights(
+            "w",
+            [self.vocabulary, self.units],
+            Fill::Random(self.init),
+        ))
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Embedding {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let w = &cx.parameters[W];
+        let (w, units) = (w.as_slice(), w.dim(1));
+        let words = cx.inputs.tokens(TOKENS).as_slice();
+        let vectors = cx.outputs[0].as_mut_slice().chunks_exact_mut(units);
+        for (vector, &word) in vectors.zip(words) {
+            vector.copy_from_slice(&w[word as usize * units..][..units]);
+        }
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let dw = &mut cx.parameter_gradients[W];
+        let units = dw.dim(1);
+        let dw = dw.as_mut_slice();
+        let words = cx.inputs.tokens(TOKENS).as_slice();
+        // One position after the other: a word that stands at several is summed in one order on any machine.
+        for (dy, &word) in cx.output_gradients[0].as_slice().chunks_exact(units).zip(words) {
+            let dw = &mut dw[word as usize * units..][..units];
+            dw.iter_mut().zip(dy).for_each(|(dw, &dy)| *dw += dy);
+        }
+    }
+}
+
+register!(
+    Embedding in LAYER,
+    example: "Embedding(units: 256)",
+    checks: [
+        "Embedding(units: Units)",
+        "Embedding(units: Units, vocabulary: 7, init: Normal(1))",
+    ],
+);

@@ -1,0 +1,311 @@
+//! The gated recurrent unit.
+
+use engine_core::context::Forward;
+use engine_core::gemm::{add_product, product};
+use engine_core::init::{Fill, Init};
+use engine_core::registry::LAYER;
+use engine_core::{
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, Step,
+    math, register,
+};
+use ndarray::{ArrayView2, Axis as Side};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::affine;
+use crate::elementwise::{rows_a_piece, sigmoid_slope, tanh_slope};
+use crate::recurrent::{
+    add_recurrent_gradient, add_start_gradient, matrix_at, rows_at, rows_at_mut, start, transpose,
+};
+
+/// A recurrence whose state changes only as far as a gate lets it: the gated recurrent unit.
+///
+/// ```text
+/// r = sigmoid(x[t] wx_r + h[t-1] wh_r + b_r)        how much of the state the candidate sees
+/// z = sigmoid(x[t] wx_z + h[t-1] wh_z + b_z)        how much of the state stays
+/// n = tanh(x[t] wx_n + (r * h[t-1]) wh_n + b_n)               reset: Before
+/// n = tanh(x[t] wx_n + b_n + r * (h[t-1] wh_n + bn))          reset: After
+/// h[t] = (1 - z) * n + z * h[t-1]
+/// ```
+///
+/// Cho et al., 2014 (`Before`); the variant of cuDNN and PyTorch (`After`).
+///
+/// # Shapes
+/// - `x`: `[Batch, Time, Inputs]`
+/// - `h0`, optional: the state before the first step, `[Batch, units]`; 0 when not wired
+/// - output: h, `[Batch, Time, units]`
+/// - parameters: `wx` `[Inputs, 3 units]`, `wh` `[units, 3 units]`, `b` `[3 units]`, their columns in the order r, z, n;
+///   with `reset: After` also `bn` `[units]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gru {
+    /// How many numbers the state has.
+    pub units: Dim,
+    /// Whether the gate r works on the state before it is multiplied by `wh_n`, or on the product after.
+    #[serde(default)]
+    pub reset: Reset,
+    /// How the first `wx` is drawn, each gate's block as a matrix of its own; biases start at 0.
+    #[serde(default)]
+    pub init: Init,
+    /// How the first `wh` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub recurrent_init: Init,
+}
+
+/// Where the reset gate works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Reset {
+    /// On the state, before the recurrent product.
+    #[default]
+    Before,
+    /// On the recurrent product and a bias of its own.
+    After,
+}
+
+const X: usize = 0;
+const H0: usize = 1;
+
+const WX: usize = 0;
+const WH: usize = 1;
+const B: usize = 2;
+const BN: usize = 3;
+
+/// Scratch and state: what is carried through time.
+const H: usize = 0;
+
+const GATES: usize = 3;
+
+#[typetag::serde]
+impl Layer for Gru {
+    fn ports(&self) -> Vec<Port> {
+        vec![
+            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
+            Port::real("h0", [Axis::BATCH, self.units.into()]).optional(),
+        ]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        let (units, wide) = (self.units, self.units.times(GATES));
+        let over_time = inputs.shape(X).with_last(units);
+        let gates_over_time = over_time.with_last(wide);
+        let now = Shape::new([over_time[0], units]);
+        let plan = LayerPlan::output(over_time.clone())
+            .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
+            .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
+            .bias("b", [wide], Fill::zero())
+            // The gates, h before each step, and r * h (Before) or h wh_n + bn (After).
+            .saved(gates_over_time)
+            .saved(over_time.clone())
+            .saved(over_time)
+            // h or its gradient; h wh, or the gradient of r * h; the transpose of wh.
+            .scratch(now.clone())
+            .scratch(now.with_last(wide))
+            .scratch([wide, units])
+            .state(now);
+        Ok(match self.reset {
+            Reset::Before => plan,
+            Reset::After => plan.bias("bn", [units], Fill::zero()),
+        })
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Gru {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        start(&mut cx.scratch[H], cx.inputs.get(H0));
+        self.advance(cx);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
+        start(&mut cx.forward.scratch[H], before);
+        self.advance(&mut cx.forward);
+        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
+        let [dh, reset_gradient, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
+        let dy = &cx.output_gradients[0];
+        let units = dy.dim(2);
+        let piece = rows_a_piece(gates.dim(2));
+        transpose(&cx.parameters[WH], wh_t);
+        let (wh_rz_t, wh_n_t) = wh_t.rows().split_at(Side(0), 2 * units);
+        dh.fill(T::zero());
+        for t in (0..dy.dim(1)).rev() {
+            let read = (rows_at(dy, t), rows_at(h_before, t));
+            let write = (rows_at_mut(gates, t), rows_at_mut(reset, t), rows_at_mut(dh, 0));
+            (read.into_par_iter(), write.into_par_iter()).into_par_iter().with_min_len(piece).for_each(
+                |((dy, h_before), (gates, reset, dh))| {
+                    dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+                    blend_gradient(gates, h_before, dh);
+                    if self.reset == Reset::After {
+                        reset_after_gradient(gates, reset);
+                    }
+                },
+            );
+            match self.reset {
+                Reset::Before => {
+                    let (_, dn) = gate_columns(matrix_at(gates, t));
+                    let (mut product_here, _) = reset_gradient.rows_mut().split_at(Side(1), units);
+                    product(dn, wh_n_t, product_here.view_mut());
+                    let read = (rows_at(reset_gradient, 0), rows_at(h_before, t));
+                    let write = (rows_at_mut(gates, t), rows_at_mut(dh, 0));
+                    let rows = (read.into_par_iter(), write.into_par_iter()).into_par_iter();
+                    rows.with_min_len(piece).for_each(|((d, h_before), (gates, dh))| {
+                        reset_before_gradient(gates, h_before, d, dh);
+                    });
+                }
+                Reset::After => add_product(matrix_at(reset, t), wh_n_t, dh.rows_mut()),
+            }
+            add_product(gate_columns(matrix_at(gates, t)).0, wh_rz_t, dh.rows_mut());
+        }
+        add_start_gradient(dh, cx.input_gradients.get(H0));
+        if let Some(dx) = cx.input_gradients.get(X) {
+            affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
+        }
+        let gradients = &mut cx.parameter_gradients;
+        affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
+        affine::add_bias_gradient(gates, &mut gradients[B]);
+        let (d_rz, dn) = gate_columns(gates.rows());
+        let (dwh_rz, dwh_n) = gradients[WH].rows_mut().split_at(Side(1), 2 * units);
+        add_recurrent_gradient(h_before, d_rz, dwh_rz);
+        match self.reset {
+            Reset::Before => add_recurrent_gradient(reset, dn, dwh_n),
+            Reset::After => {
+                add_recurrent_gradient(h_before, reset.rows(), dwh_n);
+                affine::add_bias_gradient(reset, &mut gradients[BN]);
+            }
+        }
+    }
+}
+
+impl Gru {
+    /// Runs over the time of the input from the carried state on, which it leaves at the last step's.
+    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
+        let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
+        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
+        let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
+        let piece = rows_a_piece(gates.dim(2));
+        let (wh_rz, wh_n) = gate_columns(cx.parameters[WH].rows());
+        affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), gates);
+        for t in 0..x.dim(1) {
+            let (recurrent_rz, _) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
+            product(h.rows(), wh_rz, recurrent_rz);
+            let read = (rows_at(recurrent, 0), rows_at(h, 0));
+            let write = (rows_at_mut(gates, t), rows_at_mut(h_before, t), rows_at_mut(reset, t));
+            (read.into_par_iter(), write.into_par_iter()).into_par_iter().with_min_len(piece).for_each(
+                |((recurrent, h), (gates, h_before, reset))| {
+                    h_before.copy_from_slice(h);
+                    open_gates(gates, recurrent);
+                    if self.reset == Reset::Before {
+                        let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
+                        reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
+                    }
+                },
+            );
+            let (_, recurrent_n) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
+            match self.reset {
+                Reset::Before => product(matrix_at(reset, t), wh_n, recurrent_n),
+                Reset::After => product(h.rows(), wh_n, recurrent_n),
+            }
+            let bn = (self.reset == Reset::After).then(|| cx.parameters[BN].as_slice());
+            let rows = (
+                rows_at(recurrent, 0),
+                rows_at_mut(gates, t),
+                rows_at_mut(reset, t),
+                rows_at_mut(h, 0),
+                rows_at_mut(y, t),
+            );
+            rows.into_par_iter().with_min_len(piece).for_each(|(recurrent, gates, reset, h, y)| {
+                candidate(gates, recurrent, reset, bn);
+                blend(gates, h);
+                y.copy_from_slice(h);
+            });
+        }
+    }
+}
+
+/// The columns of r and z, and those of n.
+fn gate_columns<T: Scalar>(gates: ArrayView2<'_, T>) -> (ArrayView2<'_, T>, ArrayView2<'_, T>) {
+    let units = gates.ncols() / GATES;
+    gates.split_at(Side(1), 2 * units)
+}
+
+/// The blocks r, z and n of one row, of one length.
+fn blocks<T: Scalar>(gates: &mut [T]) -> (&mut [T], &mut [T], &mut [T]) {
+    let units = gates.len() / GATES;
+    let (r, rest) = gates.split_at_mut(units);
+    let (z, n) = rest.split_at_mut(units);
+    (r, z, &mut n[..units])
+}
+
+/// Completes r and z in place.
+fn open_gates<T: Scalar>(gates: &mut [T], recurrent: &[T]) {
+    let units = gates.len() / GATES;
+    let open = &mut gates[..2 * units];
+    open.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
+    math::sigmoid(open);
+}
+
+/// Completes n in place. With `bn`, which is there when r works after the product, keeps the product and its bias.
+fn candidate<T: Scalar>(gates: &mut [T], recurrent: &[T], reset: &mut [T], bn: Option<&[T]>) {
+    let (r, _, n) = blocks(gates);
+    let recurrent = &recurrent[2 * n.len()..];
+    match bn {
+        None => n.iter_mut().zip(recurrent).for_each(|(n, &recurrent)| *n += recurrent),
+        Some(bn) => {
+            let sums = recurrent.iter().zip(bn).map(|(&recurrent, &bn)| recurrent + bn);
+            reset.iter_mut().zip(sums).for_each(|(reset, sum)| *reset = sum);
+            n.iter_mut().zip(r).zip(reset).for_each(|((n, r), reset)| *n += *r * *reset);
+        }
+    }
+    math::tanh(n);
+}
+
+/// h = (1 - z) n + z h.
+fn blend<T: Scalar>(gates: &mut [T], h: &mut [T]) {
+    let (_, z, n) = blocks(gates);
+    h.iter_mut().zip(z).zip(n).for_each(|((h, z), n)| *h = (T::one() - *z) * *n + *z * *h);
+}
+
+/// Puts the gradients of the sums of z and n in their place, and takes dh to what z lets through.
+fn blend_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], dh: &mut [T]) {
+    let (_, z, n) = blocks(gates);
+    for (((z, n), dh), &h) in z.iter_mut().zip(n).zip(dh).zip(h_before) {
+        let d = *dh;
+        *dh = d * *z;
+        let dz = d * (h - *n) * sigmoid_slope(*z);
+        *n = d * (T::one() - *z) * tanh_slope(*n);
+        *z = dz;
+    }
+}
+
+/// Given d, the gradient of r * h: puts the gradient of r's sum in its place, and adds to dh.
+fn reset_before_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], d: &[T], dh: &mut [T]) {
+    let (r, ..) = blocks(gates);
+    for (((r, dh), &d), &h) in r.iter_mut().zip(dh).zip(d).zip(h_before) {
+        *dh += d * *r;
+        *r = d * h * sigmoid_slope(*r);
+    }
+}
+
+/// Puts the gradient of r's sum in its place, and that of the recurrent product in the product's.
+fn reset_after_gradient<T: Scalar>(gates: &mut [T], reset: &mut [T]) {
+    let (r, _, dn) = blocks(gates);
+    for ((r, dn), reset) in r.iter_mut().zip(dn).zip(reset) {
+        let dr = *dn * *reset * sigmoid_slope(*r);
+        *reset = *dn * *r;
+        *r = dr;
+    }
+}
+
+register!(
+    Gru in LAYER,
+    example: "Gru(units: 512)",
+    checks: [
+        "Gru(units: Units)",
+        "Gru(units: Units, reset: After)",
+        "Gru(units: 3, reset: After, init: Uniform(0.3), recurrent_init: Orthogonal)",
+    ],
+);

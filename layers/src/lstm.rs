@@ -1,0 +1,226 @@
+//! The long short-term memory.
+
+use engine_core::context::Forward;
+use engine_core::field::Finite;
+use engine_core::gemm::product;
+use engine_core::init::{Fill, Init};
+use engine_core::registry::LAYER;
+use engine_core::{
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, Step,
+    math, register,
+};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::affine;
+use crate::elementwise::{rows_a_piece, sigmoid_slope, tanh_slope};
+use crate::recurrent::{
+    add_recurrent_gradient, add_start_gradient, matrix_at, rows_at, rows_at_mut, start, transpose,
+};
+
+/// A recurrence with a memory that gates protect: the long short-term memory.
+///
+/// ```text
+/// [i f o g] = x[t] wx + h[t-1] wh + b        four blocks of `units` numbers each
+/// c[t] = sigmoid(f) * c[t-1] + sigmoid(i) * tanh(g)
+/// h[t] = sigmoid(o) * tanh(c[t])
+/// ```
+///
+/// Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
+///
+/// # Shapes
+/// - `x`: `[Batch, Time, Inputs]`
+/// - `h0`, optional: the state before the first step, `[Batch, units]`; 0 when not wired
+/// - `c0`, optional: the memory before the first step, `[Batch, units]`; 0 when not wired
+/// - output: h, `[Batch, Time, units]`
+/// - parameters: `wx` `[Inputs, 4 units]`, `wh` `[units, 4 units]`, `b` `[4 units]`, their columns in the order i, f, o, g
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lstm {
+    /// How many numbers the state has, and the memory.
+    pub units: Dim,
+    /// How the first `wx` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub init: Init,
+    /// How the first `wh` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub recurrent_init: Init,
+    /// Where `b` starts for the forget gate; 0 for the others. 1 makes a new memory last (Jozefowicz et al., 2015).
+    #[serde(default = "none")]
+    pub forget_bias: Finite,
+}
+
+fn none() -> Finite {
+    Finite::constant(0.0)
+}
+
+const X: usize = 0;
+const H0: usize = 1;
+const C0: usize = 2;
+
+const WX: usize = 0;
+const WH: usize = 1;
+const B: usize = 2;
+
+/// Scratch and state: what is carried through time.
+const H: usize = 0;
+const C: usize = 1;
+
+const GATES: usize = 4;
+
+#[typetag::serde]
+impl Layer for Lstm {
+    fn ports(&self) -> Vec<Port> {
+        vec![
+            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
+            Port::real("h0", [Axis::BATCH, self.units.into()]).optional(),
+            Port::real("c0", [Axis::BATCH, self.units.into()]).optional(),
+        ]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        let (units, wide) = (self.units, self.units.times(GATES));
+        let over_time = inputs.shape(X).with_last(units);
+        let gates_over_time = over_time.with_last(wide);
+        let now = Shape::new([over_time[0], units]);
+        let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
+        Ok(LayerPlan::output(over_time.clone())
+            .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
+            .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
+            .bias("b", [wide], bias)
+            // The gates, h and c before each step, tanh(c).
+            .saved(gates_over_time)
+            .saved(over_time.clone())
+            .saved(over_time.clone())
+            .saved(over_time)
+            // h, c, or their gradients; h wh; the transpose of wh.
+            .scratch(now.clone())
+            .scratch(now.clone())
+            .scratch(now.with_last(wide))
+            .scratch([wide, units])
+            .state(now.clone())
+            .state(now))
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Lstm {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        start(&mut cx.scratch[H], cx.inputs.get(H0));
+        start(&mut cx.scratch[C], cx.inputs.get(C0));
+        advance(cx);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        for (carried, port) in [(H, H0), (C, C0)] {
+            let before = if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
+            start(&mut cx.forward.scratch[carried], before);
+        }
+        advance(&mut cx.forward);
+        for carried in [H, C] {
+            start(&mut cx.state[carried], Some(&cx.forward.scratch[carried]));
+        }
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
+        let [dh, dc, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
+        let dy = &cx.output_gradients[0];
+        let piece = rows_a_piece(gates.dim(2));
+        transpose(&cx.parameters[WH], wh_t);
+        dh.fill(T::zero());
+        dc.fill(T::zero());
+        for t in (0..dy.dim(1)).rev() {
+            let carried = (rows_at(dy, t), rows_at_mut(dh, 0), rows_at_mut(dc, 0));
+            let memory = (rows_at(c_before, t), rows_at(tanh_c, t));
+            let rows = (rows_at_mut(gates, t), memory.into_par_iter(), carried.into_par_iter());
+            rows.into_par_iter().with_min_len(piece).for_each(
+                |(gates, (c_before, tanh_c), (dy, dh, dc))| {
+                    dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+                    cell_gradient(gates, c_before, tanh_c, dh, dc);
+                },
+            );
+            product(matrix_at(gates, t), wh_t.rows(), dh.rows_mut());
+        }
+        add_start_gradient(dh, cx.input_gradients.get(H0));
+        add_start_gradient(dc, cx.input_gradients.get(C0));
+        if let Some(dx) = cx.input_gradients.get(X) {
+            affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
+        }
+        let gradients = &mut cx.parameter_gradients;
+        affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
+        add_recurrent_gradient(h_before, gates.rows(), gradients[WH].rows_mut());
+        affine::add_bias_gradient(gates, &mut gradients[B]);
+    }
+}
+
+/// Runs over the time of the input from the carried h and c on, which it leaves at the last step's.
+fn advance<T: Scalar>(cx: &mut Forward<'_, T>) {
+    let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
+    let [h, c, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
+    let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
+    let piece = rows_a_piece(gates.dim(2));
+    affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), gates);
+    for t in 0..x.dim(1) {
+        product(h.rows(), cx.parameters[WH].rows(), recurrent.rows_mut());
+        let sums = (rows_at(recurrent, 0), rows_at_mut(gates, t));
+        let before = (rows_at_mut(h_before, t), rows_at_mut(c_before, t));
+        let after = (rows_at_mut(h, 0), rows_at_mut(c, 0), rows_at_mut(tanh_c, t), rows_at_mut(y, t));
+        let rows = (sums.into_par_iter(), before.into_par_iter(), after.into_par_iter());
+        rows.into_par_iter().with_min_len(piece).for_each(
+            |((recurrent, gates), (h_before, c_before), (h, c, tanh_c, y))| {
+                h_before.copy_from_slice(h);
+                c_before.copy_from_slice(c);
+                gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
+                cell(gates, c, tanh_c, h);
+                y.copy_from_slice(h);
+            },
+        );
+    }
+}
+
+/// One sequence's step: opens the gates in place, renews c, computes tanh(c) and h.
+fn cell<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T], h: &mut [T]) {
+    let units = c.len();
+    let (open, g) = gates.split_at_mut(3 * units);
+    math::sigmoid(open);
+    math::tanh(g);
+    let (i, f, o) = (&open[..units], &open[units..][..units], &open[2 * units..][..units]);
+    for (u, c) in c.iter_mut().enumerate() {
+        *c = f[u] * *c + i[u] * g[u];
+    }
+    tanh_c.copy_from_slice(c);
+    math::tanh(tanh_c);
+    for (u, h) in h.iter_mut().enumerate() {
+        *h = o[u] * tanh_c[u];
+    }
+}
+
+/// One sequence's step back: puts the gradients of the gates' sums in the gates' place, and takes dc to the step before.
+fn cell_gradient<T: Scalar>(gates: &mut [T], c_before: &[T], tanh_c: &[T], dh: &[T], dc: &mut [T]) {
+    let units = dc.len();
+    let (c_before, tanh_c, dh) = (&c_before[..units], &tanh_c[..units], &dh[..units]);
+    let (i, rest) = gates.split_at_mut(units);
+    let (f, rest) = rest.split_at_mut(units);
+    let (o, g) = rest.split_at_mut(units);
+    let g = &mut g[..units];
+    for u in 0..units {
+        let d = dc[u] + dh[u] * tanh_slope(tanh_c[u]) * o[u];
+        dc[u] = f[u] * d;
+        o[u] = tanh_c[u] * dh[u] * sigmoid_slope(o[u]);
+        f[u] = c_before[u] * d * sigmoid_slope(f[u]);
+        let di = g[u] * d * sigmoid_slope(i[u]);
+        g[u] = i[u] * d * tanh_slope(g[u]);
+        i[u] = di;
+    }
+}
+
+register!(
+    Lstm in LAYER,
+    example: "Lstm(units: 512)",
+    checks: [
+        "Lstm(units: Units)",
+        "Lstm(units: Units, forget_bias: 1, recurrent_init: Orthogonal)",
+        "Lstm(units: 3, init: Uniform(0.3), recurrent_init: Xavier)",
+    ],
+);

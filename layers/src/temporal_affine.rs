@@ -1,0 +1,84 @@
+//! The same affine map at every step.
+
+use engine_core::context::Forward;
+use engine_core::init::{Fill, Init};
+use engine_core::registry::LAYER;
+use engine_core::{
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar,
+    register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::affine;
+
+/// The same affine map at every step: hidden states to scores of words.
+///
+/// ```text
+/// y[n, t] = x[n, t] w + b
+/// ```
+///
+/// # Shapes
+/// - `x`: `[Batch, Time, Inputs]`
+/// - output: `[Batch, Time, units]`
+/// - parameters: `w` `[Inputs, units]`, `b` `[units]` unless `bias: false`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemporalAffine {
+    /// How many numbers come out at each step.
+    pub units: Dim,
+    /// Whether `b` is added.
+    #[serde(default = "affine::with_bias")]
+    pub bias: bool,
+    /// How the first `w` is drawn; `b` starts at 0.
+    #[serde(default)]
+    pub init: Init,
+}
+
+const X: usize = 0;
+const W: usize = 0;
+const B: usize = 1;
+
+#[typetag::serde]
+impl Layer for TemporalAffine {
+    fn ports(&self) -> Vec<Port> {
+        vec![Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")])]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        let plan = LayerPlan::output(inputs.shape(X).with_last(self.units)).weights(
+            "w",
+            [inputs.dim("Inputs"), self.units],
+            Fill::Random(self.init),
+        );
+        Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
+    }
+}
+
+impl<T: Scalar> Kernel<T> for TemporalAffine {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let b = self.bias.then(|| &cx.parameters[B]);
+        affine::forward(cx.inputs[X].rows(), &cx.parameters[W], b, &mut cx.outputs[0]);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let dy = &cx.output_gradients[0];
+        if let Some(dx) = cx.input_gradients.get(X) {
+            affine::add_input_gradient(dy, &cx.parameters[W], dx.rows_mut());
+        }
+        affine::add_weight_gradient(cx.inputs[X].rows(), dy, &mut cx.parameter_gradients[W]);
+        if self.bias {
+            affine::add_bias_gradient(dy, &mut cx.parameter_gradients[B]);
+        }
+    }
+}
+
+register!(
+    TemporalAffine in LAYER,
+    example: "TemporalAffine(units: Vocabulary)",
+    checks: [
+        "TemporalAffine(units: Units)",
+        "TemporalAffine(units: Units, bias: false)",
+        "TemporalAffine(units: 3, init: Uniform(0.5))",
+    ],
+);
