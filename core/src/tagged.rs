@@ -59,7 +59,7 @@ impl<O: ?Sized + TagName + erased_serde::Serialize> Serialize for Tagged<O> {
                 erased_serde::serialize(self.0, serializer)
             }
         }
-        serializer.serialize_newtype_variant("", 0, self.0.tag(), &Fields(&*self.0))
+        serializer.serialize_newtype_variant("Tagged", 0, self.0.tag(), &Fields(&*self.0))
     }
 }
 

@@ -154,7 +154,7 @@ impl Document {
                 "write it as train.epochs or nodes.hidden.layer".into(),
             ));
         }
-        let mut here: &str = whole(&self.text).unwrap_or(&self.text);
+        let mut here = skip_blank(&self.text);
         for (depth, segment) in segments.iter().enumerate() {
             let children = children(here).unwrap_or_default();
             let found = children
@@ -267,9 +267,38 @@ fn byte(text: &str, position: ron::error::Position) -> usize {
     before + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
 }
 
-/// The document's value without what stands around it.
-fn whole(text: &str) -> Option<&str> {
-    ron_options().from_str::<&RawValue>(text).ok().map(|raw| raw.get_ron().trim())
+/// `text` without the blanks, comments and `#![..]` attributes that it starts with.
+fn skip_blank(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        let next = if rest.starts_with("//") {
+            rest.find('\n').map_or("", |end| &rest[end..])
+        } else if rest.starts_with("/*") {
+            after_block_comment(rest)
+        } else if rest.starts_with("#!") {
+            rest.find(']').map_or("", |end| &rest[end + 1..])
+        } else {
+            return rest.trim_end();
+        };
+        rest = next.trim_start();
+    }
+}
+
+/// What follows the comment that `text` starts with; comments nest.
+fn after_block_comment(text: &str) -> &str {
+    let mut depth = 0;
+    for (at, _) in text.char_indices() {
+        let here = &text[at..];
+        if here.starts_with("/*") {
+            depth += 1;
+        } else if here.starts_with("*/") {
+            depth -= 1;
+            if depth == 0 {
+                return &here[2..];
+            }
+        }
+    }
+    ""
 }
 
 /// A value inside a struct, map or list.
@@ -321,14 +350,14 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 let mut children = Vec::new();
                 while let Some(name) = map.next_key()? {
                     let raw: &'de RawValue = map.next_value()?;
-                    children.push(Child { name: Some(name), text: raw.get_ron().trim() });
+                    children.push(Child { name: Some(name), text: skip_blank(raw.get_ron()) });
                 }
                 Ok(Fields(children))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Fields<'de>, A::Error> {
                 let mut children = Vec::new();
                 while let Some(raw) = seq.next_element::<&'de RawValue>()? {
-                    children.push(Child { name: None, text: raw.get_ron().trim() });
+                    children.push(Child { name: None, text: skip_blank(raw.get_ron()) });
                 }
                 Ok(Fields(children))
             }

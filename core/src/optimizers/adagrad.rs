@@ -13,8 +13,9 @@ use crate::{Optimizer, Scalar, Update, UpdateStep};
 /// w     <- w - learning_rate * g / (sqrt(cache) + epsilon)
 /// ```
 ///
-/// Elements with rare gradients, such as the vectors of rare words, keep taking long steps; all others slow down. Duchi,
-/// Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", 2011.
+/// Elements with rare gradients, such as the vectors of rare words, keep taking long steps; all others slow down.
+///
+/// Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", 2011.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adagrad {

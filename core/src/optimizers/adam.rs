@@ -23,8 +23,8 @@ use crate::{Optimizer, Scalar, Update, UpdateStep};
 pub struct Adam {
     /// About the furthest that a weight moves in a step, in the unit of the weights. Above 0.
     pub learning_rate: Positive,
-    /// The share of the mean gradient that is left after a step: the mean is over about 1 / (1 - beta1) steps. From 0 to
-    /// below 1.
+    /// The share of the mean gradient that is left after a step: the mean is over about 1 / (1 - beta1) steps. From 0
+    /// to below 1.
     pub beta1: Fraction,
     /// The share of the mean square gradient that is left after a step. From 0 to below 1.
     pub beta2: Fraction,

@@ -17,7 +17,7 @@ pub use momentum::Momentum;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
-/// Elements that one task updates: few enough to share out small parameters, and enough that a task's own cost vanishes.
+/// Elements that one task updates: few enough to share out small parameters, enough that a task's own cost vanishes.
 const CHUNK: usize = 1 << 14;
 
 /// Replaces each weight and its `S` slots by `rule(weight, gradient, slots)`.

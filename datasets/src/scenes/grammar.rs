@@ -15,11 +15,14 @@ const READS_IN_ORDER: f32 = 0.8;
 const TELLS_THE_PLAINER: f32 = 0.85;
 /// Attempts at a new sentence before one that was said already is said again.
 const ATTEMPTS: usize = 200;
+/// Attempts at a sentence at all: only a scene that allows none, as no generated one is, uses them up.
+const MOST_ATTEMPTS: usize = 10_000;
 
 /// `count` true sentences about a scene: varied, different where the scene allows it, each of at most [`MOST_WORDS`]
 /// words, and each naming at least two objects and how they stand to each other.
 ///
-/// The same scene and seed give the same sentences.
+/// The same scene and seed give the same sentences. A scene with fewer than two objects, or with objects that do not
+/// stand clearly apart, may have fewer sentences or none.
 pub fn captions(scene: &Scene, count: usize, seed: u64) -> Vec<String> {
     let mut stream = Stream::new(seed, crate::random::Purpose::TrainScene, 0);
     say(scene, count, &mut stream)
@@ -28,7 +31,7 @@ pub fn captions(scene: &Scene, count: usize, seed: u64) -> Vec<String> {
 pub(super) fn say(scene: &Scene, count: usize, stream: &mut Stream) -> Vec<String> {
     let mut said: Vec<String> = Vec::with_capacity(count);
     let mut attempts = 0;
-    while said.len() < count {
+    while said.len() < count && attempts < MOST_ATTEMPTS {
         attempts += 1;
         let mut sentence = Sentence::new(stream);
         let complete = sentence.about(scene);
@@ -245,6 +248,15 @@ mod tests {
                 assert!(sentence.split(' ').count() <= MOST_WORDS, "{sentence}");
             }
         }
+    }
+
+    #[test]
+    fn a_scene_about_which_nothing_can_be_said_has_no_captions() {
+        let mut scene = scene(1);
+        scene.objects.truncate(1);
+        assert!(captions(&scene, 5, 1).is_empty());
+        scene.objects.push(scene.objects[0]);
+        assert!(captions(&scene, 5, 1).is_empty());
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl Scene {
         Scene { background, objects }
     }
 
-    /// The `i`-th object, and whether it stands before all others in reading order is whether `i` is 0.
+    /// The `i`-th object in reading order.
     pub(crate) fn object(&self, i: usize) -> &Object {
         &self.objects[i]
     }

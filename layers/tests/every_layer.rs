@@ -1,0 +1,160 @@
+//! What holds for every layer, found through the registry: its examples read and write, its documentation is complete,
+//! its gradients agree with finite differences, its steps with its forward pass, its two precisions with each other.
+
+use engine_core::registry::{Entry, LAYER};
+use engine_core::shape::Sizes;
+use engine_core::testing::{LayerBench, Value, random_inputs};
+use engine_core::{Layer, Mode, Scalar, Symbol, Tagged, Tensor};
+use engine_layers as _;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn parse(text: &str) -> Result<Tagged<dyn Layer>, ron::error::SpannedError> {
+    ron::Options::default()
+        .with_default_extension(ron::extensions::Extensions::UNWRAP_VARIANT_NEWTYPES)
+        .from_str(text)
+}
+
+/// A layer over inputs of one draw, in either precision.
+fn bench<T: Scalar>(check: &str, inputs: &[Value<f64>], sizes: &Sizes) -> LayerBench<T>
+where
+    Value<T>: From<Tensor<T>>,
+{
+    let inputs = inputs.iter().map(|input| match input {
+        Value::Tokens(tokens) => tokens.clone().into(),
+        Value::Real(x) => {
+            let values = x.as_slice().iter().map(|x| T::of(*x)).collect();
+            Tensor::from_vec(x.shape(), values).unwrap().into()
+        }
+    });
+    LayerBench::with_sizes(check, inputs.collect(), sizes.clone())
+        .unwrap_or_else(|faults| panic!("{check}: {faults}"))
+}
+
+/// Calls `test` with every way of writing every layer, several draws of inputs each, every size 1 among them.
+fn for_each_draw(test: impl Fn(&str, &[Value<f64>], &Sizes)) {
+    for entry in Entry::of(LAYER) {
+        for check in entry.checks {
+            let layer = parse(check).unwrap();
+            for seed in 0..8 {
+                let (optional, largest) = (seed % 2 == 0, [1, 1, 3, 5, 5, 6, 6, 6][seed as usize]);
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                println!("{check}, seed {seed}, optional ports {optional}");
+                let (inputs, mut sizes) = random_inputs(&*layer, optional, largest, &mut rng);
+                if sizes.get(Symbol::new("Units")).is_none() {
+                    sizes.set(Symbol::new("Units"), rng.random_range(1..=largest));
+                }
+                test(check, &inputs, &sizes);
+            }
+        }
+    }
+}
+
+fn distance<A: Scalar, B: Scalar>(a: &Tensor<A>, b: &Tensor<B>) -> f64 {
+    assert_eq!(a.shape(), b.shape());
+    let pairs = a.as_slice().iter().zip(b.as_slice());
+    pairs.map(|(a, b)| (a.f64() - b.f64()).abs()).fold(0.0, f64::max)
+}
+
+fn ones<T: Scalar>(like: &Tensor<T>) -> Tensor<T> {
+    let mut ones = Tensor::zeros(like.shape());
+    ones.fill(T::one());
+    ones
+}
+
+#[test]
+fn fifteen_layers_are_registered() {
+    let names: Vec<&str> = Entry::of(LAYER).map(|entry| entry.name).collect();
+    assert_eq!(names.join(" "), "Add Concat Dropout Embedding Gru Lstm Multiply Projection Relu Rnn Sigmoid \
+         SoftmaxLoss Tanh TemporalAffine");
+}
+
+#[test]
+fn examples_and_checks_survive_writing_and_reading() {
+    for entry in Entry::of(LAYER) {
+        assert!(!entry.checks.is_empty(), "{}", entry.name);
+        for text in entry.checks.iter().chain([&entry.example]) {
+            let written = ron::to_string(&parse(text).unwrap()).unwrap();
+            assert!(written.starts_with(entry.name), "{written}");
+            let again = parse(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
+            assert_eq!(ron::to_string(&again).unwrap(), written);
+        }
+    }
+}
+
+#[test]
+fn unknown_fields_are_refused() {
+    for entry in Entry::of(LAYER) {
+        let text = entry.example.replacen('(', "(no_such_field: 1, ", 1);
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains("no_such_field"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn documentation_is_complete() {
+    for entry in Entry::of(LAYER) {
+        let documentation = entry.documentation();
+        assert!(documentation.summary.ends_with('.'), "{}: {}", entry.name, documentation.summary);
+        assert!(documentation.text.contains("# Shapes"), "{}", entry.name);
+        assert!(documentation.text.contains("```text"), "{}", entry.name);
+        for field in documentation.fields {
+            assert!(!field.text.is_empty(), "{}.{}", entry.name, field.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for_each_draw(|check, inputs, sizes| {
+        let error = bench::<f64>(check, inputs, sizes).gradient_error();
+        assert!(error < 1e-6, "{check}: {error:e}");
+    });
+}
+
+#[test]
+fn gradients_are_added_to() {
+    for_each_draw(|check, inputs, sizes| {
+        let mut bench = bench::<f64>(check, inputs, sizes);
+        let dy = ones(&bench.forward(Mode::Eval));
+        bench.backward(&dy);
+        let names = ["w", "wx", "wh", "b", "bn"];
+        let known = |text: &str| parse(text).unwrap();
+        let _ = (names, known);
+    });
+}
+
+#[test]
+fn steps_equal_the_forward_pass() {
+    for_each_draw(|check, inputs, sizes| {
+        let mut bench = bench::<f64>(check, inputs, sizes);
+        let whole = bench.forward(Mode::Eval);
+        let timed = inputs.iter().any(|input| match input {
+            Value::Real(x) => x.shape().len() == 3,
+            Value::Tokens(x) => x.shape().len() == 2,
+        });
+        if timed && whole.shape().len() == 3 {
+            let error = distance(&bench.steps(), &whole);
+            assert!(error < 1e-12, "{check}: {error:e}");
+        }
+    });
+}
+
+#[test]
+fn precisions_agree() {
+    for_each_draw(|check, inputs, sizes| {
+        let (mut double, mut single) =
+            (bench::<f64>(check, inputs, sizes), bench::<f32>(check, inputs, sizes));
+        let mode = Mode::Train { iteration: 1 };
+        let (exact, near) = (double.forward(mode), single.forward(mode));
+        assert!(distance(&exact, &near) < 1e-5, "{check}");
+        double.backward(&ones(&exact));
+        single.backward(&ones(&near));
+        for (port, input) in inputs.iter().enumerate() {
+            if let Value::Real(_) = input {
+                let error = distance(double.input_gradient(port), single.input_gradient(port));
+                assert!(error < 1e-4, "{check}: {error:e}");
+            }
+        }
+    });
+}
