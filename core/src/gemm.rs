@@ -13,7 +13,12 @@ pub trait Gemm: Copy + Send + Sync + 'static {
     ///
     /// # Panics
     /// When the shapes do not fit.
-    fn gemm(a: ArrayView2<'_, Self>, b: ArrayView2<'_, Self>, keep: Self, c: ArrayViewMut2<'_, Self>);
+    fn gemm(
+        a: ArrayView2<'_, Self>,
+        b: ArrayView2<'_, Self>,
+        keep: Self,
+        c: ArrayViewMut2<'_, Self>,
+    );
 }
 
 macro_rules! gemm {

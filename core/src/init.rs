@@ -74,7 +74,12 @@ impl Init {
         let count = rows * columns;
         let mut normal = |deviation: f64| -> Vec<f64> {
             (0..count)
-                .map(|_| deviation * { let z: f64 = StandardNormal.sample(rng); z })
+                .map(|_| {
+                    deviation * {
+                        let z: f64 = StandardNormal.sample(rng);
+                        z
+                    }
+                })
                 .collect()
         };
         match self {

@@ -116,7 +116,11 @@ mod tests {
                 let e = exact(f64::from(x));
                 let error = (f64::from(ours(x)) - e).abs();
                 let scale = e.abs().max(f64::from(f32::MIN_POSITIVE));
-                if e > f64::from(f32::MAX) && ours(x) == f32::INFINITY { 0.0 } else { error / scale }
+                if e > f64::from(f32::MAX) && ours(x) == f32::INFINITY {
+                    0.0
+                } else {
+                    error / scale
+                }
             })
             .fold(0.0, f64::max)
     }

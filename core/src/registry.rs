@@ -24,6 +24,10 @@ pub const UPDATE_RULE: Family =
 /// Schedules: [`Schedule`](crate::Schedule).
 pub const SCHEDULE: Family =
     Family { order: 2, name: "schedule", title: "Learning-rate schedules (train.schedule)" };
+/// Data sets, in the section `data`.
+pub const DATASET: Family = Family { order: 3, name: "data set", title: "Data sets (data)" };
+/// Ways to choose words, in the section `sample`.
+pub const DECODER: Family = Family { order: 4, name: "decoder", title: "Decoders (sample)" };
 
 /// One thing that a graph file can name.
 pub struct Entry {
@@ -113,7 +117,8 @@ impl Entry {
         let text = string(schema.get("description")).to_owned();
         let summary = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
         let summary = summary.split_inclusive(". ").next().unwrap_or_default().trim().to_owned();
-        let required: Vec<&str> = list(schema.get("required")).iter().map(|v| string(Some(v))).collect();
+        let required: Vec<&str> =
+            list(schema.get("required")).iter().map(|v| string(Some(v))).collect();
         let definitions = schema.get("$defs");
         let mut fields: Vec<Field> = schema
             .get("properties")
@@ -144,7 +149,9 @@ fn list(value: Option<&Value>) -> &[Value] {
 fn takes(about: &Value, definitions: Option<&Value>) -> String {
     if let Some(reference) = about.get("$ref").and_then(Value::as_str) {
         let name = reference.rsplit('/').next().unwrap_or_default();
-        return definitions.and_then(|all| all.get(name)).map_or(name.into(), |d| takes(d, definitions));
+        return definitions
+            .and_then(|all| all.get(name))
+            .map_or(name.into(), |d| takes(d, definitions));
     }
     let variants = [about.get("oneOf"), about.get("anyOf"), about.get("enum")]
         .into_iter()

@@ -116,10 +116,7 @@ impl Dim {
         let size = self.size().zip(other.size()).map(|(a, b)| op(a, b));
         match (self, other) {
             (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(op(a, b)),
-            _ => Dim::Named(
-                Symbol::new(&format!("{}{sign}{}", self.label(), other.label())),
-                size,
-            ),
+            _ => Dim::Named(Symbol::new(&format!("{}{sign}{}", self.label(), other.label())), size),
         }
     }
 

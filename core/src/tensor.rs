@@ -20,7 +20,8 @@ impl<T: Copy + Default> Tensor<T> {
 
     /// An array of the given elements in row-major order, or `None` when their number is not the shape's.
     pub fn from_vec(shape: &[usize], data: Vec<T>) -> Option<Self> {
-        (data.len() == shape.iter().product::<usize>()).then(|| Tensor { shape: shape.to_vec(), data })
+        (data.len() == shape.iter().product::<usize>())
+            .then(|| Tensor { shape: shape.to_vec(), data })
     }
 
     /// Takes on another shape. Allocates only when it needs more memory than ever before; elements that are new are
@@ -65,7 +66,8 @@ impl<T: Copy + Default> Tensor<T> {
     /// As [`rows`](Self::rows), to be changed.
     pub fn rows_mut(&mut self) -> ArrayViewMut2<'_, T> {
         let shape = self.row_shape();
-        ArrayViewMut2::from_shape(shape, &mut self.data).expect("rows x last dimension is the length")
+        ArrayViewMut2::from_shape(shape, &mut self.data)
+            .expect("rows x last dimension is the length")
     }
 
     /// The first dimension against all others: `[N, C, H, W]` is seen as `[N, C*H*W]`.
@@ -77,7 +79,8 @@ impl<T: Copy + Default> Tensor<T> {
     /// As [`flat`](Self::flat), to be changed.
     pub fn flat_mut(&mut self) -> ArrayViewMut2<'_, T> {
         let shape = self.flat_shape();
-        ArrayViewMut2::from_shape(shape, &mut self.data).expect("first dimension x rest is the length")
+        ArrayViewMut2::from_shape(shape, &mut self.data)
+            .expect("first dimension x rest is the length")
     }
 
     /// A `[batch, time, features]` array.
@@ -95,7 +98,8 @@ impl<T: Copy + Default> Tensor<T> {
     /// When the array is not of rank 3.
     pub fn view3_mut(&mut self) -> ArrayViewMut3<'_, T> {
         let shape = self.shape3();
-        ArrayViewMut3::from_shape(shape, &mut self.data).expect("the product of the shape is the length")
+        ArrayViewMut3::from_shape(shape, &mut self.data)
+            .expect("the product of the shape is the length")
     }
 
     fn row_shape(&self) -> (usize, usize) {
@@ -110,6 +114,18 @@ impl<T: Copy + Default> Tensor<T> {
     fn shape3(&self) -> (usize, usize, usize) {
         assert_eq!(self.shape.len(), 3, "an array of rank 3");
         (self.shape[0], self.shape[1], self.shape[2])
+    }
+}
+
+impl<T> AsRef<[T]> for Tensor<T> {
+    fn as_ref(&self) -> &[T] {
+        &self.data
+    }
+}
+
+impl<T> AsMut<[T]> for Tensor<T> {
+    fn as_mut(&mut self) -> &mut [T] {
+        &mut self.data
     }
 }
 

@@ -98,9 +98,14 @@ impl<T: Scalar> LayerBench<T> {
         let ports = parsed.map(|layer| layer.ports()).unwrap_or_default();
         let mut batch = Batch::new();
         for (at, value) in inputs.iter().enumerate() {
-            let port = ports.get(at).or_else(|| ports.last().filter(|p| matches!(p.need, Need::AtLeast(_))));
+            let port = ports
+                .get(at)
+                .or_else(|| ports.last().filter(|p| matches!(p.need, Need::AtLeast(_))));
             let pattern = port.map(|port| port.shape.as_slice()).unwrap_or_default();
-            declared.push(format!("\"x{at}\": [{}]", dims(pattern, value.shape(), &mut rest, &mut sizes)));
+            declared.push(format!(
+                "\"x{at}\": [{}]",
+                dims(pattern, value.shape(), &mut rest, &mut sizes)
+            ));
             from.push(format!("\"x{at}\""));
             let name = format!("x{at}");
             match value {
@@ -396,7 +401,9 @@ pub fn random_inputs(
                 }
                 Some(limit) => {
                     let tokens = (0..count).map(|_| rng.random_range(0..limit as u32)).collect();
-                    Value::Tokens(Tensor::from_vec(&shape, tokens).expect("as many as the shape has"))
+                    Value::Tokens(
+                        Tensor::from_vec(&shape, tokens).expect("as many as the shape has"),
+                    )
                 }
             });
         }

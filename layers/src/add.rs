@@ -58,3 +58,49 @@ impl<T: Scalar> Kernel<T> for Add {
 }
 
 register!(Add in LAYER, example: "Add()", checks: ["Add()"]);
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use crate::samples::{SIZES, array, assert_near, from_fn, graph, random, run};
+
+    #[test]
+    fn three_inputs_have_the_right_values_and_gradients() {
+        for [n, t, d, _] in SIZES {
+            let shape = [n, t, d];
+            let [a, b, c] = [1, 2, 3].map(|seed| random::<f64>(&shape, seed));
+            let inputs = vec![a.clone().into(), b.clone().into(), c.clone().into()];
+            let mut bench = LayerBench::new("Add()", inputs);
+            let y = bench.forward(Mode::Eval);
+            let sum = |i: [usize; 3]| a.view3()[i] + b.view3()[i] + c.view3()[i];
+            assert_near(&y, &from_fn(shape, sum));
+            assert_eq!(bench.steps(), y);
+
+            let dy = random::<f64>(&shape, 4);
+            bench.backward(&dy);
+            for port in 0..3 {
+                assert_eq!(*bench.input_gradient(port), dy);
+            }
+            assert!(bench.gradient_error() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_wired_twice_counts_twice() {
+        let node = r#"(name: "out", layer: Add(), from: ["x", "x"])"#;
+        let mut graph = graph(r#""x": [Batch, 3]"#, node).unwrap();
+        let (y, dx) = run(&mut graph, &array(&[1, 3], &[3.0, 0.0, -1.0]));
+        assert_eq!(y.as_slice(), [6.0, 0.0, -2.0]);
+        assert_eq!(dx.as_slice(), [2.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn one_input_or_two_shapes_are_refused() {
+        let node = |from: &str| format!(r#"(name: "out", layer: Add(), from: [{from}])"#);
+        let inputs = r#""x": [Batch, 3], "y": [Batch, 4]"#;
+        assert!(graph(inputs, &node(r#""x""#)).is_err());
+        assert!(graph(inputs, &node(r#""x", "y""#)).is_err());
+    }
+}

@@ -81,3 +81,46 @@ impl<T: Scalar> Kernel<T> for Concat {
 }
 
 register!(Concat in LAYER, example: "Concat()", checks: ["Concat()"]);
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use crate::samples::{SIZES, array, graph, random};
+
+    #[test]
+    fn arrays_stand_side_by_side() {
+        let (a, b) = (array(&[2, 1], &[1.0, 2.0]), array(&[2, 2], &[3.0, 4.0, 5.0, 6.0]));
+        let mut bench = LayerBench::<f64>::new("Concat()", vec![a.into(), b.into()]);
+        let y = bench.forward(Mode::Eval);
+        assert_eq!(y, array(&[2, 3], &[1.0, 3.0, 4.0, 2.0, 5.0, 6.0]));
+        bench.backward(&y);
+        assert_eq!(bench.input_gradient(0).as_slice(), [1.0, 2.0]);
+        assert_eq!(bench.input_gradient(1).as_slice(), [3.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn gradients_and_steps_agree_with_the_forward_pass() {
+        for [n, t, d, m] in SIZES {
+            let inputs = [d, m, d].map(|width| random::<f64>(&[n, t, width], width as u64).into());
+            let mut bench = LayerBench::new("Concat()", inputs.to_vec());
+            assert!(bench.gradient_error() < 1e-8);
+            assert_eq!(bench.forward(Mode::Eval), bench.steps());
+        }
+    }
+
+    #[test]
+    fn sizes_that_change_from_batch_to_batch_are_refused() {
+        let node = r#"(name: "out", layer: Concat(), from: ["x", "x"])"#;
+        let error = graph(r#""x": [Batch, Time]"#, node).unwrap_err();
+        assert!(error.contains("expected inputs whose last dimension has a fixed size"), "{error}");
+    }
+
+    #[test]
+    fn other_dimensions_must_agree() {
+        let node = r#"(name: "out", layer: Concat(), from: ["x", "y"])"#;
+        assert!(graph(r#""x": [Batch, 3, 4], "y": [Batch, 2, 4]"#, node).is_err());
+        assert!(graph(r#""x": [Batch, 3, 4], "y": [Batch, 4]"#, node).is_err());
+    }
+}

@@ -94,3 +94,73 @@ register!(
     example: "Dropout(rate: 0.5)",
     checks: ["Dropout()", "Dropout(rate: 0.2)", "Dropout(rate: 0)"],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::testing::LayerBench;
+
+    use super::*;
+    use crate::samples::{array, random};
+
+    const STEP: Mode = Mode::Train { iteration: 5 };
+
+    fn ones<T: Scalar>(count: usize) -> engine_core::Tensor<T> {
+        array(&[1, count], &vec![T::one(); count])
+    }
+
+    #[test]
+    fn evaluation_changes_nothing() {
+        let x = random::<f64>(&[3, 4, 2], 1);
+        let mut bench = LayerBench::new("Dropout(rate: 0.9)", vec![x.clone().into()]);
+        assert_eq!(bench.forward(Mode::Eval), x);
+        assert_eq!(bench.steps(), x);
+        bench.backward(&x);
+        assert_eq!(*bench.input_gradient(X), x);
+    }
+
+    #[test]
+    fn a_share_is_off_and_the_rest_scaled() {
+        let count = 100_000;
+        for rate in [0.0, 0.2, 0.75] {
+            let layer = format!("Dropout(rate: {rate})");
+            let mut bench = LayerBench::<f64>::new(&layer, vec![ones::<f64>(count).into()]);
+            let y = bench.forward(STEP);
+            let off = y.as_slice().iter().filter(|y| **y == 0.0).count() as f64 / count as f64;
+            // Four standard deviations of a binomial share.
+            assert!(
+                (off - rate).abs() <= 4.0 * (rate * (1.0 - rate) / count as f64).sqrt(),
+                "{off}"
+            );
+            let scale = 1.0 / (1.0 - rate);
+            assert!(y.as_slice().iter().all(|y| *y == 0.0 || (y - scale).abs() < 1e-12));
+            bench.backward(&ones(count));
+            assert_eq!(*bench.input_gradient(X), y, "the gradient passes where the number did");
+        }
+    }
+
+    #[test]
+    fn noise_is_the_steps_own_and_the_same_in_either_precision() {
+        let mut double = LayerBench::<f64>::new("Dropout()", vec![ones::<f64>(500).into()]);
+        let mut single = LayerBench::<f32>::new("Dropout()", vec![ones::<f32>(500).into()]);
+        let y = double.forward(STEP);
+        assert_eq!(y, double.forward(STEP));
+        assert_ne!(y, double.forward(Mode::Train { iteration: 6 }));
+        let same = y
+            .as_slice()
+            .iter()
+            .zip(single.forward(STEP).as_slice())
+            .all(|(a, b)| *a == f64::from(*b));
+        assert!(same);
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let mut bench = LayerBench::new("Dropout()", vec![random::<f64>(&[3, 4, 2], 1).into()]);
+        assert!(bench.gradient_error() < 1e-8);
+    }
+
+    #[test]
+    fn a_rate_of_1_is_refused() {
+        assert!(LayerBench::try_new("Dropout(rate: 1)", vec![ones::<f64>(1).into()]).is_err());
+    }
+}

@@ -5,8 +5,7 @@ use engine_core::field::Positive;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar,
-    register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,3 +93,53 @@ register!(
         "Embedding(units: Units, vocabulary: 7, init: Normal(1))",
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use crate::samples::{SIZES, array, assert_near, from_fn, random, tokens};
+
+    fn bench(words: &engine_core::Tensor<u32>, units: usize, vocabulary: usize) -> LayerBench<f64> {
+        let layer = format!("Embedding(units: {units}, vocabulary: {vocabulary})");
+        LayerBench::new(&layer, vec![words.clone().into()])
+    }
+
+    #[test]
+    fn looks_up_rows_and_sums_their_gradients() {
+        for [n, t, v, m] in SIZES {
+            let (words, dy) = (tokens(&[n, t], v, 1), random::<f64>(&[n, t, m], 2));
+            let mut bench = bench(&words, m, v);
+            let (w, at) = (bench.parameter("w").rows().to_owned(), words.rows());
+
+            let y = bench.forward(Mode::Eval);
+            assert_eq!(y, from_fn([n, t, m], |[i, s, j]| w[[at[[i, s]] as usize, j]]));
+            assert_eq!(bench.steps(), y);
+
+            bench.backward(&dy);
+            let dw = from_fn([v, m], |[word, j]| {
+                let all = at.indexed_iter().filter(|(_, w)| **w as usize == word);
+                all.map(|((i, s), _)| dy.view3()[[i, s, j]]).sum()
+            });
+            assert_near(bench.parameter_gradient("w"), &dw);
+            assert!(bench.gradient_error() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn words_that_do_not_occur_get_no_gradient() {
+        let mut bench = bench(&array(&[1, 3], &[2, 2, 0]), 1, 4);
+        bench.forward(Mode::Eval);
+        bench.backward(&array(&[1, 3, 1], &[1.0, 10.0, 100.0]));
+        assert_eq!(bench.parameter_gradient("w").as_slice(), [100.0, 0.0, 11.0, 0.0]);
+    }
+
+    #[test]
+    fn vectors_start_small() {
+        let bench = bench(&array(&[1, 1], &[0]), 50, 100);
+        let w = bench.parameter("w").as_slice();
+        let deviation = (w.iter().map(|w| w * w).sum::<f64>() / w.len() as f64).sqrt();
+        assert!((deviation - 0.01).abs() < 5e-4, "{deviation}");
+    }
+}

@@ -5,8 +5,8 @@ use engine_core::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, Step,
-    math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape,
+    Step, math, register,
 };
 use ndarray::{ArrayView2, Axis as Side};
 use rayon::prelude::*;
@@ -135,15 +135,16 @@ impl<T: Scalar> Kernel<T> for Gru {
         for t in (0..dy.dim(1)).rev() {
             let read = (rows_at(dy, t), rows_at(h_before, t));
             let write = (rows_at_mut(gates, t), rows_at_mut(reset, t), rows_at_mut(dh, 0));
-            (read.into_par_iter(), write.into_par_iter()).into_par_iter().with_min_len(piece).for_each(
-                |((dy, h_before), (gates, reset, dh))| {
+            (read.into_par_iter(), write.into_par_iter())
+                .into_par_iter()
+                .with_min_len(piece)
+                .for_each(|((dy, h_before), (gates, reset, dh))| {
                     dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
                     blend_gradient(gates, h_before, dh);
                     if self.reset == Reset::After {
                         reset_after_gradient(gates, reset);
                     }
-                },
-            );
+                });
             match self.reset {
                 Reset::Before => {
                     let (_, dn) = gate_columns(matrix_at(gates, t));
@@ -194,16 +195,17 @@ impl Gru {
             product(h.rows(), wh_rz, recurrent_rz);
             let read = (rows_at(recurrent, 0), rows_at(h, 0));
             let write = (rows_at_mut(gates, t), rows_at_mut(h_before, t), rows_at_mut(reset, t));
-            (read.into_par_iter(), write.into_par_iter()).into_par_iter().with_min_len(piece).for_each(
-                |((recurrent, h), (gates, h_before, reset))| {
+            (read.into_par_iter(), write.into_par_iter())
+                .into_par_iter()
+                .with_min_len(piece)
+                .for_each(|((recurrent, h), (gates, h_before, reset))| {
                     h_before.copy_from_slice(h);
                     open_gates(gates, recurrent);
                     if self.reset == Reset::Before {
                         let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
                         reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
                     }
-                },
-            );
+                });
             let (_, recurrent_n) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
             match self.reset {
                 Reset::Before => product(matrix_at(reset, t), wh_n, recurrent_n),
@@ -309,3 +311,102 @@ register!(
         "Gru(units: 3, reset: After, init: Uniform(0.3), recurrent_init: Orthogonal)",
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::testing::{LayerBench, Value};
+    use engine_core::{Mode, Tensor};
+
+    use super::*;
+    use crate::samples::{SIZES, array, assert_near, random};
+
+    /// A bench over random inputs and biases; `h0` is wired if `started`.
+    fn bench(reset: Reset, [n, t, d, units]: [usize; 4], started: bool) -> LayerBench<f64> {
+        let mut inputs: Vec<Value<f64>> = vec![random::<f64>(&[n, t, d], 1).into()];
+        if started {
+            inputs.push(random::<f64>(&[n, units], 2).into());
+        }
+        let mut bench = LayerBench::new(&format!("Gru(units: {units}, reset: {reset:?})"), inputs);
+        *bench.parameter_mut("b") = random(&[3 * units], 3);
+        if reset == Reset::After {
+            *bench.parameter_mut("bn") = random(&[units], 4);
+        }
+        bench
+    }
+
+    /// The recurrence, one number after the other.
+    fn naive(
+        bench: &LayerBench<f64>,
+        reset: Reset,
+        sizes: [usize; 4],
+        started: bool,
+    ) -> Tensor<f64> {
+        let [n, t, d, units] = sizes;
+        let x = random::<f64>(&[n, t, d], 1);
+        let h0 = if started { random(&[n, units], 2) } else { Tensor::zeros(&[n, units]) };
+        let (wx, wh, b) = (bench.parameter("wx"), bench.parameter("wh"), bench.parameter("b"));
+        let sigmoid = |a: f64| 1.0 / (1.0 + (-a).exp());
+        let from_h = |h: &[f64], column: usize| -> f64 {
+            h.iter().enumerate().map(|(k, h)| h * wh.rows()[[k, column]]).sum()
+        };
+        let mut hs = Tensor::zeros(&[n, t, units]);
+        for row in 0..n {
+            let mut h: Vec<f64> = h0.rows().row(row).to_vec();
+            for s in 0..t {
+                let from_x = |column: usize| {
+                    let products = (0..d).map(|k| x.view3()[[row, s, k]] * wx.rows()[[k, column]]);
+                    products.sum::<f64>() + b.as_slice()[column]
+                };
+                let gate = |column: usize| sigmoid(from_x(column) + from_h(&h, column));
+                let r: Vec<f64> = (0..units).map(gate).collect();
+                let seen: Vec<f64> = r.iter().zip(&h).map(|(r, h)| r * h).collect();
+                let next = (0..units).map(|u| {
+                    let (z, column) = (gate(units + u), 2 * units + u);
+                    let recurrent = match reset {
+                        Reset::Before => from_h(&seen, column),
+                        Reset::After => {
+                            r[u] * (from_h(&h, column) + bench.parameter("bn").as_slice()[u])
+                        }
+                    };
+                    (1.0 - z) * (from_x(column) + recurrent).tanh() + z * h[u]
+                });
+                h = next.collect();
+                for u in 0..units {
+                    hs.view3_mut()[[row, s, u]] = h[u];
+                }
+            }
+        }
+        hs
+    }
+
+    #[test]
+    fn equals_the_naive_recurrence() {
+        for sizes in SIZES {
+            for reset in [Reset::Before, Reset::After] {
+                for started in [true, false] {
+                    println!("{reset:?} {sizes:?} {started}");
+                    let mut bench = bench(reset, sizes, started);
+                    let h = bench.forward(Mode::Eval);
+                    assert_near(&h, &naive(&bench, reset, sizes, started));
+                    assert_near(&bench.steps(), &h);
+                    assert!(bench.gradient_error() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_two_passes_add_up() {
+        let mut bench = bench(Reset::After, [3, 4, 2, 5], true);
+        let (dy, names) = (random(&[3, 4, 5], 6), ["wx", "wh", "b", "bn"]);
+        bench.forward(Mode::Eval);
+        bench.backward(&dy);
+        let once = names.map(|name| bench.parameter_gradient(name).clone());
+        bench.forward(Mode::Eval);
+        bench.backward_more(&dy);
+        for (name, once) in names.into_iter().zip(once) {
+            let twice: Vec<f64> = once.as_slice().iter().map(|g| 2.0 * g).collect();
+            assert_near(bench.parameter_gradient(name), &array(once.shape(), &twice));
+        }
+    }
+}

@@ -6,8 +6,8 @@ use engine_core::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, Step,
-    math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape,
+    Step, math, register,
 };
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -113,7 +113,8 @@ impl<T: Scalar> Kernel<T> for Lstm {
 
     fn step(&self, cx: &mut Step<'_, T>) {
         for (carried, port) in [(H, H0), (C, C0)] {
-            let before = if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
+            let before =
+                if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
             start(&mut cx.forward.scratch[carried], before);
         }
         advance(&mut cx.forward);
@@ -123,7 +124,9 @@ impl<T: Scalar> Kernel<T> for Lstm {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
+        let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else {
+            unreachable!("as planned")
+        };
         let [dh, dc, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
         let dy = &cx.output_gradients[0];
         let piece = rows_a_piece(gates.dim(2));
@@ -165,7 +168,8 @@ fn advance<T: Scalar>(cx: &mut Forward<'_, T>) {
         product(h.rows(), cx.parameters[WH].rows(), recurrent.rows_mut());
         let sums = (rows_at(recurrent, 0), rows_at_mut(gates, t));
         let before = (rows_at_mut(h_before, t), rows_at_mut(c_before, t));
-        let after = (rows_at_mut(h, 0), rows_at_mut(c, 0), rows_at_mut(tanh_c, t), rows_at_mut(y, t));
+        let after =
+            (rows_at_mut(h, 0), rows_at_mut(c, 0), rows_at_mut(tanh_c, t), rows_at_mut(y, t));
         let rows = (sums.into_par_iter(), before.into_par_iter(), after.into_par_iter());
         rows.into_par_iter().with_min_len(piece).for_each(
             |((recurrent, gates), (h_before, c_before), (h, c, tanh_c, y))| {
@@ -224,3 +228,108 @@ register!(
         "Lstm(units: 3, init: Uniform(0.3), recurrent_init: Xavier)",
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::testing::{LayerBench, Value};
+    use engine_core::{Mode, Tensor};
+
+    use super::*;
+    use crate::samples::{SIZES, array, assert_near, random};
+
+    /// A bench over random inputs and biases, with as many of `h0`, `c0` as are `started`.
+    fn bench([n, t, d, units]: [usize; 4], started: usize) -> LayerBench<f64> {
+        let mut inputs: Vec<Value<f64>> = vec![random::<f64>(&[n, t, d], 1).into()];
+        inputs.extend((0..started).map(|port| random::<f64>(&[n, units], 2 + port as u64).into()));
+        let mut bench = LayerBench::new(&format!("Lstm(units: {units})"), inputs);
+        *bench.parameter_mut("b") = random(&[4 * units], 4);
+        bench
+    }
+
+    /// The recurrence, one number after the other.
+    fn naive(bench: &LayerBench<f64>, [n, t, d, units]: [usize; 4], started: usize) -> Tensor<f64> {
+        let x = random::<f64>(&[n, t, d], 1);
+        let start = |port: usize| match started > port {
+            true => random(&[n, units], 2 + port as u64),
+            false => Tensor::<f64>::zeros(&[n, units]),
+        };
+        let (h0, c0) = (start(0), start(1));
+        let (wx, wh, b) = (bench.parameter("wx"), bench.parameter("wh"), bench.parameter("b"));
+        let sigmoid = |a: f64| 1.0 / (1.0 + (-a).exp());
+        let mut hs = Tensor::zeros(&[n, t, units]);
+        for row in 0..n {
+            let (mut h, mut c) = (h0.rows().row(row).to_vec(), c0.rows().row(row).to_vec());
+            for s in 0..t {
+                let sum = |gate: usize, u: usize, h: &[f64]| {
+                    let column = gate * units + u;
+                    let from_x = (0..d).map(|k| x.view3()[[row, s, k]] * wx.rows()[[k, column]]);
+                    let from_h = h.iter().enumerate().map(|(k, h)| h * wh.rows()[[k, column]]);
+                    from_x.sum::<f64>() + from_h.sum::<f64>() + b.as_slice()[column]
+                };
+                let before = h.clone();
+                for u in 0..units {
+                    let [i, f, o] = [0, 1, 2].map(|gate| sigmoid(sum(gate, u, &before)));
+                    c[u] = f * c[u] + i * sum(3, u, &before).tanh();
+                    h[u] = o * c[u].tanh();
+                    hs.view3_mut()[[row, s, u]] = h[u];
+                }
+            }
+        }
+        hs
+    }
+
+    #[test]
+    fn equals_the_naive_recurrence() {
+        for sizes in SIZES {
+            for started in 0..3 {
+                println!("{sizes:?}, {started} starts");
+                let mut bench = bench(sizes, started);
+                let h = bench.forward(Mode::Eval);
+                assert_near(&h, &naive(&bench, sizes, started));
+                assert_near(&bench.steps(), &h);
+                assert!(bench.gradient_error() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_two_passes_add_up() {
+        let mut bench = bench([3, 4, 2, 5], 2);
+        let dy = random(&[3, 4, 5], 6);
+        bench.forward(Mode::Eval);
+        bench.backward(&dy);
+        let once = ["wx", "wh", "b"].map(|name| bench.parameter_gradient(name).clone());
+        bench.forward(Mode::Eval);
+        bench.backward_more(&dy);
+        for (name, once) in ["wx", "wh", "b"].into_iter().zip(once) {
+            let twice: Vec<f64> = once.as_slice().iter().map(|g| 2.0 * g).collect();
+            assert_near(bench.parameter_gradient(name), &array(once.shape(), &twice));
+        }
+    }
+
+    #[test]
+    fn gates_are_drawn_apart_and_the_forget_gate_starts_where_told() {
+        let layer = "Lstm(units: 3, recurrent_init: Orthogonal, forget_bias: 1.5)";
+        let bench = LayerBench::<f64>::new(layer, vec![random::<f64>(&[1, 1, 2], 1).into()]);
+        let b = bench.parameter("b").as_slice();
+        assert_eq!(b, [0.0, 0.0, 0.0, 1.5, 1.5, 1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let wh = bench.parameter("wh").rows();
+        for gate in 0..4 {
+            for (j, k) in [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)] {
+                let dot =
+                    (0..3).map(|i| wh[[i, 3 * gate + j]] * wh[[i, 3 * gate + k]]).sum::<f64>();
+                assert!((dot - f64::from(u8::from(j == k))).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn large_inputs_saturate() {
+        let x = array(&[1, 2, 1], &[1e30f32, -1e30]);
+        let mut bench = LayerBench::<f32>::new("Lstm(units: 2)", vec![x.into()]);
+        let h = bench.forward(Mode::Eval);
+        assert!(h.as_slice().iter().all(|h| h.abs() <= 1.0));
+        bench.backward(&array(&[1, 2, 2], &[1.0; 4]));
+        assert!(bench.input_gradient(X).as_slice().iter().all(|g| g.is_finite()));
+    }
+}

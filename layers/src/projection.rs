@@ -1,12 +1,12 @@
 //! One affine map of a whole row of the batch.
 
+use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar,
-    Symbol, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Symbol,
+    register,
 };
-use engine_core::context::Forward;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,3 +93,66 @@ register!(
         "Projection(units: 3, init: Xavier)",
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::testing::LayerBench;
+    use engine_core::{Mode, Tensor};
+
+    use super::*;
+    use crate::samples::{SIZES, assert_near, from_fn, graph, random, run};
+
+    #[test]
+    fn equals_naive_sums() {
+        for [n, _, d, m] in SIZES {
+            let (x, dy) = (random::<f64>(&[n, d], 1), random::<f64>(&[n, m], 2));
+            let mut bench =
+                LayerBench::new(&format!("Projection(units: {m})"), vec![x.clone().into()]);
+            *bench.parameter_mut("b") = random(&[m], 3);
+            let (w, b) = (bench.parameter("w").rows().to_owned(), bench.parameter("b").clone());
+            let (xs, dys) = (x.rows(), dy.rows());
+            let sum = |count: usize, term: &dyn Fn(usize) -> f64| (0..count).map(term).sum::<f64>();
+
+            let y = bench.forward(Mode::Eval);
+            let affine = |i: usize, j: usize| sum(d, &|k| xs[[i, k]] * w[[k, j]]) + b.as_slice()[j];
+            assert_near(&y, &from_fn([n, m], |[i, j]| affine(i, j)));
+
+            bench.backward(&dy);
+            let dx = from_fn([n, d], |[i, k]| sum(m, &|j| dys[[i, j]] * w[[k, j]]));
+            let dw = from_fn([d, m], |[k, j]| sum(n, &|i| xs[[i, k]] * dys[[i, j]]));
+            assert_near(bench.input_gradient(X), &dx);
+            assert_near(bench.parameter_gradient("w"), &dw);
+            assert_near(
+                bench.parameter_gradient("b"),
+                &from_fn([m], |[j]| sum(n, &|i| dys[[i, j]])),
+            );
+            assert!(bench.gradient_error() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn without_bias_nothing_maps_to_nothing() {
+        let x = Tensor::<f64>::zeros(&[2, 3]);
+        let mut bench = LayerBench::new("Projection(units: 4, bias: false)", vec![x.into()]);
+        assert!(bench.forward(Mode::Eval).as_slice().iter().all(|y| *y == 0.0));
+    }
+
+    #[test]
+    fn images_are_laid_out_in_rows() {
+        let layer = r#"(name: "out", layer: Projection(units: 3), from: ["x"])"#;
+        let (image, row) = (random::<f64>(&[5, 2, 3, 4], 1), random::<f64>(&[5, 24], 1));
+        let mut of_images = graph(r#""x": [Batch, 2, 3, 4]"#, layer).unwrap();
+        let mut of_rows = graph(r#""x": [Batch, 24]"#, layer).unwrap();
+        let ((y, dx), (y_row, dx_row)) = (run(&mut of_images, &image), run(&mut of_rows, &row));
+        assert_eq!(y, y_row);
+        assert_eq!(dx.shape(), [5, 2, 3, 4]);
+        assert_eq!(dx.as_slice(), dx_row.as_slice());
+    }
+
+    #[test]
+    fn sequences_are_refused() {
+        let x = random::<f64>(&[2, 3, 4], 1);
+        let error = LayerBench::try_new("Projection(units: 3)", vec![x.into()]).unwrap_err();
+        assert!(error.contains("TemporalAffine"), "{error}");
+    }
+}

@@ -38,7 +38,11 @@ impl Layer for Relu {
 
 impl<T: Scalar> Kernel<T> for Relu {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::apply(cx.inputs[X].as_slice(), cx.outputs[0].as_mut_slice(), elementwise::relu);
+        elementwise::apply(
+            cx.inputs[X].as_slice(),
+            cx.outputs[0].as_mut_slice(),
+            elementwise::relu,
+        );
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
@@ -50,3 +54,40 @@ impl<T: Scalar> Kernel<T> for Relu {
 }
 
 register!(Relu in LAYER, example: "Relu()", checks: ["Relu()"]);
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use super::*;
+    use crate::samples::{SIZES, array, assert_near, random};
+
+    #[test]
+    fn values_and_slopes_are_right() {
+        for (x, y, slope) in
+            [(-2.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.5, 0.5, 1.0), (1e300, 1e300, 1.0)]
+        {
+            let mut bench = LayerBench::<f64>::new("Relu()", vec![array(&[1, 1], &[x]).into()]);
+            assert_near(&bench.forward(Mode::Eval), &array(&[1, 1], &[y]));
+            bench.backward(&array(&[1, 1], &[2.0]));
+            assert_near(bench.input_gradient(X), &array(&[1, 1], &[2.0 * slope]));
+        }
+    }
+
+    #[test]
+    fn gradients_and_steps_agree_with_the_forward_pass() {
+        for [n, t, d, _] in SIZES {
+            let mut bench = LayerBench::new("Relu()", vec![random::<f64>(&[n, t, d], 1).into()]);
+            assert!(bench.gradient_error() < 1e-8);
+            assert_eq!(bench.forward(Mode::Eval), bench.steps());
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let x = array(&[1, 1], &[f64::NAN]);
+        let y = LayerBench::new("Relu()", vec![x.into()]).forward(Mode::Eval);
+        assert!(y.as_slice()[0].is_nan());
+    }
+}

@@ -5,8 +5,8 @@ use engine_core::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, Step,
-    math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape,
+    Step, math, register,
 };
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -162,8 +162,12 @@ impl Rnn {
         affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), y);
         for t in 0..x.dim(1) {
             product(h.rows(), cx.parameters[WH].rows(), recurrent.rows_mut());
-            let rows =
-                (rows_at(recurrent, 0), rows_at_mut(before, t), rows_at_mut(h, 0), rows_at_mut(y, t));
+            let rows = (
+                rows_at(recurrent, 0),
+                rows_at_mut(before, t),
+                rows_at_mut(h, 0),
+                rows_at_mut(y, t),
+            );
             rows.into_par_iter().with_min_len(piece).for_each(|(recurrent, before, h, y)| {
                 before.copy_from_slice(h);
                 y.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
@@ -183,3 +187,91 @@ register!(
         "Rnn(units: 3, init: Normal(0.5), recurrent_init: Xavier)",
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::testing::{LayerBench, Value};
+    use engine_core::{Mode, Tensor};
+
+    use crate::samples::{SIZES, array, assert_near, random};
+
+    /// A bench over random inputs and biases; `h0` is wired if `started`.
+    fn bench(layer: &str, [n, t, d, units]: [usize; 4], started: bool) -> LayerBench<f64> {
+        let mut inputs: Vec<Value<f64>> = vec![random::<f64>(&[n, t, d], 1).into()];
+        if started {
+            inputs.push(random::<f64>(&[n, units], 2).into());
+        }
+        let mut bench = LayerBench::new(layer, inputs);
+        // With these, no sum comes so close to 0 that finite differences step over the kink of `Relu`.
+        *bench.parameter_mut("b") = random(&[units], 7);
+        bench
+    }
+
+    /// The recurrence, one number after the other.
+    fn naive(
+        bench: &LayerBench<f64>,
+        f: fn(f64) -> f64,
+        sizes: [usize; 4],
+        started: bool,
+    ) -> Tensor<f64> {
+        let [n, t, d, units] = sizes;
+        let x = random::<f64>(&[n, t, d], 1);
+        let start = if started { random(&[n, units], 2) } else { Tensor::zeros(&[n, units]) };
+        let (wx, wh, b) = (bench.parameter("wx"), bench.parameter("wh"), bench.parameter("b"));
+        let mut h = Tensor::zeros(&[n, t, units]);
+        for i in 0..n {
+            let mut before: Vec<f64> = start.rows().row(i).to_vec();
+            for s in 0..t {
+                let mut now = vec![0.0; units];
+                for (u, now) in now.iter_mut().enumerate() {
+                    let mut a = b.as_slice()[u];
+                    a += (0..d).map(|k| x.view3()[[i, s, k]] * wx.rows()[[k, u]]).sum::<f64>();
+                    a += (0..units).map(|k| before[k] * wh.rows()[[k, u]]).sum::<f64>();
+                    *now = f(a);
+                    h.view3_mut()[[i, s, u]] = *now;
+                }
+                before = now;
+            }
+        }
+        h
+    }
+
+    #[test]
+    fn equals_the_naive_recurrence() {
+        for sizes in SIZES {
+            for started in [true, false] {
+                for (f, name) in [(f64::tanh as fn(f64) -> f64, "Tanh"), (|a| a.max(0.0), "Relu")] {
+                    let layer = format!("Rnn(units: {}, activation: {name})", sizes[3]);
+                    println!("{layer} {sizes:?} {started}");
+                    let mut bench = bench(&layer, sizes, started);
+                    let h = bench.forward(Mode::Eval);
+                    assert_near(&h, &naive(&bench, f, sizes, started));
+                    assert_near(&bench.steps(), &h);
+                    assert!(bench.gradient_error() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_two_passes_add_up() {
+        let sizes = [3, 4, 2, 5];
+        let mut bench = bench("Rnn(units: 5)", sizes, true);
+        let dy = random(&[3, 4, 5], 4);
+        bench.forward(Mode::Eval);
+        bench.backward(&dy);
+        let once = ["wx", "wh", "b"].map(|name| bench.parameter_gradient(name).clone());
+        bench.forward(Mode::Eval);
+        bench.backward_more(&dy);
+        for (name, once) in ["wx", "wh", "b"].into_iter().zip(once) {
+            let twice: Vec<f64> = once.as_slice().iter().map(|g| 2.0 * g).collect();
+            assert_near(bench.parameter_gradient(name), &array(once.shape(), &twice));
+        }
+    }
+
+    #[test]
+    fn a_start_of_another_width_is_refused() {
+        let (x, h0) = (random::<f64>(&[2, 3, 4], 1), random::<f64>(&[2, 6], 2));
+        assert!(LayerBench::try_new("Rnn(units: 5)", vec![x.into(), h0.into()]).is_err());
+    }
+}

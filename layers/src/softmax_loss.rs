@@ -218,3 +218,140 @@ register!(
         "SoftmaxLoss(ignore: Some(1), per: Token)",
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use engine_core::testing::{LayerBench, Value};
+    use engine_core::{Mode, Tensor};
+
+    use super::*;
+    use crate::samples::{SIZES, array, assert_near, graph, random, tokens};
+
+    fn scalar(value: f64) -> Tensor<f64> {
+        array(&[], &[value])
+    }
+
+    /// Loss and gradient of rows of scores, weighted by a mask over n, as the formula says.
+    fn naive(scores: &Tensor<f64>, targets: &[u32], mask: &[f64], n: f64) -> (f64, Tensor<f64>) {
+        let (mut loss, mut gradient) = (0.0, Tensor::zeros(scores.shape()));
+        for (row, (target, mask)) in targets.iter().zip(mask).enumerate() {
+            let e: Vec<f64> = scores.rows().row(row).iter().map(|s| s.exp()).collect();
+            let sum: f64 = e.iter().sum();
+            loss -= mask * (e[*target as usize] / sum).ln() / n;
+            for (class, e) in e.iter().enumerate() {
+                let hit = f64::from(u8::from(class == *target as usize));
+                gradient.rows_mut()[[row, class]] = mask * (e / sum - hit) / n;
+            }
+        }
+        (loss, gradient)
+    }
+
+    fn assert_loss(bench: &mut LayerBench<f64>, (loss, gradient): (f64, Tensor<f64>)) {
+        assert_near(&bench.forward(Mode::Eval), &scalar(loss));
+        bench.backward(&scalar(1.0));
+        assert_near(bench.input_gradient(SCORES), &gradient);
+    }
+
+    #[test]
+    fn equals_the_formula_for_every_option() {
+        for [n, t, _, classes] in SIZES {
+            let scores = random::<f64>(&[n, t, classes], 1);
+            let targets = tokens(&[n, t], classes, 2);
+            let mask: Vec<f64> = (0..n * t).map(|at| [0.0, 0.5, -1.0][at % 3]).collect();
+            for (options, wired) in [
+                ("", false),
+                ("ignore: None", false),
+                ("ignore: Some(1), per: Token", false),
+                ("per: Token", true),
+                ("", true),
+            ] {
+                println!("[{n}, {t}, {classes}] {options} {wired}");
+                let words = targets.as_slice();
+                let counts = |at: usize| match (wired, options) {
+                    (true, _) => mask[at] != 0.0,
+                    (_, "ignore: None") => true,
+                    (_, "") => words[at] != 0,
+                    _ => words[at] != 1,
+                };
+                let counted: Vec<f64> =
+                    (0..n * t).map(|at| f64::from(u8::from(counts(at)))).collect();
+                let of_tokens = counted.iter().sum::<f64>().max(1.0);
+                let divisor = if options.contains("Token") { of_tokens } else { n as f64 };
+                let mut inputs: Vec<Value<f64>> =
+                    vec![scores.clone().into(), targets.clone().into()];
+                if wired {
+                    inputs.push(array(&[n, t], &mask).into());
+                }
+                let mut bench = LayerBench::new(&format!("SoftmaxLoss({options})"), inputs);
+                assert_loss(&mut bench, naive(&scores, words, &counted, divisor));
+                assert!(bench.gradient_error() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn classifies_without_time() {
+        let (scores, targets) = (random::<f64>(&[5, 40], 1), tokens(&[5], 40, 2));
+        let inputs = vec![scores.clone().into(), targets.clone().into()];
+        let mut bench = LayerBench::new("SoftmaxLoss(ignore: None)", inputs);
+        assert_loss(&mut bench, naive(&scores, targets.as_slice(), &[1.0; 5], 5.0));
+    }
+
+    #[test]
+    fn the_gradient_is_multiplied_by_that_of_the_loss() {
+        let (scores, targets) = (random::<f64>(&[2, 3], 1), array(&[2], &[1, 2]));
+        let mut bench = LayerBench::new("SoftmaxLoss()", vec![scores.into(), targets.into()]);
+        bench.forward(Mode::Eval);
+        bench.backward(&scalar(1.0));
+        let once = bench.input_gradient(SCORES).clone();
+        bench.backward(&scalar(-3.0));
+        let thrice: Vec<f64> = once.as_slice().iter().map(|g| -3.0 * g).collect();
+        assert_near(bench.input_gradient(SCORES), &array(&[2, 3], &thrice));
+    }
+
+    #[test]
+    fn nothing_counted_is_no_loss() {
+        for options in ["", "per: Token"] {
+            let (scores, targets) = (random::<f64>(&[2, 3, 4], 1), array(&[2, 3], &[0; 6]));
+            let layer = format!("SoftmaxLoss({options})");
+            let mut bench = LayerBench::new(&layer, vec![scores.into(), targets.into()]);
+            assert_loss(&mut bench, (0.0, Tensor::zeros(&[2, 3, 4])));
+        }
+    }
+
+    #[test]
+    fn extreme_scores_have_finite_losses_and_exact_gradients() {
+        type Case = ([f32; 3], u32, f32, [f32; 3]);
+        let cases: [Case; 5] = [
+            ([1000.0, -1000.0, -5000.0], 1, 2000.0, [1.0, -1.0, 0.0]),
+            ([-5000.0, -5000.0, -5000.0], 2, 1.098_612_3, [1.0 / 3.0, 1.0 / 3.0, -2.0 / 3.0]),
+            ([1e30, 1e30, -1e30], 1, 0.693_147_2, [0.5, -0.5, 0.0]),
+            ([1e30, -1e30, 0.0], 2, 1e30, [1.0, 0.0, -1.0]),
+            ([f32::MAX, f32::MIN, 0.0], 1, f32::MAX, [1.0, -1.0, 0.0]),
+        ];
+        for (scores, target, loss, gradient) in cases {
+            let inputs = vec![array(&[1, 3], &scores).into(), array(&[1], &[target]).into()];
+            let mut bench = LayerBench::<f32>::new("SoftmaxLoss()", inputs);
+            let found = bench.forward(Mode::Eval).as_slice()[0];
+            assert!((found - loss).abs() <= 1e-6 * loss, "{scores:?}: {found}");
+            bench.backward(&array(&[], &[1.0]));
+            let found = bench.input_gradient(SCORES).as_slice();
+            let error = found.iter().zip(gradient).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(error < 1e-6, "{scores:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let inputs = vec![array(&[1, 2], &[f64::NAN, 0.0]).into(), array(&[1], &[1]).into()];
+        let loss = LayerBench::new("SoftmaxLoss()", inputs).forward(Mode::Eval);
+        assert!(loss.as_slice()[0].is_nan());
+    }
+
+    #[test]
+    fn targets_of_another_shape_are_refused() {
+        let node = r#"(name: "out", layer: SoftmaxLoss(), from: ["scores", "words"])"#;
+        let error = graph(r#""scores": [Batch, Time, 4], "words": [Batch]"#, node).unwrap_err();
+        assert!(error.contains("targets"), "{error}");
+    }
+}

@@ -1,1 +1,31 @@
-//! engine
+//! **engine**: captioning and sequence networks on ordinary CPUs.
+//!
+//! This library turns an [`Experiment`] (a graph file: network, data, training, sampling) into a run: [`train()`] trains
+//! it into a [`RunFolder`], [`Captioner`] writes sentences with what was learned. The `engine` command is a thin layer
+//! over it; see [`cli`].
+//!
+//! The generic parts live below: [`engine_core`] checks and runs any graph, [`engine_layers`] holds the layers,
+//! [`engine_datasets`] the data.
+
+pub mod caption;
+pub mod cli;
+pub mod decode;
+mod error;
+mod experiment;
+mod metrics;
+mod run;
+mod settings;
+mod train;
+mod validate;
+
+pub use caption::{Captioner, Truth};
+pub use error::Error;
+pub use experiment::{Experiment, Override};
+pub use metrics::{Metrics, Record};
+pub use run::{RunError, RunFolder};
+pub use settings::TrainSettings;
+pub use train::{EpochReport, StepReport, Summary, Watch, train};
+pub use validate::validate;
+
+// Linked for its registrations: a crate that nothing names loses them.
+use engine_layers as _;

@@ -83,12 +83,10 @@ pub fn save<T: Scalar>(
     };
     let bytes: Vec<Vec<u8>> = engine.parameters().iter().map(|p| to_bytes(p, dtype)).collect();
     let names = engine.plan().parameters.iter().map(|parameter| parameter.name.as_str());
-    let views = names
-        .zip(engine.parameters().iter().zip(&bytes))
-        .map(|(name, (p, bytes))| {
-            let view = TensorView::new(dtype, p.shape().to_vec(), bytes);
-            (name, view.expect("the bytes are those of the shape"))
-        });
+    let views = names.zip(engine.parameters().iter().zip(&bytes)).map(|(name, (p, bytes))| {
+        let view = TensorView::new(dtype, p.shape().to_vec(), bytes);
+        (name, view.expect("the bytes are those of the shape"))
+    });
     let about: HashMap<String, String> =
         about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let data = safetensors::serialize(views, Some(about))
@@ -103,16 +101,24 @@ pub fn save<T: Scalar>(
 /// # Errors
 /// When the file cannot be read, or its names and shapes are not exactly the graph's.
 pub fn load<T: Scalar>(engine: &mut Engine<T>, path: &Path) -> Result<(), CheckpointError> {
-    let data = std::fs::read(path)
-        .map_err(|error| CheckpointError::Io { what: "read", path: path.to_owned(), error })?;
+    let data = std::fs::read(path).map_err(|error| CheckpointError::Io {
+        what: "read",
+        path: path.to_owned(),
+        error,
+    })?;
     let file = SafeTensors::deserialize(&data)
         .map_err(|error| CheckpointError::Format { path: path.to_owned(), error })?;
     let wanted: Vec<&str> = engine.plan().parameters.iter().map(|p| p.name.as_str()).collect();
     let present = file.names();
-    let hint = |near: Option<&str>| near.map_or(String::new(), |n| format!("; the nearest is `{n}`"));
+    let hint =
+        |near: Option<&str>| near.map_or(String::new(), |n| format!("; the nearest is `{n}`"));
     if let Some(name) = present.iter().find(|name| !wanted.contains(*name)) {
         let hint = hint(nearest(name, wanted.iter().copied()));
-        return Err(CheckpointError::LeftOver { path: path.into(), name: (*name).to_string(), hint });
+        return Err(CheckpointError::LeftOver {
+            path: path.into(),
+            name: (*name).to_string(),
+            hint,
+        });
     }
     let mut read = Vec::with_capacity(wanted.len());
     for (name, parameter) in wanted.iter().zip(engine.parameters()) {

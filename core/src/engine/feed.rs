@@ -11,7 +11,9 @@ use crate::shape::{Shape, Sizes, Symbol};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeedError {
     /// The graph reads an input that the batch does not have.
-    #[error("the graph reads the input `{input}`, and the data has none of that name; it has: {found}")]
+    #[error(
+        "the graph reads the input `{input}`, and the data has none of that name; it has: {found}"
+    )]
     Missing {
         /// The graph's input.
         input: String,
@@ -115,7 +117,8 @@ fn copy<T: Scalar>(
     array: &Array,
     sizes: &Sizes,
 ) -> Result<(), FeedError> {
-    let wrong = |expected, found| Err(FeedError::Kind { input: input.name.clone(), expected, found });
+    let wrong =
+        |expected, found| Err(FeedError::Kind { input: input.name.clone(), expected, found });
     match (input.slot, array.elements()) {
         (Slot::Value(at), Elements::F32(elements)) => {
             let to = memory.values[at].as_mut_slice().iter_mut();

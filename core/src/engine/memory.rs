@@ -30,7 +30,12 @@ impl<T: Scalar> Memory<T> {
         let empty = |shapes: &[Shape]| shapes.iter().map(|_| Tensor::default()).collect();
         Memory {
             values: plan.values.iter().map(|_| Tensor::default()).collect(),
-            tokens: plan.inputs.iter().filter(|i| i.is_tokens()).map(|_| Tensor::default()).collect(),
+            tokens: plan
+                .inputs
+                .iter()
+                .filter(|i| i.is_tokens())
+                .map(|_| Tensor::default())
+                .collect(),
             nodes: plan
                 .nodes
                 .iter()
@@ -53,7 +58,9 @@ impl<T: Scalar> Memory<T> {
         self.bound = Some((batch, time));
         let sizes = sizes.clone().with(Symbol::BATCH, batch).with(Symbol::TIME, time);
         let shape = |tensor: &mut Tensor<T>, shape: &Shape| {
-            tensor.reshape(&shape.resolve(&sizes).expect("every size is bound when an engine is made"));
+            tensor.reshape(
+                &shape.resolve(&sizes).expect("every size is bound when an engine is made"),
+            );
         };
         let all = |tensors: &mut [Tensor<T>], shapes: &[Shape]| {
             tensors.iter_mut().zip(shapes).for_each(|(t, s)| shape(t, s));

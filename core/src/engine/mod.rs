@@ -1,7 +1,7 @@
 //! Runs any planned graph: forward, backward, step by step.
 //!
 //! [`Engine`] holds parameters, gradients and memory and runs whole sequences; [`Stepper`] runs one time step after
-//! another with the same parameters; [`checkpoint`] writes parameters to disk and reads them back; [`gradient_check`]
+//! another with the same parameters; [`Updater`] turns gradients into new parameters; [`checkpoint`] writes parameters to disk and reads them back; [`gradient_check`]
 //! holds the backward pass against finite differences.
 
 pub mod checkpoint;
@@ -10,8 +10,10 @@ mod gradient_check;
 mod memory;
 mod network;
 mod stepper;
+mod update;
 
 pub use feed::FeedError;
 pub use gradient_check::{Disagreement, gradient_check};
 pub use network::{Engine, UnboundSize};
 pub use stepper::{StepError, Stepper};
+pub use update::{Limits, Updater};

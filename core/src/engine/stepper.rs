@@ -19,7 +19,9 @@ pub enum StepError {
     #[error("the graph has no output and no node `{0}` to sample from")]
     NoValue(String),
     /// A node folds time away, so its value at one step depends on steps to come.
-    #[error("node `{node}` reads values of every time step and computes one without time; sampling would need the future")]
+    #[error(
+        "node `{node}` reads values of every time step and computes one without time; sampling would need the future"
+    )]
     NeedsFuture {
         /// The node.
         node: String,
@@ -72,7 +74,11 @@ impl<T: Scalar> Stepper<T> {
             if reads_time && !writes_time {
                 return Err(StepError::NeedsFuture { node: node.name.clone() });
             }
-            if writes_time { every.push(at) } else { once.push(at) }
+            if writes_time {
+                every.push(at)
+            } else {
+                once.push(at)
+            }
             timed[node.outputs.clone()].fill(writes_time);
         }
         let needed_inputs = plan
@@ -107,16 +113,28 @@ impl<T: Scalar> Stepper<T> {
     ///
     /// # Errors
     /// When the batch does not fit the graph's inputs.
-    pub fn start(&mut self, engine: &Engine<T>, batch: &Batch, rows: usize) -> Result<(), StepError> {
+    pub fn start(
+        &mut self,
+        engine: &Engine<T>,
+        batch: &Batch,
+        rows: usize,
+    ) -> Result<(), StepError> {
         let needed = &self.needed_inputs;
         feed(&mut self.memory, &self.plan, &self.sizes, batch, (rows, 1), |at, input| {
             needed[at] && !input.has_time()
         })?;
         for &at in &self.once {
             let kernel = T::kernel(&*self.plan.nodes[at].layer);
-            self.memory.run(&self.plan, at, engine.parameters(), Mode::Eval, self.seed, |mut cx, _| {
-                kernel.forward(&mut cx);
-            });
+            self.memory.run(
+                &self.plan,
+                at,
+                engine.parameters(),
+                Mode::Eval,
+                self.seed,
+                |mut cx, _| {
+                    kernel.forward(&mut cx);
+                },
+            );
         }
         for node in &mut self.memory.nodes {
             node.state.iter_mut().for_each(|state| state.fill(T::zero()));
@@ -137,9 +155,16 @@ impl<T: Scalar> Stepper<T> {
         let first = self.first;
         for &at in &self.every {
             let kernel = T::kernel(&*self.plan.nodes[at].layer);
-            self.memory.run(&self.plan, at, engine.parameters(), Mode::Eval, self.seed, |forward, state| {
-                kernel.step(&mut Step { forward, state, first });
-            });
+            self.memory.run(
+                &self.plan,
+                at,
+                engine.parameters(),
+                Mode::Eval,
+                self.seed,
+                |forward, state| {
+                    kernel.step(&mut Step { forward, state, first });
+                },
+            );
         }
         self.first = false;
         Ok(&self.memory.values[self.target])

@@ -88,7 +88,8 @@ impl Checker<'_> {
         (!self.failed()).then(|| {
             let kinds: Vec<bool> =
                 self.sources.iter().map(|source| matches!(source, Source::Tokens(_))).collect();
-            let layout = Layout { graph: self.graph, wires: &wires, planned: &planned, outputs: &outputs };
+            let layout =
+                Layout { graph: self.graph, wires: &wires, planned: &planned, outputs: &outputs };
             layout.plan(&order, &kinds)
         })
     }
@@ -116,7 +117,10 @@ impl Checker<'_> {
 
     fn wires(&mut self) -> Vec<Vec<Wire>> {
         let nodes = &self.graph.nodes;
-        nodes.iter().map(|node| node.from.iter().map(|name| self.wire(node, name)).collect()).collect()
+        nodes
+            .iter()
+            .map(|node| node.from.iter().map(|name| self.wire(node, name)).collect())
+            .collect()
     }
 
     fn wire(&mut self, reader: &Node, name: &Located<String>) -> Wire {
@@ -127,8 +131,10 @@ impl Checker<'_> {
         let all = graph.inputs.iter().map(|input| input.name.as_str());
         let all = all.chain(graph.nodes.iter().map(|node| node.name.value.as_str()));
         let all = all.filter(|known| *known != reader.name.value);
-        let message =
-            format!("node `{}` reads `{}`, which is no input and no node", reader.name.value, name.value);
+        let message = format!(
+            "node `{}` reads `{}`, which is no input and no node",
+            reader.name.value, name.value
+        );
         self.error(&name.span, message, did_you_mean(&name.value, all));
         Wire::Unknown
     }
@@ -209,9 +215,7 @@ impl Checker<'_> {
         let shapes: Option<Vec<Shape>> = wires
             .iter()
             .enumerate()
-            .map(|(i, wire)| {
-                self.source(&node.from[i], *wire, planned)
-            })
+            .map(|(i, wire)| self.source(&node.from[i], *wire, planned))
             .collect();
         let kinds_fit = self.kinds(node, wires, &ports);
         let shapes = shapes?;
@@ -236,7 +240,11 @@ impl Checker<'_> {
                             "node `{name}`, {tag}: parameter `{}` would have the shape {shape}, and the batch and time vary",
                             parameter.name
                         );
-                        self.error(&node.layer.span, message, "use TemporalAffine for values with a time dimension");
+                        self.error(
+                            &node.layer.span,
+                            message,
+                            "use TemporalAffine for values with a time dimension",
+                        );
                         return None;
                     }
                 }
@@ -251,7 +259,12 @@ impl Checker<'_> {
     }
 
     /// The shape that a wire carries.
-    fn source(&mut self, name: &Located<String>, wire: Wire, planned: &[Option<Planned>]) -> Option<Shape> {
+    fn source(
+        &mut self,
+        name: &Located<String>,
+        wire: Wire,
+        planned: &[Option<Planned>],
+    ) -> Option<Shape> {
         match wire {
             Wire::Unknown => None,
             Wire::Input(at) => {
@@ -309,7 +322,11 @@ impl Checker<'_> {
             };
             if let Some(message) = message {
                 fit = false;
-                self.error(&from.span, message, "vocabulary indices come from an input; Embedding turns them into numbers");
+                self.error(
+                    &from.span,
+                    message,
+                    "vocabulary indices come from an input; Embedding turns them into numbers",
+                );
             }
         }
         fit
@@ -353,13 +370,20 @@ impl Checker<'_> {
         let graph = self.graph;
         for (at, node) in graph.nodes.iter().enumerate() {
             let Some(owner) = &node.weights_of else { continue };
-            let Some(other) = graph.nodes.iter().position(|n| n.name.value == owner.value) else { continue };
+            let Some(other) = graph.nodes.iter().position(|n| n.name.value == owner.value) else {
+                continue;
+            };
             let (Some(own), Some(other)) = (&planned[at], &planned[other]) else { continue };
             let list = |plan: &Planned| -> Vec<String> {
                 plan.layer.parameters.iter().map(|p| format!("{} {}", p.name, p.shape)).collect()
             };
             let same = own.layer.parameters.len() == other.layer.parameters.len()
-                && own.layer.parameters.iter().zip(&other.layer.parameters).all(|(a, b)| a.shape.agrees(&b.shape));
+                && own
+                    .layer
+                    .parameters
+                    .iter()
+                    .zip(&other.layer.parameters)
+                    .all(|(a, b)| a.shape.agrees(&b.shape));
             if !same {
                 let message = format!(
                     "`{}` cannot use the weights of `{}`: it needs {}, found {}",
@@ -387,10 +411,16 @@ impl Checker<'_> {
                     };
                     let shape = &plan.layer.outputs[at].1;
                     if output.role == "loss" && shape.rank() > 0 {
-                        let message =
-                            format!("the loss is a single number of shape [], found {shape} from `{}`", output.value);
+                        let message = format!(
+                            "the loss is a single number of shape [], found {shape} from `{}`",
+                            output.value
+                        );
                         let span = self.graph.nodes[node].name.span.clone();
-                        self.error(&span, message, "end the graph with a loss such as SoftmaxLoss()");
+                        self.error(
+                            &span,
+                            message,
+                            "end the graph with a loss such as SoftmaxLoss()",
+                        );
                         continue;
                     }
                     found.push((output.role.clone(), node, at));
@@ -405,7 +435,10 @@ impl Checker<'_> {
                 }
                 _ => {
                     let nodes = self.graph.nodes.iter().map(|node| node.name.value.as_str());
-                    let message = format!("output `{}` names `{}`, which is no node", output.role, output.value);
+                    let message = format!(
+                        "output `{}` names `{}`, which is no node",
+                        output.role, output.value
+                    );
                     let help = did_you_mean(&output.value, nodes);
                     self.error(&output.span, message, help);
                 }
@@ -429,11 +462,16 @@ impl Checker<'_> {
         let nodes = graph.nodes.iter().zip(planned).filter_map(|(node, plan)| {
             let layer = &plan.as_ref()?.layer;
             let shapes = layer.parameters.iter().map(|p| &p.shape);
-            Some((&node.layer.span, shapes.chain(layer.outputs.iter().map(|(_, s)| s)).find_map(&unknown)))
+            Some((
+                &node.layer.span,
+                shapes.chain(layer.outputs.iter().map(|(_, s)| s)).find_map(&unknown),
+            ))
         });
         let mut found: Vec<(Range<usize>, Symbol)> = Vec::new();
         for (span, symbol) in inputs.chain(nodes) {
-            if let Some(symbol) = symbol && !found.iter().any(|(_, other)| *other == symbol) {
+            if let Some(symbol) = symbol
+                && !found.iter().any(|(_, other)| *other == symbol)
+            {
                 found.push((span.clone(), symbol));
             }
         }
@@ -465,7 +503,8 @@ impl Checker<'_> {
         }
         for (input, read) in self.graph.inputs.iter().zip(read) {
             if !read {
-                let message = format!("input `{}` is not used: no result depends on it", input.name);
+                let message =
+                    format!("input `{}` is not used: no result depends on it", input.name);
                 self.faults.push(Fault::warning(message).at(input.span.clone()));
             }
         }
@@ -473,7 +512,11 @@ impl Checker<'_> {
 }
 
 /// The nodes that some output depends on.
-pub(super) fn needed(nodes: usize, outputs: &[(String, usize, usize)], wires: &[Vec<Wire>]) -> Vec<bool> {
+pub(super) fn needed(
+    nodes: usize,
+    outputs: &[(String, usize, usize)],
+    wires: &[Vec<Wire>],
+) -> Vec<bool> {
     let mut needed = vec![false; nodes];
     let mut open: Vec<usize> = outputs.iter().map(|(_, node, _)| *node).collect();
     while let Some(node) = open.pop() {

@@ -122,7 +122,8 @@ impl Document {
     pub fn set(&mut self, path: &str, value: &str) -> Result<(), Fault> {
         let argument = || format!("--set {path}={value}");
         if let Err(error) = ron_options().from_str::<&RawValue>(value) {
-            let help = "quote the argument for the shell: --set 'nodes.hidden.layer=Gru(units: 256)'";
+            let help =
+                "quote the argument for the shell: --set 'nodes.hidden.layer=Gru(units: 256)'";
             return Err(Fault::error(format!("{}: {}", argument(), error.code)).help(help));
         }
         let target = self.target(path).map_err(|message| {
@@ -197,7 +198,7 @@ impl Document {
     }
 
     /// The bytes that a slice of the text takes.
-    pub(crate) fn span(&self, slice: &str) -> Range<usize> {
+    pub fn span_of(&self, slice: &str) -> Range<usize> {
         let start = self.offset(slice);
         start..start + slice.len()
     }
@@ -217,7 +218,9 @@ impl Document {
             if start < span.start {
                 pieces.push(cut(start, end.min(span.start)));
             }
-            if end >= span.start && let Some(new) = new.take() {
+            if end >= span.start
+                && let Some(new) = new.take()
+            {
                 pieces.push(new);
             }
             if end > span.end {
@@ -226,7 +229,8 @@ impl Document {
             start = end;
         }
         self.pieces = pieces;
-        self.text = self.pieces.iter().map(|p| &self.sources[p.source].text[p.range.clone()]).collect();
+        self.text =
+            self.pieces.iter().map(|p| &self.sources[p.source].text[p.range.clone()]).collect();
     }
 
     /// Reads `slice`, a part of this document's text, as a `T`.
@@ -237,7 +241,8 @@ impl Document {
         ron_options().from_str(slice).map_err(|error| {
             let at = |position: ron::error::Position| self.offset(slice) + byte(slice, position);
             let (start, end) = (at(error.span.start), at(error.span.end));
-            Fault::from_ron(&error.code).at(start..end.max(start + 1).min(self.text.len().max(start)))
+            Fault::from_ron(&error.code)
+                .at(start..end.max(start + 1).min(self.text.len().max(start)))
         })
     }
 
@@ -255,7 +260,10 @@ impl Document {
 enum Target {
     Replace(Range<usize>),
     /// Nothing yet: these fields, each in the one before, belong at this position.
-    Insert { at: usize, fields: Vec<String> },
+    Insert {
+        at: usize,
+        fields: Vec<String>,
+    },
 }
 
 /// The byte offset of a position that RON reports.
@@ -393,7 +401,11 @@ mod tests {
 
     #[test]
     fn replaces_values_by_path() {
-        let document = set(&[("nodes.a.layer", "Gru(units: 7)"), ("train.epochs", "12"), ("nodes.1.name", "\"c\"")]);
+        let document = set(&[
+            ("nodes.a.layer", "Gru(units: 7)"),
+            ("train.epochs", "12"),
+            ("nodes.1.name", "\"c\""),
+        ]);
         assert!(document.text().contains("(name: \"a\", layer: Gru(units: 7)), // x"));
         assert!(document.text().contains("(name: \"c\", layer: Relu())"));
         assert!(document.text().contains("train: (epochs: 12)"));
@@ -401,7 +413,8 @@ mod tests {
 
     #[test]
     fn adds_what_is_not_there() {
-        let document = set(&[("train.seed", "4"), ("data.dir", "\"x\""), ("nodes.b.layer.slope", "2")]);
+        let document =
+            set(&[("train.seed", "4"), ("data.dir", "\"x\""), ("nodes.b.layer.slope", "2")]);
         assert!(document.text().contains("train: (seed: 4, epochs: 3)"), "{}", document.text());
         assert!(document.text().contains("Graph(data: (dir: \"x\"), "), "{}", document.text());
         assert!(document.text().contains("Relu(slope: 2, )"), "{}", document.text());

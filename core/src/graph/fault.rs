@@ -58,11 +58,13 @@ impl Fault {
         let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
         let names = || quoted.iter().skip(1).copied();
         let Some(first) = quoted.first() else { return Fault::error(text) };
-        if text.starts_with("Unexpected enum variant named") || text.starts_with("unknown variant") {
+        if text.starts_with("Unexpected enum variant named") || text.starts_with("unknown variant")
+        {
             Fault::error(format!("unknown name `{first}`")).help(did_you_mean(first, names()))
         } else if text.starts_with("Unexpected field named") || text.starts_with("unknown field") {
             Fault::error(format!("unknown field `{first}`")).help(did_you_mean(first, names()))
-        } else if text.starts_with("Unexpected missing field") || text.starts_with("missing field") {
+        } else if text.starts_with("Unexpected missing field") || text.starts_with("missing field")
+        {
             Fault::error(format!("the field `{first}` is missing"))
         } else {
             Fault::error(text)

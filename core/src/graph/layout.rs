@@ -44,7 +44,8 @@ impl Layout<'_> {
             first_value[node] = values.len();
             let name = &graph.nodes[node].name.value;
             for (output, shape) in &planned[node].layer.outputs {
-                let name = if output.is_empty() { name.clone() } else { format!("{name}.{output}") };
+                let name =
+                    if output.is_empty() { name.clone() } else { format!("{name}.{output}") };
                 values.push(Value { name, shape: shape.clone() });
             }
         }
@@ -75,7 +76,8 @@ impl Layout<'_> {
                 }
             })
             .collect();
-        let inputs = graph.inputs.iter().enumerate().filter(|(at, _)| input_slots[*at] != Slot::Absent);
+        let inputs =
+            graph.inputs.iter().enumerate().filter(|(at, _)| input_slots[*at] != Slot::Absent);
         Plan {
             precision: graph.precision,
             inputs: inputs
@@ -171,4 +173,3 @@ fn axis_of<'a>(
         dims.len().checked_sub(from_end + 1).map(|at| dims[at])
     })
 }
-

@@ -88,6 +88,13 @@ pub struct Parameter {
     pub decays: bool,
 }
 
+impl NodePlan {
+    /// Its outputs: indices into the plan's values.
+    pub fn outputs(&self) -> Range<usize> {
+        self.outputs.clone()
+    }
+}
+
 impl Plan {
     /// The value in this role, if the graph has one.
     pub fn output(&self, role: &str) -> Option<usize> {

@@ -120,7 +120,8 @@ impl<'a> Reader<'a> {
                 self.fault(text, format!("a second section `{name}`"), "keep one of them");
             }
         }
-        let section = |name| sections.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let section =
+            |name| sections.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
 
         let precision = section("precision").and_then(|text| self.parse(text)).unwrap_or_default();
         let Some(inputs) = section("inputs") else {
@@ -138,7 +139,11 @@ impl<'a> Reader<'a> {
             self.items(nodes).into_iter().map(|child| self.node(child.text)).collect();
         let outputs = match section("outputs") {
             Some(text) => self.outputs(text),
-            None => vec![Output { role: "loss".into(), value: "loss".into(), span: text.len()..text.len() }],
+            None => vec![Output {
+                role: "loss".into(),
+                value: "loss".into(),
+                span: text.len()..text.len(),
+            }],
         };
         let nodes = nodes.into_iter().collect::<Option<Vec<Node>>>()?;
         Some(Graph { precision, inputs, nodes, outputs })
@@ -150,7 +155,7 @@ impl<'a> Reader<'a> {
             .into_iter()
             .filter_map(|(name, text)| {
                 let shape = self.parse(text)?;
-                Some(Input { name, shape, span: self.document.span(text) })
+                Some(Input { name, shape, span: self.document.span_of(text) })
             })
             .collect()
     }
@@ -160,7 +165,7 @@ impl<'a> Reader<'a> {
         named
             .into_iter()
             .filter_map(|(role, text)| {
-                Some(Output { role, value: self.parse(text)?, span: self.document.span(text) })
+                Some(Output { role, value: self.parse(text)?, span: self.document.span_of(text) })
             })
             .collect()
     }
@@ -178,7 +183,11 @@ impl<'a> Reader<'a> {
         match children(text) {
             Some(items) if text.starts_with('[') => items,
             _ => {
-                self.fault(text, format!("expected a list in [ ], found `{}`", first_line(text)), "");
+                self.fault(
+                    text,
+                    format!("expected a list in [ ], found `{}`", first_line(text)),
+                    "",
+                );
                 Vec::new()
             }
         }
@@ -204,7 +213,8 @@ impl<'a> Reader<'a> {
         let name = self.required(text, "name", field("name")).and_then(|t| self.located(t));
         let label = name.as_ref().map_or("?", |name: &Located<String>| &name.value).to_owned();
         if let Some(name) = &name
-            && (name.value.is_empty() || !name.value.chars().all(|c| c.is_alphanumeric() || c == '_'))
+            && (name.value.is_empty()
+                || !name.value.chars().all(|c| c.is_alphanumeric() || c == '_'))
         {
             let message = format!("`{label}` is no name for a node: use letters, digits and _");
             self.faults.push(Fault::error(message).at(name.span.clone()));
@@ -224,26 +234,28 @@ impl<'a> Reader<'a> {
 
     fn layer(&mut self, node: &str, text: &'a str) -> Option<Located<Tagged<dyn Layer>>> {
         let fault = match self.document.parse(text) {
-            Ok(layer) => return Some(Located { value: layer, span: self.document.span(text) }),
+            Ok(layer) => return Some(Located { value: layer, span: self.document.span_of(text) }),
             Err(fault) => fault,
         };
-        let name: &str = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or("");
+        let name: &str =
+            text.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or("");
         self.faults.push(match Entry::named(name).filter(|entry| entry.family == LAYER) {
-            Some(entry) if text == name => Fault::error(format!(
-                "node `{node}`: `{name}` lacks its parentheses"
-            ))
-            .at(self.document.span(text))
-            .help(format!("write {}", entry.example)),
+            Some(entry) if text == name => {
+                Fault::error(format!("node `{node}`: `{name}` lacks its parentheses"))
+                    .at(self.document.span_of(text))
+                    .help(format!("write {}", entry.example))
+            }
             Some(entry) => Fault {
                 message: format!("node `{node}`, {name}: {}", fault.message),
                 help: fault.help.or_else(|| Some(format!("for instance {}", entry.example))),
                 ..fault
             },
-            None if name.is_empty() => {
-                Fault { message: format!("node `{node}`: expected a layer: {}", fault.message), ..fault }
-            }
+            None if name.is_empty() => Fault {
+                message: format!("node `{node}`: expected a layer: {}", fault.message),
+                ..fault
+            },
             None => Fault::error(format!("node `{node}`: unknown layer `{name}`"))
-                .at(self.document.span(&text[..name.len()]))
+                .at(self.document.span_of(&text[..name.len()]))
                 .help(did_you_mean(name, Entry::of(LAYER).map(|entry| entry.name))),
         });
         None
@@ -259,7 +271,7 @@ impl<'a> Reader<'a> {
 
     fn located<T: Deserialize<'a>>(&mut self, text: &'a str) -> Option<Located<T>> {
         let value = self.parse(text)?;
-        Some(Located { value, span: self.document.span(text) })
+        Some(Located { value, span: self.document.span_of(text) })
     }
 
     fn parse<T: Deserialize<'a>>(&mut self, text: &'a str) -> Option<T> {
@@ -272,7 +284,7 @@ impl<'a> Reader<'a> {
 
     fn fault(&mut self, text: &str, message: impl Into<String>, help: impl Into<String>) {
         let help = Some(help.into()).filter(|help| !help.is_empty());
-        let span = self.document.span(text);
+        let span = self.document.span_of(text);
         self.faults.push(Fault { help, ..Fault::error(message).at(span) });
     }
 }

@@ -34,8 +34,10 @@ impl CocoSource {
         }
         let captions = Arrays::open(&captions)?;
         let words = vocabulary.len();
-        let train = SplitData::read(folder, Split::Train, &captions, words, max_train)?;
-        let val = SplitData::read(folder, Split::Val, &captions, words, None)?;
+        let read = |split, most| SplitData::read(folder, split, &captions, words, most);
+        // HDF5 reads one array at a time; the checks of one split go on beside the reading of the other.
+        let (train, val) = rayon::join(|| read(Split::Train, max_train), || read(Split::Val, None));
+        let (train, val) = (train?, val?);
         let judge = folder
             .record()
             .map(|path| SceneJudge::read(&path, train.images(), val.images()))

@@ -2,6 +2,12 @@
 //!
 //! Every number is a function of the pixels. They are laid out so that what a caption says can be read off linearly:
 //!
+//! | For each colour and shape | Numbers |
+//! |---|---|
+//! | likeness of a patch to both at once, summed over the patches | 48 |
+//!
+//! The products tell a red star beside a blue cross from a blue star beside a red cross, whichever is named first.
+//!
 //! | For each of three patches in reading order | Numbers |
 //! |---|---|
 //! | 1 where there is one | 1 |
@@ -35,11 +41,12 @@ use super::scene::{APART, Colour, SIDE, Shape};
 const SLOTS: usize = 3;
 const PAIRS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 const OUTLINE: usize = CELLS * CELLS;
+const KINDS: usize = 8 * 6;
 const PER_SLOT: usize = 1 + 8 + 3 + 6 + OUTLINE + 1 + 2 + 4;
 const PER_PAIR: usize = 7;
 
 /// How many numbers describe a picture.
-pub const WIDTH: usize = SLOTS * PER_SLOT + PAIRS.len() * PER_PAIR + SLOTS;
+pub const WIDTH: usize = KINDS + SLOTS * PER_SLOT + PAIRS.len() * PER_PAIR + SLOTS;
 
 /// The distance of two colours at which one stops being like the other, in steps of 1/255.
 const COLOUR_BLUR: f32 = 25.0;
@@ -52,6 +59,7 @@ const MIDDLE_WIDTH: f32 = 17.0;
 pub fn features(picture: &RgbImage) -> Vec<f32> {
     let patches = patches(picture, SLOTS);
     let mut numbers = Vec::with_capacity(WIDTH);
+    numbers.extend(kinds(&patches));
     for slot in 0..SLOTS {
         match patches.get(slot) {
             Some(patch) => describe(patch, &mut numbers),
@@ -69,6 +77,20 @@ pub fn features(picture: &RgbImage) -> Vec<f32> {
         _ => numbers.resize(WIDTH, 0.0),
     }
     numbers
+}
+
+/// How much of each colour and shape at once there is.
+fn kinds(patches: &[Patch]) -> [f32; KINDS] {
+    let mut kinds = [0.0; KINDS];
+    for patch in patches {
+        let (colours, shapes) = (colour_likeness(patch), shape_likeness(patch));
+        for (row, colour) in kinds.chunks_exact_mut(shapes.len()).zip(colours) {
+            for (kind, shape) in row.iter_mut().zip(shapes) {
+                *kind += colour * shape;
+            }
+        }
+    }
+    kinds
 }
 
 fn describe(patch: &Patch, numbers: &mut Vec<f32>) {
@@ -173,7 +195,14 @@ mod tests {
             let numbers = features(&draw(&scene));
             assert_eq!(numbers.len(), WIDTH);
             assert!(numbers.iter().all(|v| v.is_finite()));
-            for (object, slot) in scene.objects.iter().zip(numbers.chunks(PER_SLOT)) {
+            for (colour, row) in Colour::ALL.iter().zip(numbers.chunks(Shape::ALL.len())) {
+                for (shape, kind) in Shape::ALL.iter().zip(row) {
+                    let there =
+                        scene.objects.iter().any(|o| o.colour == *colour && o.shape == *shape);
+                    assert_eq!(there, *kind > 0.5, "seed {seed}: {colour:?} {shape:?} {kind}");
+                }
+            }
+            for (object, slot) in scene.objects.iter().zip(numbers[KINDS..].chunks(PER_SLOT)) {
                 assert_eq!(slot[0], 1.0);
                 assert_eq!(Colour::ALL[largest(&slot[1..9])], object.colour, "seed {seed}");
                 let shape = largest(&slot[12..18]);
@@ -183,7 +212,7 @@ mod tests {
                 assert_eq!(large > 0.5, object.size == Size::Large, "seed {seed}");
             }
             let objects = &scene.objects;
-            let pairs = numbers[SLOTS * PER_SLOT..].chunks(PER_PAIR);
+            let pairs = numbers[KINDS + SLOTS * PER_SLOT..].chunks(PER_PAIR);
             for ((a, b), pair) in PAIRS.into_iter().zip(pairs) {
                 let (Some(a), Some(b)) = (objects.get(a), objects.get(b)) else {
                     assert!(pair.iter().all(|v| *v == 0.0));

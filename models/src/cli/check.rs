@@ -1,0 +1,87 @@
+//! `engine check`.
+
+use std::path::{Path, PathBuf};
+
+use engine_core::Sizes;
+use engine_core::graph::Plan;
+
+use super::graph_args::GraphArgs;
+use super::report;
+use crate::error::Error;
+use crate::experiment::Experiment;
+
+/// Check graph files: everything that is wrong, and every shape if nothing is
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engine check graphs/*.ron
+  engine check graphs/caption_lstm.ron --set nodes.hidden.layer='Gru(units: 256)'")]
+pub(super) struct Args {
+    /// The graph files
+    #[arg(required = true, value_name = "GRAPH")]
+    graphs: Vec<PathBuf>,
+    #[command(flatten)]
+    values: GraphArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Error> {
+    let mut first_error = None;
+    for graph in &args.graphs {
+        if let Err(error) = check(graph, &args.values) {
+            // All but one are printed here; the last is the command's own error.
+            if let Some(earlier) = first_error.replace(error) {
+                report::print(&earlier);
+            }
+        }
+    }
+    first_error.map_or(Ok(()), Err)
+}
+
+fn check(path: &Path, values: &GraphArgs) -> Result<(), Error> {
+    let experiment = Experiment::load(path, &values.overrides(Vec::new()))?;
+    let (plan, _) = experiment.plan(&Sizes::new())?;
+    // Data that is there decides sizes; data that is not is no fault of the graph.
+    let sizes: Sizes = match experiment.data.dir().is_dir() {
+        true => experiment.data.peek()?.into_iter().collect(),
+        false => Sizes::new(),
+    };
+    let (plan, warnings) = match sizes.iter().next() {
+        Some(_) => experiment.plan(&sizes)?,
+        None => (plan, Vec::new()),
+    };
+    report::print_faults(&experiment.document, &warnings);
+    print_plan(path, &plan, &sizes, experiment.data.dir());
+    Ok(())
+}
+
+fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {
+    println!("{}", path.display());
+    for (symbol, size) in sizes.iter() {
+        println!("  {symbol} = {size} in {}", data.display());
+    }
+    let width = plan.values.iter().map(|value| value.name.len()).max().unwrap_or(0);
+    for input in &plan.inputs {
+        let kind = if input.is_tokens() { "tokens" } else { "input" };
+        println!("  {:width$}  {kind:16}{}", input.name, input.shape);
+    }
+    for node in &plan.nodes {
+        let tag = node.layer.typetag_name();
+        let shapes: Vec<String> =
+            node.outputs().map(|at| plan.values[at].shape.to_string()).collect();
+        let parameters: Vec<String> = node
+            .parameters
+            .iter()
+            .map(|at| format!("{} {}", plan.parameters[*at].name, plan.parameters[*at].shape))
+            .collect();
+        println!(
+            "  {:width$}  {tag:16}{}   {}",
+            node.name,
+            shapes.join(" "),
+            parameters.join(", ")
+        );
+    }
+    match plan.parameter_count(sizes) {
+        Some(count) => println!("  {count} parameters, nothing wrong"),
+        None => println!("  nothing wrong; sizes follow from the data"),
+    }
+}

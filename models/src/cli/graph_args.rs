@@ -1,0 +1,43 @@
+//! Values on the command line that beat those of the graph file.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::experiment::{DEFAULT_DATA, Experiment, Override};
+
+/// Values that beat those of the graph file.
+#[derive(Debug, clap::Args)]
+pub(super) struct GraphArgs {
+    /// The folder that the data lies in, in place of the file's data.dir
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Puts a value in place of the file's: train.optimizer='Sgd(learning_rate: 0.1)'. Can be given many times
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    sets: Vec<Override>,
+}
+
+impl GraphArgs {
+    /// All overrides, the general ones first, so that an option beats a `--set`.
+    pub(super) fn overrides(&self, options: Vec<Override>) -> Vec<Override> {
+        let data =
+            self.data.iter().map(|dir| Override::new("data.dir", quoted(&dir.to_string_lossy())));
+        self.sets.iter().cloned().chain(data).chain(options).collect()
+    }
+}
+
+/// A text as RON writes it.
+fn quoted(text: &str) -> String {
+    engine_core::graph::to_ron(text).unwrap_or_else(|_| format!("{text:?}"))
+}
+
+/// Makes the default data set where an experiment needs it and it is not there yet.
+pub(super) fn make_default_data(experiment: &Experiment) -> Result<(), Error> {
+    let dir = experiment.data.dir();
+    if dir != std::path::Path::new(DEFAULT_DATA) || dir.exists() {
+        return Ok(());
+    }
+    eprintln!("{DEFAULT_DATA} is not there yet: making the default data set");
+    super::data::make_scenes(dir, &engine_datasets::scenes::Options::default())?;
+    Ok(())
+}

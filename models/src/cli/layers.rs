@@ -1,0 +1,89 @@
+//! `engine layers`.
+
+use engine_core::graph::did_you_mean;
+use engine_core::layer::{Kind, Need};
+use engine_core::registry::{Entry, LAYER};
+use engine_core::{Layer, Tagged};
+
+use crate::error::Error;
+
+/// List what graph files can name, or explain one of them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  engine layers
+  engine layers Lstm
+  engine layers Adam")]
+pub(super) struct Args {
+    /// A layer, update rule, schedule, data set or decoder
+    name: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Error> {
+    let Some(name) = &args.name else {
+        list();
+        return Ok(());
+    };
+    let entry = Entry::named(name).ok_or_else(|| Error::Usage {
+        message: format!("there is no layer `{name}`"),
+        help: did_you_mean(name, Entry::all().iter().map(|entry| entry.name)),
+    })?;
+    explain(entry);
+    Ok(())
+}
+
+fn list() {
+    let entries = Entry::all();
+    let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
+    let mut family = None;
+    for entry in entries {
+        if family != Some(entry.family) {
+            println!("{}{}", if family.is_some() { "\n" } else { "" }, entry.family.title);
+            family = Some(entry.family);
+        }
+        println!("  {:width$}  {}", entry.name, entry.documentation().summary);
+    }
+    println!("\n`engine layers NAME` explains one of them.");
+}
+
+fn explain(entry: &Entry) {
+    let documentation = entry.documentation();
+    println!("{} ({})\n", entry.name, entry.family.name);
+    println!("{}\n", documentation.text.replace("```text", "").replace("```", ""));
+    if entry.family == LAYER {
+        ports(entry);
+    }
+    if documentation.fields.is_empty() {
+        println!("It has no fields.");
+    } else {
+        println!("Fields:");
+    }
+    for field in &documentation.fields {
+        let default = field.default.as_ref().map_or("required".into(), |d| format!("default {d}"));
+        println!("  {}: {} ({default})", field.name, field.takes);
+        for line in field.text.lines() {
+            println!("      {line}");
+        }
+    }
+    println!("\nExample:\n  {}", entry.example);
+}
+
+/// The ports of the layer that the example writes.
+fn ports(entry: &Entry) {
+    let document = engine_core::graph::Document::new(entry.name, entry.example);
+    let Ok(layer) = document.parse::<Tagged<dyn Layer>>(document.text()) else { return };
+    println!("Ports, as in {}:", entry.example);
+    for port in layer.ports() {
+        let kind = match port.kind {
+            Kind::Real => "numbers".into(),
+            Kind::Tokens { below } => format!("indices below {below}"),
+        };
+        let need = match port.need {
+            Need::Required => String::new(),
+            Need::Optional => ", optional".into(),
+            Need::AtLeast(n) => format!(", {n} or more"),
+        };
+        println!("  {}: {} {}{need}", port.name, port.pattern(), kind);
+    }
+    println!();
+}

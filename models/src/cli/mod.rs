@@ -1,0 +1,62 @@
+//! The `engine` command: one subcommand a file.
+//!
+//! Results go to standard output, progress and errors to standard error. The exit code is 0 for success, 2 for what the
+//! user can mend, 1 for a fault of this program.
+
+mod check;
+mod data;
+mod graph_args;
+mod layers;
+mod progress;
+mod report;
+mod sample;
+mod threads;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Train and run captioning and sequence networks on ordinary CPUs.
+///
+/// A network is a text file: see graphs/caption_lstm.ron.
+#[derive(Debug, Parser)]
+#[command(
+    name = "engine",
+    version,
+    after_help = "Begin with: engine train graphs/caption_lstm.ron"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Args),
+    Sample(sample::Args),
+    Check(check::Args),
+    Layers(layers::Args),
+    #[command(subcommand)]
+    Data(data::Command),
+}
+
+/// Runs the command line and returns its exit code.
+pub fn main() -> ExitCode {
+    report::install();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Sample(args) => sample::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Layers(args) => layers::run(&args),
+        Command::Data(command) => data::run(&command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::print(&error);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Training on the terminal: a bar while it runs, a line an epoch.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use engine_core::Scalar;
+use engine_core::engine::Engine;
+use engine_datasets::{Source, Split};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::settings::TrainSettings;
+use crate::train::{EpochReport, StepReport, Watch};
+
+/// Shows a bar where standard error is a terminal, and lines of text everywhere.
+pub(super) struct Terminal {
+    bar: ProgressBar,
+    print_every: u64,
+    verbose: bool,
+    begun: Instant,
+    captions: f64,
+}
+
+const BAR: &str = "{bar:24} {pos}/{len} {msg} {eta} left";
+
+impl Terminal {
+    pub(super) fn new(settings: &TrainSettings) -> Self {
+        let bar = if settings.verbose { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        bar.set_style(
+            ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let (print_every, verbose) = (settings.print_every, settings.verbose);
+        Terminal { bar, print_every, verbose, begun: Instant::now(), captions: 0.0 }
+    }
+
+    /// Says what is about to happen.
+    pub(super) fn begin<T: Scalar>(&mut self, engine: &Engine<T>, source: &dyn Source, run: &Path) {
+        let parameters: usize = engine.parameters().iter().map(|p| p.as_slice().len()).sum();
+        self.line(&format!(
+            "{} captions of {} images, {} words; {parameters} parameters in {:?}; {} threads; {}",
+            source.captions(Split::Train),
+            source.images(Split::Train),
+            source.vocabulary().len(),
+            T::PRECISION,
+            rayon::current_num_threads(),
+            run.display()
+        ));
+        self.begun = Instant::now();
+    }
+
+    fn line(&self, text: &str) {
+        if self.verbose {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
+    }
+}
+
+impl Watch for Terminal {
+    fn step(&mut self, report: &StepReport) {
+        self.captions += report.captions_per_second;
+        if self.bar.length() != Some(report.total) {
+            self.bar.set_length(report.total);
+        }
+        self.bar.set_message(format!(
+            "epoch {} loss {:.3} {:.0} captions/s",
+            report.epoch, report.loss, report.captions_per_second
+        ));
+        self.bar.set_position(report.iteration);
+        if report.iteration.is_multiple_of(self.print_every) {
+            let done = report.iteration as f64 / report.total.max(1) as f64;
+            let left = self.begun.elapsed().as_secs_f64() * (1.0 - done) / done;
+            self.line(&format!(
+                "iteration {}/{}: loss {:.4}, {:.0} captions/s, {} left",
+                report.iteration,
+                report.total,
+                report.loss,
+                report.captions_per_second,
+                clock(left)
+            ));
+        }
+    }
+
+    fn epoch(&mut self, report: &EpochReport) {
+        self.line(&format!(
+            "epoch {}: loss {:.4}, validation {:.4} nats a caption{}, {:.1} s",
+            report.epoch,
+            report.loss,
+            report.val_loss,
+            if report.best { " (best)" } else { "" },
+            report.seconds
+        ));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn clock(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}

@@ -1,0 +1,88 @@
+//! Errors as people read them: where, what was expected, what was found, what to try.
+
+use std::fmt;
+
+use engine_core::graph::{Document, Fault, Severity};
+use miette::{Diagnostic, LabeledSpan, MietteHandlerOpts, NamedSource, Report, SourceCode};
+
+use crate::error::Error;
+
+/// Sets how reports are drawn: no wrapping in the middle of a word, whatever the width of the terminal.
+pub(super) fn install() {
+    let handler =
+        |_: &_| Box::new(MietteHandlerOpts::new().width(120).break_words(false).build()) as Box<_>;
+    // A second call finds the first one's handler in place, which is as good.
+    let _ = miette::set_hook(Box::new(handler));
+}
+
+/// Prints an error to standard error, and everything it consists of.
+pub(super) fn print(error: &Error) {
+    match error {
+        Error::Graph(faults) => print_faults(&faults.document, &faults.faults),
+        other => print_report(Text {
+            message: other.to_string(),
+            help: other.help(),
+            severity: Severity::Error,
+            place: None,
+        }),
+    }
+}
+
+/// Prints faults to standard error, each with the lines of the file that it is about.
+pub(super) fn print_faults(document: &Document, faults: &[Fault]) {
+    for fault in faults {
+        let place = fault.span.as_ref().filter(|span| !span.is_empty()).map(|span| {
+            let place = document.place(span);
+            (NamedSource::new(place.source, place.text.to_owned()), place.span)
+        });
+        let message = match place {
+            Some(_) => fault.message.clone(),
+            None => format!("{}: {}", document.name(), fault.message),
+        };
+        print_report(Text { message, help: fault.help.clone(), severity: fault.severity, place });
+    }
+}
+
+fn print_report(text: Text) {
+    eprint!("{:?}", Report::new(text));
+}
+
+/// A message with its place, in the form that miette draws.
+#[derive(Debug)]
+struct Text {
+    message: String,
+    help: Option<String>,
+    severity: Severity,
+    place: Option<(NamedSource<String>, std::ops::Range<usize>)>,
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Text {}
+
+impl Diagnostic for Text {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<_>)
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place.as_ref().map(|(source, _)| source as _)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let (_, span) = self.place.as_ref()?;
+        let label = LabeledSpan::at(span.clone(), "here");
+        Some(Box::new(std::iter::once(label)))
+    }
+}

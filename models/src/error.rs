@@ -1,0 +1,108 @@
+//! Everything that can end a command.
+
+use std::io;
+use std::path::PathBuf;
+
+use engine_core::engine::checkpoint::CheckpointError;
+use engine_core::engine::{FeedError, StepError, UnboundSize};
+use engine_core::graph::Faults;
+use engine_datasets::DataError;
+
+use crate::run::RunError;
+
+/// Why a command ended without doing what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The graph file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The file system's reason.
+        #[source]
+        error: io::Error,
+    },
+    /// The graph file, or a value set on the command line, is wrong.
+    #[error("{0}")]
+    Graph(Box<Faults>),
+    /// The data is missing or wrong.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A size has no number.
+    #[error(transparent)]
+    Unbound(#[from] UnboundSize),
+    /// The data does not fit the graph.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// The graph cannot be sampled from.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// Parameters cannot be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The run folder cannot be made or used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A file of the run cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The file system's reason.
+        #[source]
+        error: io::Error,
+    },
+    /// Training has left the numbers.
+    #[error("{what} of iteration {iteration} is not finite; {}", first_node(node))]
+    NotFinite {
+        /// `the loss`, `the validation loss` or `the gradient`.
+        what: &'static str,
+        /// The step, from 1.
+        iteration: u64,
+        /// The first node with an output that is not finite.
+        node: Option<String>,
+        /// Where the last good parameters are.
+        kept: PathBuf,
+    },
+    /// The command line asks for what there is not.
+    #[error("{message}")]
+    Usage {
+        /// What was expected and what was found.
+        message: String,
+        /// What to try.
+        help: String,
+    },
+}
+
+fn first_node(node: &Option<String>) -> String {
+    match node {
+        Some(node) => format!("`{node}` is the first node whose output is not"),
+        None => "every node's output is, so the backward pass left the range of the numbers".into(),
+    }
+}
+
+impl Error {
+    /// What to try.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::Graph(_) => None,
+            Error::Read { .. } => Some("give the path of a graph file, such as graphs/caption_lstm.ron".into()),
+            Error::Data(error) => error.help(),
+            Error::Run(error) => Some(error.help()),
+            Error::Unbound(error) => Some(format!("the data binds no size `{}`", error.symbol)),
+            Error::Step(StepError::NoValue(_)) => {
+                Some("call the node that scores words `scores`, or say outputs: {\"loss\": .., \"scores\": ..}".into())
+            }
+            Error::Feed(_) | Error::Step(_) => {
+                Some("the graph's inputs and the data must agree; see `engine data info DIR`".into())
+            }
+            Error::Checkpoint(_) => Some("is this the checkpoint of another graph?".into()),
+            Error::Write { .. } => Some("is the disk full?".into()),
+            Error::NotFinite { kept, .. } => Some(format!(
+                "lower the learning rate or set train.clip_norm; the last good parameters are in {}",
+                kept.display()
+            )),
+            Error::Usage { help, .. } => Some(help.clone()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A whole graph file: the network, and what to do with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engine_core::graph::{Document, Fault, Faults, Graph, Plan, Severity, did_you_mean};
+use engine_core::{Sizes, Tagged};
+use engine_datasets::{CocoHdf5, Dataset};
+use serde::de::DeserializeOwned;
+
+use crate::decode::{Decoder, Greedy, SCORES};
+use crate::error::Error;
+use crate::run::graph_name;
+use crate::settings::TrainSettings;
+
+/// A value from the command line in place of the file's: `train.epochs=3`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// Where it goes, such as `nodes.hidden.layer`.
+    pub path: String,
+    /// The value, in RON.
+    pub value: String,
+}
+
+impl Override {
+    /// An override of one value.
+    pub fn new(path: impl Into<String>, value: impl ToString) -> Self {
+        Override { path: path.into(), value: value.to_string() }
+    }
+}
+
+impl std::str::FromStr for Override {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((path, value)) if !path.trim().is_empty() && !value.trim().is_empty() => {
+                Ok(Override::new(path.trim(), value.trim()))
+            }
+            _ => Err("expected PATH=VALUE, such as train.epochs=3 or nodes.hidden.layer='Gru(units: 256)'".into()),
+        }
+    }
+}
+
+/// A graph file, read and found to be well formed.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// The file's name without `.ron`.
+    pub name: String,
+    /// The text, overrides included.
+    pub document: Document,
+    /// The network.
+    pub graph: Graph,
+    /// Where its data comes from.
+    pub data: Tagged<dyn Dataset>,
+    /// How it is trained.
+    pub train: TrainSettings,
+    /// How it writes.
+    pub decoder: Tagged<dyn Decoder>,
+}
+
+/// The sections that are not the network.
+const SECTIONS: [&str; 3] = ["data", "train", "sample"];
+
+/// Where the default data set lies; it is made when it is absent.
+pub(crate) const DEFAULT_DATA: &str = "datasets/scenes";
+
+impl Experiment {
+    /// Reads a graph file with `overrides` in place of what it says.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with everything that is wrong with its text.
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
+        let document =
+            Document::read(path).map_err(|error| Error::Read { path: path.to_owned(), error })?;
+        Self::read(graph_name(path), document, overrides)
+    }
+
+    /// As [`load`](Self::load), from a text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn read(
+        name: String,
+        mut document: Document,
+        overrides: &[Override],
+    ) -> Result<Self, Error> {
+        let mut faults = Vec::new();
+        for Override { path, value } in overrides {
+            faults.extend(document.set(path, value).err());
+        }
+        if !faults.is_empty() {
+            return Err(graph_error(&document, faults));
+        }
+        let graph = Graph::read(&document, &SECTIONS).map_err(|found| faults.extend(found));
+        let sections = document.sections().unwrap_or_default();
+        let text = |name: &str| sections.iter().find(|(s, _)| s == name).map(|(_, text)| *text);
+        let default_data = || {
+            Tagged::<dyn Dataset>(Arc::new(CocoHdf5 {
+                dir: DEFAULT_DATA.into(),
+                pca_features: false,
+                max_train: None,
+            }))
+        };
+        let data = section(&document, text("data"), &mut faults, default_data);
+        let train = section(&document, text("train"), &mut faults, TrainSettings::default);
+        let decoder = section(&document, text("sample"), &mut faults, || {
+            Tagged::<dyn Decoder>(Arc::new(Greedy::default()))
+        });
+        if let (Some(train), Some(text)) = (&train, text("train")) {
+            let span = document.span_of(text);
+            faults
+                .extend(train.faults().into_iter().map(|(_, m)| Fault::error(m).at(span.clone())));
+        }
+        match (graph, data, train, decoder) {
+            (Ok(graph), Some(data), Some(train), Some(decoder)) if faults.is_empty() => {
+                Ok(Experiment { name, graph, data, train, decoder, document })
+            }
+            _ => Err(graph_error(&document, faults)),
+        }
+    }
+
+    /// Checks the network against what the data offers, and lays it out. `sizes` binds what is known of its sizes.
+    /// Returns warnings beside the plan.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the network.
+    pub fn plan(&self, sizes: &Sizes) -> Result<(Arc<Plan>, Vec<Fault>), Error> {
+        let checked = self.graph.check(sizes, Some(self.data.sizes()));
+        let mut faults = checked.faults;
+        for input in &self.graph.inputs {
+            if !self.data.inputs().contains(&input.name.as_str()) {
+                let message =
+                    format!("{} feeds no input `{}`", self.data.typetag_name(), input.name);
+                let help = did_you_mean(&input.name, self.data.inputs().iter().copied());
+                faults.push(Fault::error(message).at(input.span.clone()).help(help));
+            }
+        }
+        match checked.plan {
+            Some(plan) if faults.iter().all(|fault| fault.severity == Severity::Warning) => {
+                if plan.output(SCORES).or_else(|| plan.value(SCORES)).is_none() {
+                    let message =
+                        "the graph has no node `scores`: it can be trained, but writes no captions";
+                    faults.push(Fault::warning(message).help(
+                        "call the node that scores words `scores`, or name it under `outputs`",
+                    ));
+                }
+                Ok((Arc::new(plan), faults))
+            }
+            _ => Err(graph_error(&self.document, faults)),
+        }
+    }
+}
+
+fn section<T: DeserializeOwned>(
+    document: &Document,
+    text: Option<&str>,
+    faults: &mut Vec<Fault>,
+    default: impl FnOnce() -> T,
+) -> Option<T> {
+    match text {
+        None => Some(default()),
+        Some(text) => document.parse(text).map_err(|fault| faults.push(fault)).ok(),
+    }
+}
+
+fn graph_error(document: &Document, faults: Vec<Fault>) -> Error {
+    Error::Graph(Box::new(Faults { document: document.clone(), faults }))
+}

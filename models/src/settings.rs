@@ -1,0 +1,135 @@
+//! The section `train` of a graph file.
+
+use std::sync::Arc;
+
+use engine_core::engine::Limits;
+use engine_core::field::{NonNegative, Positive};
+use engine_core::optimizers::Adam;
+use engine_core::schedule::warm_up;
+use engine_core::schedules::Constant;
+use engine_core::{Optimizer, Progress, Schedule, Tagged};
+use engine_datasets::Order;
+use serde::{Deserialize, Serialize};
+
+/// How a network is trained. Every field can be left out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSettings {
+    /// The update rule. Default: `Adam()`.
+    pub optimizer: Tagged<dyn Optimizer>,
+    /// How the learning rate changes. Default: `Constant()`.
+    pub schedule: Tagged<dyn Schedule>,
+    /// Steps over which the learning rate rises from 0, on top of the schedule. Default: 0.
+    pub warm_up: u64,
+    /// Captions a step, at least 1. Default: 100.
+    pub batch: usize,
+    /// Times that training goes through the captions, at least 1. Default: 10.
+    pub epochs: u64,
+    /// Steps after which training ends, if it has not by then. Default: none.
+    pub steps: Option<u64>,
+    /// Decides first values, the order of captions and all noise. Default: 0.
+    pub seed: u64,
+    /// How an epoch goes through the captions: `Shuffled` or `WithReplacement`. Default: `Shuffled`.
+    pub order: Order,
+    /// Scale gradients so that their global norm is at most this. Default: none.
+    pub clip_norm: Option<Positive>,
+    /// Bring each element of the gradients to between minus and plus this. Default: none.
+    pub clip_value: Option<Positive>,
+    /// Weight decay: this times the weight is added to its gradient. Biases do not decay. Default: 0.
+    pub l2: NonNegative,
+    /// Steps between two lines about the loss. Default: 100.
+    pub print_every: u64,
+    /// Whether to show progress at all. Default: true.
+    pub verbose: bool,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        TrainSettings {
+            optimizer: Tagged(Arc::new(Adam::default())),
+            schedule: Tagged(Arc::new(Constant {})),
+            warm_up: 0,
+            batch: 100,
+            epochs: 10,
+            steps: None,
+            seed: 0,
+            order: Order::default(),
+            clip_norm: None,
+            clip_value: None,
+            l2: NonNegative::constant(0.0),
+            print_every: 100,
+            verbose: true,
+        }
+    }
+}
+
+impl TrainSettings {
+    /// What is wrong with numbers that their types allow: the field and what was expected.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let zero = [
+            ("batch", self.batch == 0),
+            ("epochs", self.epochs == 0),
+            ("steps", self.steps == Some(0)),
+            ("print_every", self.print_every == 0),
+        ];
+        let message =
+            |field| format!("`train.{field}`: expected a whole number of at least 1, found 0");
+        zero.iter().filter(|(_, zero)| *zero).map(|(field, _)| (*field, message(field))).collect()
+    }
+
+    /// What is done to gradients before the update rule sees them.
+    pub fn limits(&self) -> Limits {
+        Limits { l2: Some(self.l2), clip_value: self.clip_value, clip_norm: self.clip_norm }
+    }
+
+    /// The steps of a whole run over so many captions.
+    pub fn total_steps(&self, captions: usize) -> u64 {
+        let per_epoch = self.order.batches(captions, self.batch) as u64;
+        let all = self.epochs.saturating_mul(per_epoch);
+        self.steps.map_or(all, |steps| all.min(steps))
+    }
+
+    /// The learning rate of the coming step.
+    pub fn learning_rate(&self, progress: Progress) -> f64 {
+        self.optimizer.learning_rate()
+            * self.schedule.factor(progress)
+            * warm_up(self.warm_up, progress.iteration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> TrainSettings {
+        let extensions = ron::extensions::Extensions::IMPLICIT_SOME
+            | ron::extensions::Extensions::UNWRAP_VARIANT_NEWTYPES;
+        ron::Options::default().with_default_extension(extensions).from_str(text).unwrap()
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let settings = read("()");
+        assert_eq!(
+            (settings.batch, settings.epochs, settings.optimizer.learning_rate()),
+            (100, 10, 1e-3)
+        );
+    }
+
+    #[test]
+    fn learning_rate_is_rule_times_schedule_times_warm_up() {
+        let settings = read(
+            "(optimizer: Sgd(learning_rate: 0.5), schedule: Exponential(per_epoch: 0.5), warm_up: 4)",
+        );
+        let at =
+            |iteration| settings.learning_rate(Progress { iteration, per_epoch: 10, total: 30 });
+        assert_eq!((at(0), at(3), at(10), at(25)), (0.125, 0.5, 0.25, 0.125));
+    }
+
+    #[test]
+    fn steps_end_a_run_early() {
+        assert_eq!(read("(epochs: 3, batch: 10)").total_steps(25), 9);
+        assert_eq!(read("(epochs: 3, batch: 10, steps: 4)").total_steps(25), 4);
+        assert_eq!(read("(epochs: 3, batch: 10, order: WithReplacement)").total_steps(25), 6);
+    }
+}
