@@ -8,10 +8,11 @@
 //! | [`layer`], [`context`] | what a layer is, and what it is handed |
 //! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
 //! | [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
-//! | [`registry`], [`tagged`] | everything that a graph file can name, and how it is written |
+//! | [`registry`], [`mod@tagged`] | everything that a graph file can name, and how it is written |
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
+//! | [`clip`], [`field`], [`init`] | limits on gradients, ranges in types, first values of parameters |
 //! | [`gemm`], [`math`] | the kernels that all mathematics goes through |
 
 pub mod batch;

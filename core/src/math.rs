@@ -39,8 +39,8 @@ impl Math for f32 {
         const ROUND: f32 = 12_582_912.0;
         const LN2_HIGH: f32 = 0.693_359_4;
         const LN2_LOW: f32 = -2.121_944_4e-4;
-        // Beyond these bounds the result is 0 or infinite anyway. `max` first: it turns NaN into a bound, restored below.
-        let x = self.max(-104.0).min(89.0);
+        // Beyond these bounds the result is 0 or infinite anyway. NaN passes through.
+        let x = self.clamp(-104.0, 89.0);
         let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
         let r = (x - n * LN2_HIGH) - n * LN2_LOW;
         let p = 1.987_569_1e-4;
@@ -52,8 +52,7 @@ impl Math for f32 {
         let y = p * r * r + r + 1.0;
         // 2^n in two factors, so that results below the smallest normal number come out right.
         let half = (n * 0.5 + ROUND) - ROUND;
-        let y = y * power_of_two(half) * power_of_two(n - half);
-        if self.is_nan() { self } else { y }
+        y * power_of_two(half) * power_of_two(n - half)
     }
 
     /// Relative error at most 3e-7: an odd polynomial near 0 (Cephes, `tanhf`), elsewhere 1 - 2 / (e^2x + 1).
@@ -62,10 +61,10 @@ impl Math for f32 {
         let x = self.abs();
         let z = self * self;
         let p = -5.704_988_7e-3;
-        let p = p * z + 2.063_908_9e-2;
+        let p = p * z + 2.063_909e-2;
         let p = p * z - 5.373_971_6e-2;
         let p = p * z + 1.333_144_2e-1;
-        let p = p * z - 3.333_328_2e-1;
+        let p = p * z - 3.333_328e-1;
         let near = p * z * self + self;
         let far = 1.0 - 2.0 / ((2.0 * x).exp_of() + 1.0);
         if x < 0.625 { near } else { far.copysign(self) }

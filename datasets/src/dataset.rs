@@ -36,6 +36,8 @@ pub trait Dataset: Debug + Send + Sync {
     fn open(&self) -> Result<Box<dyn Source>, DataError>;
 }
 
+engine_core::tagged!(Dataset);
+
 /// Training or validation.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -125,30 +127,10 @@ pub trait Source: Send + Sync {
     fn judge(&self) -> Option<&dyn Judge>;
 }
 
-/// One kind of data set, as `engine layers` and the editor schema list it.
-#[derive(Debug)]
-pub struct Registered {
-    /// The name in graph files.
-    pub name: &'static str,
-    /// One line about it.
-    pub summary: &'static str,
-    /// A graph file's entry that uses it.
-    pub example: &'static str,
-    /// The JSON schema of its fields.
-    pub schema: fn() -> schemars::Schema,
-}
-
-inventory::collect!(Registered);
-
-/// Every kind of data set linked into this binary, by name.
-pub fn registered() -> Vec<&'static Registered> {
-    let mut all: Vec<_> = inventory::iter::<Registered>.into_iter().collect();
-    all.sort_by_key(|kind| kind.name);
-    all
-}
-
 #[cfg(test)]
 mod tests {
+    use engine_core::registry::{DATASET, Entry};
+
     use super::*;
 
     #[test]
@@ -163,6 +145,6 @@ mod tests {
 
     #[test]
     fn the_registry_is_not_empty() {
-        assert!(registered().iter().any(|kind| kind.name == "CocoHdf5"));
+        assert!(Entry::of(DATASET).any(|entry| entry.name == "CocoHdf5"));
     }
 }

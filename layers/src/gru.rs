@@ -371,9 +371,7 @@ mod tests {
                     (1.0 - z) * (from_x(column) + recurrent).tanh() + z * h[u]
                 });
                 h = next.collect();
-                for u in 0..units {
-                    hs.view3_mut()[[row, s, u]] = h[u];
-                }
+                hs.as_mut_slice()[(row * t + s) * units..][..units].copy_from_slice(&h);
             }
         }
         hs

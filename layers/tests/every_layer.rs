@@ -22,7 +22,7 @@ fn parse(text: &str) -> Result<Tagged<dyn Layer>, SpannedError> {
 }
 
 fn write(layer: &Tagged<dyn Layer>) -> String {
-    options().to_string(layer).unwrap()
+    options().to_string(layer).expect("a layer can be written")
 }
 
 /// A layer over inputs of one draw, in either precision.
@@ -34,7 +34,7 @@ where
         Value::Tokens(tokens) => tokens.clone().into(),
         Value::Real(x) => {
             let values = x.as_slice().iter().map(|x| T::of(*x)).collect();
-            Tensor::from_vec(x.shape(), values).unwrap().into()
+            Tensor::from_vec(x.shape(), values).expect("as many as the shape has").into()
         }
     });
     LayerBench::with_sizes(check, inputs.collect(), sizes.clone())
@@ -50,7 +50,7 @@ fn for_each_draw(test: impl Fn(&str, &[Value<f64>], &Sizes)) {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 let check = check.replace("Units", &rng.random_range(1..=largest).to_string());
                 println!("{check}, seed {seed}, optional ports {optional}");
-                let layer = parse(&check).unwrap();
+                let layer = parse(&check).expect("a check can be read");
                 let (inputs, sizes) = random_inputs(&*layer, optional, largest, &mut rng);
                 test(&check, &inputs, &sizes);
             }
@@ -156,4 +156,59 @@ fn precisions_agree() {
             }
         }
     });
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let (words, wide) = (real(&[40, 9, 64]), real(&[40, 9, 300]));
+    let targets = Tensor::from_vec(&[40, 9], (0..360).map(|at| at * 7 % 300).collect());
+    let targets = targets.expect("as many as the shape has");
+    let cases: [(&str, Vec<Value<f32>>); 11] = [
+        ("Lstm(units: 128)", vec![words.clone().into(), real(&[40, 128]).into()]),
+        ("Rnn(units: 300)", vec![words.clone().into()]),
+        ("Gru(units: 128)", vec![words.clone().into()]),
+        ("Gru(units: 128, reset: After)", vec![words.clone().into()]),
+        ("TemporalAffine(units: 300)", vec![words.clone().into()]),
+        ("Projection(units: 600)", vec![real(&[100, 512]).into()]),
+        ("SoftmaxLoss()", vec![wide.clone().into(), targets.into()]),
+        ("Dropout()", vec![wide.clone().into()]),
+        ("Tanh()", vec![wide.clone().into()]),
+        ("Multiply()", vec![wide.clone().into(), wide.clone().into()]),
+        ("Concat()", vec![wide.into(), words.into()]),
+    ];
+    for (layer, inputs) in cases {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a few threads can be started").install(|| {
+                let mut bench = LayerBench::<f32>::new(layer, inputs.clone());
+                let y = bench.forward(Mode::Train { iteration: 2 });
+                bench.backward(&y);
+                let parameters = parameters(layer).iter();
+                let of_parameters = parameters.map(|name| bench.parameter_gradient(name).clone());
+                let of_parameters: Vec<Tensor<f32>> = of_parameters.collect();
+                (bench.input_gradient(0).clone(), of_parameters, y)
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 8] {
+            assert!(run(threads) == one, "{layer}, {threads} threads");
+        }
+    }
+}
+
+/// Numbers that are all over the place.
+fn real(shape: &[usize]) -> Tensor<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let values = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Tensor::from_vec(shape, values).expect("as many as the shape has")
+}
+
+/// The names of a layer's parameters.
+fn parameters(layer: &str) -> &'static [&'static str] {
+    match layer.split('(').next() {
+        Some("Projection" | "TemporalAffine") => &["w", "b"],
+        Some("Gru") if layer.contains("After") => &["wx", "wh", "b", "bn"],
+        Some("Rnn" | "Lstm" | "Gru") => &["wx", "wh", "b"],
+        _ => &[],
+    }
 }

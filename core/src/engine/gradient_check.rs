@@ -142,7 +142,11 @@ impl Worst {
         let found = analytic[element];
         let scale = found.abs().max(numeric.abs()).max(1e-3 * largest).max(1e-6);
         let relative_error = (found - numeric).abs() / scale;
-        if self.0.as_ref().is_none_or(|worst| !(relative_error <= worst.relative_error)) {
+        if self
+            .0
+            .as_ref()
+            .is_none_or(|worst| relative_error.total_cmp(&worst.relative_error).is_gt())
+        {
             self.0 = Some(Disagreement {
                 whose: whose.to_owned(),
                 element,

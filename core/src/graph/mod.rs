@@ -1,6 +1,6 @@
 //! From the text of a graph file to a plan that the engine runs.
 //!
-//! [`Document`] is the text, with command-line overrides spliced in; [`Graph`] is what it says; [`Graph::plan`] checks
+//! [`Document`] is the text, with command-line overrides spliced in; [`Graph`] is what it says; [`Graph::check`] checks
 //! all of it at once and lays it out as a [`Plan`]. Whatever is wrong comes back as [`Faults`], each with its place.
 
 mod check;

@@ -68,7 +68,8 @@ pub(super) fn fit(
         let port = port_at(ports, input).expect("every position has a port, checked above");
         let before = (names.dims.len(), names.rest.clone());
         if !names.take(&port.shape, shape.dims()) {
-            (names.dims.truncate(before.0), names.rest = before.1);
+            names.dims.truncate(before.0);
+            names.rest = before.1;
             misfits.push(Misfit::Shape { input, expected: names.pattern(&port.shape) });
         }
     }

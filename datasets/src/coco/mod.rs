@@ -17,13 +17,15 @@ mod split;
 
 use std::path::{Path, PathBuf};
 
+use engine_core::register;
+use engine_core::registry::DATASET;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::arrays::Arrays;
 use self::folder::Folder;
 use self::source::CocoSource;
-use crate::{DataError, Dataset, Registered, Source, Split, Vocabulary};
+use crate::{DataError, Dataset, Source, Split, Vocabulary};
 
 /// A captioning data set in the CS231n layout, read from HDF5.
 ///
@@ -105,14 +107,7 @@ impl Dataset for CocoHdf5 {
     }
 }
 
-inventory::submit! {
-    Registered {
-        name: "CocoHdf5",
-        summary: "a captioning data set in the CS231n layout, read from HDF5",
-        example: r#"CocoHdf5(dir: "datasets/scenes", pca_features: false)"#,
-        schema: || schemars::schema_for!(CocoHdf5),
-    }
-}
+register!(CocoHdf5 in DATASET, example: "CocoHdf5(dir: \"datasets/scenes\", pca_features: false)");
 
 #[cfg(test)]
 mod tests {
