@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::ports::{self, Misfit};
 use super::spec::{Graph, Located, Node};
 use super::suggest::did_you_mean;
+use super::wiring::{Wire, Wiring, find, needed, output_index};
 use crate::layer::{Kind, LayerPlan, Port, PortShapes};
 use crate::shape::{Shape, Sizes, Symbol};
 
@@ -40,14 +41,6 @@ impl Graph {
     }
 }
 
-/// What a name in `from` refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
-    Input(usize),
-    Node { node: usize, output: usize },
-    Unknown,
-}
-
 /// How an input is used, which its first reader decides.
 #[derive(Debug, Clone)]
 enum Source {
@@ -72,10 +65,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn plan(&mut self) -> Option<Plan> {
-        self.names();
-        let wires = self.wires();
-        self.weights_of();
-        let order = self.order(&wires)?;
+        let Wiring { wires, order } = Wiring::of(self.graph, &mut self.faults)?;
         let mut planned: Vec<Option<Planned>> = self.graph.nodes.iter().map(|_| None).collect();
         for &node in &order {
             planned[node] = self.node(node, &wires[node], &planned);
@@ -101,110 +91,6 @@ impl Checker<'_> {
     fn error(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         let help = Some(help.into()).filter(|help| !help.is_empty());
         self.faults.push(Fault { help, ..Fault::error(message).at(span.clone()) });
-    }
-
-    /// Names are unique over inputs and nodes.
-    fn names(&mut self) {
-        let inputs = self.graph.inputs.iter().map(|input| (&input.name, &input.span));
-        let nodes = self.graph.nodes.iter().map(|node| (&node.name.value, &node.name.span));
-        let all: Vec<_> = inputs.chain(nodes).collect();
-        for (i, (name, span)) in all.iter().enumerate() {
-            if all[..i].iter().any(|(other, _)| other == name) {
-                self.error(span, format!("a second node or input `{name}`"), "rename one of them");
-            }
-        }
-    }
-
-    fn wires(&mut self) -> Vec<Vec<Wire>> {
-        let nodes = &self.graph.nodes;
-        nodes
-            .iter()
-            .map(|node| node.from.iter().map(|name| self.wire(node, name)).collect())
-            .collect()
-    }
-
-    fn wire(&mut self, reader: &Node, name: &Located<String>) -> Wire {
-        if let Some(wire) = self.find(&name.value) {
-            return wire;
-        }
-        let graph = self.graph;
-        let all = graph.inputs.iter().map(|input| input.name.as_str());
-        let all = all.chain(graph.nodes.iter().map(|node| node.name.value.as_str()));
-        let all = all.filter(|known| *known != reader.name.value);
-        let message = format!(
-            "node `{}` reads `{}`, which is no input and no node",
-            reader.name.value, name.value
-        );
-        self.error(&name.span, message, did_you_mean(&name.value, all));
-        Wire::Unknown
-    }
-
-    /// `input`, `node` or `node.output`. Which output is only known once the node is planned; see [`Self::source`].
-    fn find(&self, name: &str) -> Option<Wire> {
-        if let Some(at) = self.graph.inputs.iter().position(|input| input.name == name) {
-            return Some(Wire::Input(at));
-        }
-        let node = name.split_once('.').map_or(name, |(node, _)| node);
-        let at = self.graph.nodes.iter().position(|known| known.name.value == node)?;
-        Some(Wire::Node { node: at, output: 0 })
-    }
-
-    fn weights_of(&mut self) {
-        for node in &self.graph.nodes {
-            let Some(owner) = &node.weights_of else { continue };
-            let names = self.graph.nodes.iter().map(|node| node.name.value.as_str());
-            match self.graph.nodes.iter().find(|known| known.name.value == owner.value) {
-                None => {
-                    let help = did_you_mean(&owner.value, names);
-                    let message = format!("`weights_of` names `{}`, which is no node", owner.value);
-                    self.error(&owner.span, message, help);
-                }
-                Some(known) if known.weights_of.is_some() => {
-                    let message = format!("`{}` itself uses another node's weights", owner.value);
-                    self.error(&owner.span, message, "name the node that owns them");
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Nodes in an order in which each comes after what it reads, else the order of the file; or the cycle.
-    fn order(&mut self, wires: &[Vec<Wire>]) -> Option<Vec<usize>> {
-        let reads = |node: usize| {
-            wires[node].iter().filter_map(|wire| match wire {
-                Wire::Node { node, .. } => Some(*node),
-                _ => None,
-            })
-        };
-        let mut order = Vec::with_capacity(wires.len());
-        let mut done = vec![false; wires.len()];
-        while order.len() < wires.len() {
-            let ready = (0..wires.len()).find(|&node| !done[node] && reads(node).all(|r| done[r]));
-            let Some(node) = ready else {
-                let stuck = (0..wires.len()).find(|&node| !done[node]).unwrap_or_default();
-                // Every node that is left reads one that is left, so this walk must meet itself.
-                let mut path = vec![stuck];
-                loop {
-                    let last = path[path.len() - 1];
-                    let next = reads(last).find(|&read| !done[read]).unwrap_or(last);
-                    if let Some(start) = path.iter().position(|&node| node == next) {
-                        path.drain(..start);
-                        path.push(next);
-                        break;
-                    }
-                    path.push(next);
-                }
-                let name = |node: &usize| format!("`{}`", self.graph.nodes[*node].name.value);
-                let cycle: Vec<String> = path.iter().rev().map(name).collect();
-                let span = self.graph.nodes[path[0]].name.span.clone();
-                let help = "a node cannot read what depends on it; recurrence over time lives inside layers such as Lstm";
-                self.error(&span, format!("the nodes form a cycle: {}", cycle.join(" -> ")), help);
-                return None;
-            };
-            done[node] = true;
-            order.push(node);
-        }
-        Some(order)
     }
 
     /// Fits a node's inputs to its ports and plans its layer; `None` after a fault, its own or one before it.
@@ -271,7 +157,7 @@ impl Checker<'_> {
                 let dims = self.graph.inputs[at].shape.dims().iter();
                 Some(Shape::new(dims.map(|dim| self.sizes.bind(*dim))))
             }
-            Wire::Node { node, .. } => {
+            Wire::Node(node) => {
                 let outputs = &planned[node].as_ref()?.layer.outputs;
                 match output_index(&name.value, outputs) {
                     Some(output) => Some(outputs[output].1.clone()),
@@ -293,7 +179,7 @@ impl Checker<'_> {
             let Some(port) = ports::port_at(ports, i) else { continue };
             let (reader, from) = (&node.name.value, &node.from[i]);
             let message = match (port.kind, *wire) {
-                (Kind::Tokens { .. }, Wire::Node { .. }) => Some(format!(
+                (Kind::Tokens { .. }, Wire::Node(_)) => Some(format!(
                     "port `{}` of `{reader}` takes vocabulary indices, `{}` computes numbers",
                     port.name, from.value
                 )),
@@ -401,8 +287,8 @@ impl Checker<'_> {
     fn outputs(&mut self, planned: &[Option<Planned>]) -> Vec<(String, usize, usize)> {
         let mut found = Vec::new();
         for output in &self.graph.outputs {
-            match self.find(&output.value) {
-                Some(Wire::Node { node, .. }) => {
+            match find(self.graph, &output.value) {
+                Some(Wire::Node(node)) => {
                     let Some(plan) = &planned[node] else { continue };
                     let Some(at) = output_index(&output.value, &plan.layer.outputs) else {
                         let message = format!("there is no output `{}`", output.value);
@@ -509,29 +395,4 @@ impl Checker<'_> {
             }
         }
     }
-}
-
-/// The nodes that some output depends on.
-pub(super) fn needed(
-    nodes: usize,
-    outputs: &[(String, usize, usize)],
-    wires: &[Vec<Wire>],
-) -> Vec<bool> {
-    let mut needed = vec![false; nodes];
-    let mut open: Vec<usize> = outputs.iter().map(|(_, node, _)| *node).collect();
-    while let Some(node) = open.pop() {
-        if !std::mem::replace(&mut needed[node], true) {
-            open.extend(wires[node].iter().filter_map(|wire| match wire {
-                Wire::Node { node, .. } => Some(*node),
-                _ => None,
-            }));
-        }
-    }
-    needed
-}
-
-/// Which output `node` or `node.output` means.
-pub(super) fn output_index(name: &str, outputs: &[(&'static str, Shape)]) -> Option<usize> {
-    let output = name.split_once('.').map_or("", |(_, output)| output);
-    outputs.iter().position(|(known, _)| *known == output)
 }

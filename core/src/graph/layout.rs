@@ -1,9 +1,10 @@
 //! A checked graph becomes a plan: the order of computation, the table of values, who owns which parameters.
 
-use super::check::{Planned, Wire, needed, output_index};
+use super::check::Planned;
 use super::plan::{InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
 use super::spec::Graph;
+use super::wiring::{Wire, needed, output_index};
 use crate::context::Slot;
 use crate::layer::{Axis, Kind, Port};
 use crate::shape::{Dim, Shape};
@@ -52,7 +53,7 @@ impl Layout<'_> {
         let slot = |reader: usize, port: usize| match wires[reader].get(port) {
             None | Some(Wire::Unknown) => Slot::Absent,
             Some(Wire::Input(input)) => input_slots[*input],
-            Some(Wire::Node { node, .. }) => {
+            Some(Wire::Node(node)) => {
                 let name = &graph.nodes[reader].from[port].value;
                 let output = output_index(name, &planned[*node].layer.outputs);
                 Slot::Value(first_value[*node] + output.expect("checked with the shapes"))

@@ -11,6 +11,7 @@ mod plan;
 mod ports;
 mod spec;
 mod suggest;
+mod wiring;
 
 pub use check::Checked;
 pub use document::{Document, Place, to_ron};

@@ -49,7 +49,7 @@ fn list() {
 fn explain(entry: &Entry) {
     let documentation = entry.documentation();
     println!("{} ({})\n", entry.name, entry.family.name);
-    println!("{}\n", documentation.text.replace("```text", "").replace("```", ""));
+    println!("{}\n", plain(&documentation.text));
     if entry.family == LAYER {
         ports(entry);
     }
@@ -66,6 +66,19 @@ fn explain(entry: &Entry) {
         }
     }
     println!("\nExample:\n  {}", entry.example);
+}
+
+/// Documentation for a terminal: what stands between fences is indented instead.
+fn plain(text: &str) -> String {
+    let mut fenced = false;
+    let lines = text.lines().filter_map(|line| {
+        if line.starts_with("```") {
+            fenced = !fenced;
+            return None;
+        }
+        Some(if fenced && !line.is_empty() { format!("    {line}") } else { line.to_owned() })
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The ports of the layer that the example writes.

@@ -1,18 +1,13 @@
-//! One layer on a bench: for the tests of whoever writes layers.
-//!
-//! ```ignore
-//! let mut bench = LayerBench::<f64>::new("Lstm(units: 4)", vec![x.into(), h0.into()]);
-//! let h = bench.forward(Mode::Eval);
-//! assert!(bench.gradient_error() < 1e-6);
-//! ```
+//! One layer on a bench.
 
 use std::sync::Arc;
 
+use super::stepwise::stepwise;
 use crate::batch::Batch;
 use crate::context::Mode;
-use crate::engine::{Engine, Stepper, gradient_check};
+use crate::engine::{Engine, gradient_check};
 use crate::graph::{Document, Graph, Severity};
-use crate::layer::{Axis, Kind, Layer, Need};
+use crate::layer::{Axis, Layer, Need};
 use crate::scalar::{Precision, Scalar};
 use crate::shape::{Sizes, Symbol};
 use crate::tagged::Tagged;
@@ -233,65 +228,6 @@ impl LayerBench<f64> {
     }
 }
 
-/// Runs a graph step by step over whole sequences and puts the outputs of a role together: what its forward pass must
-/// compute as well.
-///
-/// # Errors
-/// When the graph cannot run step by step, or the batch does not fit it.
-pub fn stepwise<T: Scalar>(
-    engine: &Engine<T>,
-    batch: &Batch,
-    role: &str,
-) -> Result<Tensor<T>, crate::engine::StepError> {
-    let mut stepper = Stepper::new(engine, role)?;
-    let plan = engine.plan();
-    let timed: Vec<_> = plan.inputs.iter().filter(|input| input.has_time()).collect();
-    let shape = |name: &str| batch.get(name).map(|a| a.shape().to_vec()).unwrap_or_default();
-    let rows = plan.inputs.first().map_or(1, |input| shape(&input.name)[0]);
-    let steps = timed.first().map_or(1, |input| shape(&input.name)[1]);
-    stepper.start(engine, batch, rows)?;
-    let mut outputs = Vec::new();
-    let mut one = Batch::new();
-    for t in 0..steps {
-        for input in &timed {
-            slice_time(batch, &input.name, t, &mut one);
-        }
-        outputs.push(stepper.step(engine, &one)?.clone());
-    }
-    let width: usize = outputs[0].shape()[2..].iter().product();
-    let mut full = outputs[0].shape().to_vec();
-    full[1] = steps;
-    let mut all = Tensor::zeros(&full);
-    for (t, output) in outputs.iter().enumerate() {
-        for (row, values) in output.as_slice().chunks(width).enumerate() {
-            all.as_mut_slice()[(row * steps + t) * width..][..width].copy_from_slice(values);
-        }
-    }
-    Ok(all)
-}
-
-/// Copies time step `t` of an array, its time dimension 1.
-fn slice_time(batch: &Batch, name: &str, t: usize, to: &mut Batch) {
-    use crate::batch::Elements;
-    let Some(array) = batch.get(name) else { return };
-    let shape = array.shape();
-    let (steps, width): (usize, usize) = (shape[1], shape[2..].iter().product());
-    let mut one = shape.to_vec();
-    one[1] = 1;
-    macro_rules! copy {
-        ($from:expr, $to:expr) => {
-            for (row, out) in $to.chunks_mut(width).enumerate() {
-                out.copy_from_slice(&$from[(row * steps + t) * width..][..width]);
-            }
-        };
-    }
-    match array.elements() {
-        Elements::F32(from) => copy!(from, to.f32_mut(name, &one)),
-        Elements::F64(from) => copy!(from, to.f64_mut(name, &one)),
-        Elements::Tokens(from) => copy!(from, to.tokens_mut(name, &one)),
-    }
-}
-
 /// The dimensions of an input as a graph file declares them; named ones are bound to the lengths found. `rest` keeps what
 /// `..` stood for, so that it stands for the same in the next port.
 fn dims(
@@ -328,85 +264,4 @@ fn dims(
     let back: Vec<String> =
         (0..after).map(|i| one(pattern.get(at + 1 + i), lengths[middle.end + i])).collect();
     [front, rest, back].concat().join(", ")
-}
-
-/// Random inputs for a layer, drawn to fit its ports: sizes from 1 to `largest`, numbers normal-ish, tokens in range.
-///
-/// Optional ports are wired if `optional`; a port that takes many gets one more than it needs. Returns the inputs and
-/// what every symbol was drawn as.
-pub fn random_inputs(
-    layer: &dyn Layer,
-    optional: bool,
-    largest: usize,
-    rng: &mut impl rand::Rng,
-) -> (Vec<Value<f64>>, Sizes) {
-    use rand::RngExt;
-    let mut sizes = Sizes::new();
-    let mut rest: Option<Vec<usize>> = None;
-    let mut inputs = Vec::new();
-    for port in layer.ports() {
-        let count = match port.need {
-            Need::Required => 1,
-            Need::Optional if optional => 1,
-            Need::Optional => break,
-            Need::AtLeast(n) => n + 1,
-        };
-        for _ in 0..count {
-            let mut length = |axis: &Axis, sizes: &mut Sizes| -> usize {
-                let symbol = match axis {
-                    Axis::Is(dim) => match (dim.size(), dim.symbol()) {
-                        (Some(size), _) => return size,
-                        (None, Some(symbol)) => symbol,
-                        (None, None) => return 1,
-                    },
-                    Axis::Any(name) => Symbol::new(name),
-                    Axis::Each(_) | Axis::Rest => return rng.random_range(1..=largest),
-                };
-                sizes.get(symbol).unwrap_or_else(|| {
-                    let size = rng.random_range(1..=largest);
-                    sizes.set(symbol, size);
-                    size
-                })
-            };
-            let mut shape = Vec::new();
-            for axis in &port.shape {
-                match (axis, &rest) {
-                    (Axis::Rest, Some(rest)) => shape.extend(rest),
-                    (Axis::Rest, None) => {
-                        let begins = shape.is_empty();
-                        let drawn = if begins {
-                            vec![
-                                length(&Axis::BATCH, &mut sizes),
-                                length(&Axis::TIME, &mut sizes),
-                                length(axis, &mut sizes),
-                            ]
-                        } else {
-                            vec![length(axis, &mut sizes)]
-                        };
-                        shape.extend(&drawn);
-                        rest = Some(drawn);
-                    }
-                    _ => shape.push(length(axis, &mut sizes)),
-                }
-            }
-            let limit = match port.kind {
-                Kind::Real => None,
-                Kind::Tokens { below } => Some(length(&below, &mut sizes)),
-            };
-            let count = shape.iter().product();
-            inputs.push(match limit {
-                None => {
-                    let values = (0..count).map(|_| rng.random_range(-2.0..2.0)).collect();
-                    Value::Real(Tensor::from_vec(&shape, values).expect("as many as the shape has"))
-                }
-                Some(limit) => {
-                    let tokens = (0..count).map(|_| rng.random_range(0..limit as u32)).collect();
-                    Value::Tokens(
-                        Tensor::from_vec(&shape, tokens).expect("as many as the shape has"),
-                    )
-                }
-            });
-        }
-    }
-    (inputs, sizes)
 }

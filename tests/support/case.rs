@@ -1,0 +1,118 @@
+//! Reference cases: arrays by name in a safetensors file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use engine_core::{Scalar, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors};
+
+/// The inputs and exact results of one computation, as the reference wrote them.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    arrays: BTreeMap<String, Array>,
+}
+
+#[derive(Debug, Clone)]
+enum Array {
+    Numbers(Tensor<f64>),
+    Tokens(Tensor<u32>),
+}
+
+impl Case {
+    /// Every case in a folder, by name.
+    pub(crate) fn all_in(dir: &Path) -> Vec<Case> {
+        let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+        let paths = entries.map(|entry| entry.expect("a readable folder").path());
+        let mut paths: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{} holds no case", dir.display());
+        paths.iter().map(|path| Case::read(path)).collect()
+    }
+
+    fn read(path: &Path) -> Case {
+        let data = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let file = SafeTensors::deserialize(&data)
+            .unwrap_or_else(|e| panic!("{} is no safetensors file: {e}", path.display()));
+        let arrays = file.iter().map(|(key, view)| {
+            let (shape, (words, rest)) = (view.shape(), view.data().as_chunks::<8>());
+            let here = format!("{}: {key}", path.display());
+            assert!(rest.is_empty(), "{here}: elements of 8 bytes");
+            let whole = "as many elements as the shape says";
+            let array = match view.dtype() {
+                Dtype::F64 => {
+                    let numbers = words.iter().map(|word| f64::from_le_bytes(*word)).collect();
+                    Array::Numbers(Tensor::from_vec(shape, numbers).expect(whole))
+                }
+                Dtype::I64 => {
+                    let token = |word: &[u8; 8]| u32::try_from(i64::from_le_bytes(*word)).ok();
+                    let tokens: Option<Vec<u32>> = words.iter().map(token).collect();
+                    let tokens = tokens.unwrap_or_else(|| panic!("{here}: indices from 0 on"));
+                    Array::Tokens(Tensor::from_vec(shape, tokens).expect(whole))
+                }
+                other => panic!("{here}: expected F64 or I64, found {other:?}"),
+            };
+            (key.to_owned(), array)
+        });
+        let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        Case { name, arrays: arrays.collect() }
+    }
+
+    /// The array of this name as exact numbers. Whole numbers, such as a mask's, count as numbers too.
+    pub(crate) fn exact(&self, key: &str) -> Tensor<f64> {
+        match self.array(key) {
+            Array::Numbers(numbers) => numbers.clone(),
+            Array::Tokens(tokens) => {
+                let numbers = tokens.as_slice().iter().map(|token| f64::from(*token)).collect();
+                Tensor::from_vec(tokens.shape(), numbers).expect("the same number of elements")
+            }
+        }
+    }
+
+    /// The array of this name, rounded to the number type.
+    pub(crate) fn numbers<T: Scalar>(&self, key: &str) -> Tensor<T> {
+        let exact = self.exact(key);
+        let numbers = exact.as_slice().iter().map(|x| T::of(*x)).collect();
+        Tensor::from_vec(exact.shape(), numbers).expect("the same number of elements")
+    }
+
+    /// The array of indices of this name.
+    pub(crate) fn tokens(&self, key: &str) -> &Tensor<u32> {
+        match self.array(key) {
+            Array::Tokens(tokens) => tokens,
+            Array::Numbers(_) => panic!("{}: `{key}` holds numbers, not indices", self.name),
+        }
+    }
+
+    fn array(&self, key: &str) -> &Array {
+        self.arrays.get(key).unwrap_or_else(|| {
+            let keys: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
+            panic!("{} has no array `{key}`; it has {}", self.name, keys.join(", "))
+        })
+    }
+
+    /// The names of all arrays that a computation is to give: all but inputs and parameters.
+    pub(crate) fn results(&self) -> Vec<String> {
+        let given = |key: &&String| key.starts_with("in.") || key.starts_with("param.");
+        self.arrays.keys().filter(|key| !given(key)).cloned().collect()
+    }
+
+    /// The same case with one element of a result changed: by `relative` of the array's largest magnitude, or an index
+    /// to another one.
+    pub(crate) fn corrupted(&self, key: &str, element: usize, relative: f64) -> Case {
+        let mut case = self.clone();
+        match case.arrays.get_mut(key).unwrap_or_else(|| panic!("no array `{key}`")) {
+            Array::Numbers(numbers) => {
+                let largest = numbers.as_slice().iter().fold(0.0f64, |most, x| most.max(x.abs()));
+                let count = numbers.as_slice().len();
+                numbers.as_mut_slice()[element % count] += relative * largest;
+            }
+            Array::Tokens(tokens) => {
+                let count = tokens.as_slice().len();
+                tokens.as_mut_slice()[element % count] += 1;
+            }
+        }
+        case
+    }
+}
