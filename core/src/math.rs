@@ -87,17 +87,48 @@ fn power_of_two(n: f32) -> f32 {
 
 /// x = e^x for every element.
 pub fn exp<T: Math>(xs: &mut [T]) {
-    xs.iter_mut().for_each(|x| *x = x.exp_of());
+    with_widest_vectors(|| xs.iter_mut().for_each(|x| *x = x.exp_of()));
 }
 
 /// x = tanh x for every element.
 pub fn tanh<T: Math>(xs: &mut [T]) {
-    xs.iter_mut().for_each(|x| *x = x.tanh_of());
+    with_widest_vectors(|| xs.iter_mut().for_each(|x| *x = x.tanh_of()));
 }
 
 /// x = 1 / (1 + e^-x) for every element.
 pub fn sigmoid<T: Math>(xs: &mut [T]) {
-    xs.iter_mut().for_each(|x| *x = x.sigmoid_of());
+    with_widest_vectors(|| xs.iter_mut().for_each(|x| *x = x.sigmoid_of()));
+}
+
+/// Runs `f` as compiled for the widest vector instructions that the processor has.
+///
+/// The result has the same bits everywhere: no compiled form contracts or reorders operations.
+#[inline]
+fn with_widest_vectors(f: impl FnOnce()) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+        fn with_avx512(f: impl FnOnce()) {
+            f();
+        }
+        #[target_feature(enable = "avx2")]
+        fn with_avx2(f: impl FnOnce()) {
+            f();
+        }
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw")
+        {
+            // SAFETY: the processor has these instructions, as just asked.
+            return unsafe { with_avx512(f) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has these instructions, as just asked.
+            return unsafe { with_avx2(f) };
+        }
+    }
+    f();
 }
 
 #[cfg(test)]
@@ -129,6 +160,20 @@ mod tests {
         assert!(worst(f32::exp_of, f64::exp) < 5e-7);
         assert!(worst(f32::tanh_of, f64::tanh) < 5e-7);
         assert!(worst(f32::sigmoid_of, |x| 1.0 / (1.0 + (-x).exp())) < 5e-7);
+    }
+
+    #[test]
+    fn slices_have_the_bits_of_single_numbers() {
+        let xs: Vec<f32> = floats().step_by(1013).collect();
+        let slice = |f: fn(&mut [f32])| {
+            let mut ys = xs.clone();
+            f(&mut ys);
+            ys.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
+        };
+        let single = |f: fn(f32) -> f32| xs.iter().map(|x| f(*x).to_bits()).collect::<Vec<_>>();
+        assert_eq!(slice(exp), single(f32::exp_of));
+        assert_eq!(slice(tanh), single(f32::tanh_of));
+        assert_eq!(slice(sigmoid), single(f32::sigmoid_of));
     }
 
     #[test]

@@ -192,6 +192,10 @@ fn default(about: &Value) -> String {
     match about.get("default") {
         None | Some(Value::Null) => "none".into(),
         Some(Value::String(word)) => word.clone(),
+        Some(Value::Object(variant)) if variant.len() == 1 => {
+            let inner = |(name, value): (&String, &Value)| format!("{name}({value})");
+            variant.iter().next().map(inner).unwrap_or_default()
+        }
         Some(value) => value.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! Sizes and shapes, symbolic until data binds them: `[Batch, Time, Features]`.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 
@@ -9,43 +9,95 @@ use ron::value::RawValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// The name of a size, such as `Batch` or `Vocabulary`. Two symbols are equal when their names are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Symbol(&'static str);
+/// The name of a size, such as `Batch` or `Vocabulary`, or of a sum or product of sizes, such as `4*Units`.
+///
+/// Two symbols are equal when their names are.
+#[derive(Clone, Copy)]
+pub struct Symbol(&'static Definition);
+
+/// A name, and what it is made of if it was not given by anyone.
+struct Definition {
+    name: &'static str,
+    composed: Option<(Sign, Dim, Dim)>,
+}
+
+#[derive(Clone, Copy)]
+enum Sign {
+    Plus,
+    Times,
+}
+
+impl Sign {
+    fn apply(self, a: usize, b: usize) -> usize {
+        match self {
+            Sign::Plus => a.saturating_add(b),
+            Sign::Times => a.saturating_mul(b),
+        }
+    }
+}
+
+static BATCH: Definition = Definition { name: "Batch", composed: None };
+static TIME: Definition = Definition { name: "Time", composed: None };
 
 impl Symbol {
     /// How many sequences are processed together.
-    pub const BATCH: Symbol = Symbol("Batch");
+    pub const BATCH: Symbol = Symbol(&BATCH);
     /// How many steps a sequence has.
-    pub const TIME: Symbol = Symbol("Time");
+    pub const TIME: Symbol = Symbol(&TIME);
 
-    /// The symbol of this name. A name is kept for the life of the process, once however often it is asked for.
+    /// The symbol of this name.
     pub fn new(name: &str) -> Self {
-        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-        let mut names = NAMES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(known) = names.get(name) {
-            return Symbol(known);
+        Self::define(name, None)
+    }
+
+    /// A name is kept for the life of the process, once however often it is asked for.
+    fn define(name: &str, composed: Option<(Sign, Dim, Dim)>) -> Self {
+        static KNOWN: Mutex<BTreeMap<&'static str, &'static Definition>> =
+            Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(definition) = known.get(name) {
+            return Symbol(definition);
         }
-        let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
-        names.insert(kept);
-        Symbol(kept)
+        let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
+        let definition: &'static Definition = Box::leak(Box::new(Definition { name, composed }));
+        known.insert(name, definition);
+        Symbol(definition)
     }
 
     /// The name itself.
     pub fn name(self) -> &'static str {
-        self.0
+        self.0.name
+    }
+
+    /// Whether this is a sum or product of other sizes.
+    pub fn is_composed(self) -> bool {
+        self.0.composed.is_some()
+    }
+}
+
+impl PartialEq for Symbol {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Symbol {}
+
+impl std::hash::Hash for Symbol {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
     }
 }
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.name())
     }
 }
 
 impl fmt::Debug for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.name())
     }
 }
 
@@ -94,29 +146,37 @@ impl Dim {
 
     /// `n` times this size.
     pub fn times(self, n: usize) -> Self {
-        match self {
-            Dim::Fixed(size) => Dim::Fixed(n * size),
-            Dim::Named(symbol, size) => {
-                Dim::Named(Symbol::new(&format!("{n}*{symbol}")), size.map(|size| n * size))
-            }
-        }
+        Dim::Fixed(n).by(self)
     }
 
     /// The sum of two sizes.
     pub fn plus(self, other: Self) -> Self {
-        self.combine(other, '+', |a, b| a + b)
+        self.compose(Sign::Plus, other)
     }
 
     /// The product of two sizes.
     pub fn by(self, other: Self) -> Self {
-        self.combine(other, '*', |a, b| a * b)
+        self.compose(Sign::Times, other)
     }
 
-    fn combine(self, other: Self, sign: char, op: fn(usize, usize) -> usize) -> Self {
-        let size = self.size().zip(other.size()).map(|(a, b)| op(a, b));
-        match (self, other) {
-            (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(op(a, b)),
-            _ => Dim::Named(Symbol::new(&format!("{}{sign}{}", self.label(), other.label())), size),
+    fn compose(self, sign: Sign, other: Self) -> Self {
+        let size = self.size().zip(other.size()).map(|(a, b)| sign.apply(a, b));
+        if let (Dim::Fixed(_), Dim::Fixed(_), Some(size)) = (self, other, size) {
+            return Dim::Fixed(size);
+        }
+        let mark = match sign {
+            Sign::Plus => '+',
+            Sign::Times => '*',
+        };
+        let name = format!("{}{mark}{}", self.label(), other.label());
+        Dim::Named(Symbol::define(&name, Some((sign, self.unbound(), other.unbound()))), size)
+    }
+
+    /// The same size, whatever its name was bound to forgotten.
+    fn unbound(self) -> Self {
+        match self {
+            Dim::Named(symbol, _) => Dim::Named(symbol, None),
+            fixed => fixed,
         }
     }
 
@@ -314,9 +374,13 @@ impl Sizes {
         }
     }
 
-    /// The number that `symbol` is bound to.
+    /// The number that `symbol` is bound to, or that follows from what it is composed of.
     pub fn get(&self, symbol: Symbol) -> Option<usize> {
-        self.0.iter().find(|(known, _)| *known == symbol).map(|(_, size)| *size)
+        let bound = self.0.iter().find(|(known, _)| *known == symbol).map(|(_, size)| *size);
+        bound.or_else(|| {
+            let (sign, a, b) = symbol.0.composed?;
+            Some(sign.apply(self.resolve(a).ok()?, self.resolve(b).ok()?))
+        })
     }
 
     /// All bindings, in the order in which they were made.
@@ -384,5 +448,15 @@ mod tests {
         assert_eq!(Dim::Fixed(4).times(3), Dim::Fixed(12));
         let bound = Dim::Named(Symbol::new("A"), Some(5));
         assert_eq!(bound.times(4).to_string(), "4*A=20");
+    }
+
+    #[test]
+    fn composed_sizes_follow_from_their_parts() {
+        let sizes = Sizes::new().with(Symbol::new("Units"), 5).with(Symbol::new("Width"), 2);
+        let four = Dim::named("Units").times(4);
+        assert_eq!(sizes.resolve(four), Ok(20));
+        assert_eq!(sizes.resolve(four.plus(Dim::named("Width")).by(Dim::Fixed(3))), Ok(66));
+        assert_eq!(sizes.bind(four).to_string(), "4*Units=20");
+        assert_eq!(Sizes::new().resolve(four), Err(four.symbol().unwrap()));
     }
 }

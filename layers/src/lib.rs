@@ -38,6 +38,8 @@ pub mod sigmoid;
 pub mod softmax_loss;
 pub mod tanh;
 pub mod temporal_affine;
+#[cfg(doctest)]
+mod tutorial;
 
 pub use add::Add;
 pub use concat::Concat;

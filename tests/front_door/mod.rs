@@ -95,7 +95,7 @@ impl Room {
             }
         };
         let took = begun.elapsed();
-        let mut text = |file: &mut fs::File| {
+        let text = |file: &mut fs::File| {
             let mut bytes = Vec::new();
             file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("output can be read");
             String::from_utf8_lossy(&bytes).into_owned()

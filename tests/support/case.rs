@@ -1,9 +1,12 @@
 //! Reference cases: arrays by name in a safetensors file.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use engine_core::{Scalar, Tensor};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 /// The inputs and exact results of one computation, as the reference wrote them.
@@ -96,6 +99,24 @@ impl Case {
     pub(crate) fn results(&self) -> Vec<String> {
         let given = |key: &&String| key.starts_with("in.") || key.starts_with("param.");
         self.arrays.keys().filter(|key| !given(key)).cloned().collect()
+    }
+
+    /// The same case with every given number off by up to this share of itself, at random but the same each time.
+    pub(crate) fn perturbed(&self, relative: f64) -> Case {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut case = self.clone();
+        let given = |key: &str| key.starts_with("in.") || key.starts_with("param.");
+        for (_, array) in case.arrays.iter_mut().filter(|(key, _)| given(key)) {
+            if let Array::Numbers(numbers) = array {
+                let noise = || 1.0 + rng.random_range(-relative..=relative);
+                numbers
+                    .as_mut_slice()
+                    .iter_mut()
+                    .zip(iter::repeat_with(noise))
+                    .for_each(|(x, n)| *x *= n);
+            }
+        }
+        case
     }
 
     /// The same case with one element of a result changed: by `relative` of the array's largest magnitude, or an index

@@ -93,10 +93,15 @@ fn fit(
 ) -> Result<(), FeedError> {
     let dims = input.shape.dims();
     let fits = dims.len() == array.shape().len()
-        && dims.iter().zip(array.shape()).all(|(dim, &found)| match dim.symbol() {
-            Some(Symbol::BATCH) => *rows.get_or_insert(found) == found,
-            Some(Symbol::TIME) => *steps.get_or_insert(found) == found,
-            _ => sizes.resolve(*dim) == Ok(found),
+        && !array.shape().contains(&0)
+        && dims.iter().zip(array.shape()).all(|(dim, &found)| {
+            if dim.is(Symbol::BATCH) {
+                *rows.get_or_insert(found) == found
+            } else if dim.is(Symbol::TIME) {
+                *steps.get_or_insert(found) == found
+            } else {
+                sizes.resolve(*dim) == Ok(found)
+            }
         });
     if fits {
         return Ok(());

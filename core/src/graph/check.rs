@@ -340,7 +340,7 @@ impl Checker<'_> {
         let unknown = |shape: &Shape| {
             let symbols = shape.dims().iter().filter_map(|dim| dim.symbol());
             // Sums and products of sizes are made by layers; their parts show up by themselves.
-            let plain = |symbol: &Symbol| !symbol.name().contains(['+', '*']);
+            let plain = |symbol: &Symbol| !symbol.is_composed();
             symbols.filter(plain).find(|symbol| !all.contains(&symbol.name()))
         };
         let graph = self.graph;

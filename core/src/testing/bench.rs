@@ -233,7 +233,7 @@ impl LayerBench<f64> {
 fn dims(
     pattern: &[Axis],
     lengths: &[usize],
-    rest: &mut Option<Vec<String>>,
+    rest: &mut Option<(Vec<usize>, Vec<String>)>,
     sizes: &mut Sizes,
 ) -> String {
     let mut one = |axis: Option<&Axis>, length: usize| match axis {
@@ -253,13 +253,22 @@ fn dims(
     };
     let after = pattern.len() - at - 1;
     let middle = at..lengths.len() - after;
-    // Taken as batch, time and features where `..` does not come after a batch of its own.
+    // Taken as batch, time and features where `..` is all there is, as time where more comes after it.
     let likely = |i: usize| match i {
         0 => "Batch".into(),
-        1 if lengths.len() > 2 => "Time".into(),
+        1 if lengths.len() > 2 && (at == 0 || after > 0) => "Time".into(),
         _ => lengths[i].to_string(),
     };
-    let rest = rest.get_or_insert_with(|| middle.clone().map(likely).collect()).clone();
+    let found = &lengths[middle.clone()];
+    let known = rest.as_ref().filter(|(lengths, _)| lengths == found);
+    let rest = match known {
+        Some((_, names)) => names.clone(),
+        None => {
+            let names: Vec<String> = middle.clone().map(likely).collect();
+            rest.get_or_insert((found.to_vec(), names.clone()));
+            names
+        }
+    };
     let front: Vec<String> = (0..at).map(|i| one(pattern.get(i), lengths[i])).collect();
     let back: Vec<String> =
         (0..after).map(|i| one(pattern.get(at + 1 + i), lengths[middle.end + i])).collect();

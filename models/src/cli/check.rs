@@ -6,6 +6,7 @@ use engine_core::Sizes;
 use engine_core::graph::Plan;
 
 use super::graph_args::GraphArgs;
+use super::out::say;
 use super::report;
 use crate::error::Error;
 use crate::experiment::Experiment;
@@ -55,14 +56,14 @@ fn check(path: &Path, values: &GraphArgs) -> Result<(), Error> {
 }
 
 fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {
-    println!("{}", path.display());
+    say!("{}", path.display());
     for (symbol, size) in sizes.iter() {
-        println!("  {symbol} = {size} in {}", data.display());
+        say!("  {symbol} = {size} in {}", data.display());
     }
     let width = plan.values.iter().map(|value| value.name.len()).max().unwrap_or(0);
     for input in &plan.inputs {
         let kind = if input.is_tokens() { "tokens" } else { "input" };
-        println!("  {:width$}  {kind:16}{}", input.name, input.shape);
+        say!("  {:width$}  {kind:16}{}", input.name, input.shape);
     }
     for node in &plan.nodes {
         let tag = node.layer.typetag_name();
@@ -73,15 +74,10 @@ fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {
             .iter()
             .map(|at| format!("{} {}", plan.parameters[*at].name, plan.parameters[*at].shape))
             .collect();
-        println!(
-            "  {:width$}  {tag:16}{}   {}",
-            node.name,
-            shapes.join(" "),
-            parameters.join(", ")
-        );
+        say!("  {:width$}  {tag:16}{}   {}", node.name, shapes.join(" "), parameters.join(", "));
     }
     match plan.parameter_count(sizes) {
-        Some(count) => println!("  {count} parameters, nothing wrong"),
-        None => println!("  nothing wrong; sizes follow from the data"),
+        Some(count) => say!("  {count} parameters, nothing wrong"),
+        None => say!("  nothing wrong; sizes follow from the data"),
     }
 }

@@ -6,6 +6,7 @@ use engine_datasets::scenes::{self, Options};
 use engine_datasets::{CocoHdf5, Dataset, describe};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::out::say;
 use crate::error::Error;
 
 /// Look at data sets and make the default one
@@ -38,7 +39,7 @@ pub(super) fn run(command: &Command) -> Result<(), Error> {
     match command {
         Command::Info { dir } => {
             let source = CocoHdf5::in_dir(dir)?.open()?;
-            print!("{}", describe(&*source));
+            say!("{}", describe(&*source).to_string().trim_end());
             Ok(())
         }
         Command::Scenes { dir, train, val, seed } => {

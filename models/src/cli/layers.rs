@@ -5,6 +5,7 @@ use engine_core::layer::{Kind, Need};
 use engine_core::registry::{Entry, LAYER};
 use engine_core::{Layer, Tagged};
 
+use super::out::say;
 use crate::error::Error;
 
 /// List what graph files can name, or explain one of them
@@ -38,34 +39,34 @@ fn list() {
     let mut family = None;
     for entry in entries {
         if family != Some(entry.family) {
-            println!("{}{}", if family.is_some() { "\n" } else { "" }, entry.family.title);
+            say!("{}{}", if family.is_some() { "\n" } else { "" }, entry.family.title);
             family = Some(entry.family);
         }
-        println!("  {:width$}  {}", entry.name, entry.documentation().summary);
+        say!("  {:width$}  {}", entry.name, entry.documentation().summary);
     }
-    println!("\n`engine layers NAME` explains one of them.");
+    say!("\n`engine layers NAME` explains one of them.");
 }
 
 fn explain(entry: &Entry) {
     let documentation = entry.documentation();
-    println!("{} ({})\n", entry.name, entry.family.name);
-    println!("{}\n", plain(&documentation.text));
+    say!("{} ({})\n", entry.name, entry.family.name);
+    say!("{}\n", plain(&documentation.text));
     if entry.family == LAYER {
         ports(entry);
     }
     if documentation.fields.is_empty() {
-        println!("It has no fields.");
+        say!("It has no fields.");
     } else {
-        println!("Fields:");
+        say!("Fields:");
     }
     for field in &documentation.fields {
         let default = field.default.as_ref().map_or("required".into(), |d| format!("default {d}"));
-        println!("  {}: {} ({default})", field.name, field.takes);
+        say!("  {}: {} ({default})", field.name, field.takes);
         for line in field.text.lines() {
-            println!("      {line}");
+            say!("      {line}");
         }
     }
-    println!("\nExample:\n  {}", entry.example);
+    say!("\nExample:\n  {}", entry.example);
 }
 
 /// Documentation for a terminal: what stands between fences is indented instead.
@@ -85,7 +86,7 @@ fn plain(text: &str) -> String {
 fn ports(entry: &Entry) {
     let document = engine_core::graph::Document::new(entry.name, entry.example);
     let Ok(layer) = document.parse::<Tagged<dyn Layer>>(document.text()) else { return };
-    println!("Ports, as in {}:", entry.example);
+    say!("Ports, as in {}:", entry.example);
     for port in layer.ports() {
         let kind = match port.kind {
             Kind::Real => "numbers".into(),
@@ -96,7 +97,7 @@ fn ports(entry: &Entry) {
             Need::Optional => ", optional".into(),
             Need::AtLeast(n) => format!(", {n} or more"),
         };
-        println!("  {}: {} {}{need}", port.name, port.pattern(), kind);
+        say!("  {}: {} {}{need}", port.name, port.pattern(), kind);
     }
-    println!();
+    say!("");
 }

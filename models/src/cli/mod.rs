@@ -7,6 +7,7 @@ mod check;
 mod data;
 mod graph_args;
 mod layers;
+mod out;
 mod progress;
 mod report;
 mod sample;

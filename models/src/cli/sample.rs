@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
+use super::out::say;
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
 use crate::decode::DecodeScalar;
@@ -91,12 +92,12 @@ pub(super) fn print_captions<T: DecodeScalar>(
     for (image, sentence) in images.iter().zip(sentences) {
         let name =
             source.image_name(split, *image).map_or(format!("{split} {image}"), str::to_owned);
-        println!("{name}");
+        say!("{name}");
         let verdict = source.judge().map(|judge| judge.judge(split, *image, &sentence));
         let verdict = verdict.map_or(String::new(), |verdict| format!("   [{verdict}]"));
-        println!("  caption    {sentence}{verdict}");
+        say!("  caption    {sentence}{verdict}");
         for reference in source.references(split, *image) {
-            println!("  reference  {}", source.vocabulary().decode(reference));
+            say!("  reference  {}", source.vocabulary().decode(reference));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use engine_core::{Precision, Sizes};
 use engine_datasets::{Source, Split};
 
 use super::graph_args::{GraphArgs, make_default_data};
+use super::out::say;
 use super::progress::Terminal;
 use super::report;
 use super::sample::print_captions;
@@ -124,10 +125,10 @@ fn print_unseen<T: DecodeScalar>(
 ) -> Result<(), Error> {
     let mut captioner = Captioner::new(engine, source, &*experiment.decoder)?;
     let images: Vec<usize> = (0..source.images(Split::Val).min(SHOWN)).collect();
-    println!("\nCaptions of images that training has not seen:");
+    say!("\nCaptions of images that training has not seen:");
     print_captions(&mut captioner, source, Split::Val, &images)?;
     if let Some(truth) = captioner.truth(source, Split::Val)? {
-        println!(
+        say!(
             "{} of {} captions of unseen images are true of their picture: {:.1} %",
             truth.right,
             truth.all,
@@ -138,19 +139,20 @@ fn print_unseen<T: DecodeScalar>(
 }
 
 fn print_summary(summary: &Summary, run: &RunFolder, args: &Args) {
-    println!("\n{} steps in {:.1} s", summary.iterations, summary.seconds);
+    say!("\n{} steps in {:.1} s", summary.iterations, summary.seconds);
     if let Some(best) = summary.best() {
-        println!(
+        say!(
             "best validation loss {:.4} nats a caption, after epoch {}",
-            best.val_loss, best.epoch
+            best.val_loss,
+            best.epoch
         );
     }
     let shown = |path: &Path| path.display().to_string();
-    println!("run folder        {}", shown(run.path()));
-    println!("  best parameters {}", shown(&run.best()));
-    println!("  last parameters {}", shown(&run.last()));
-    println!("  metrics         {}", shown(&run.metrics()));
-    println!("  graph           {}", shown(&run.graph()));
+    say!("run folder        {}", shown(run.path()));
+    say!("  best parameters {}", shown(&run.best()));
+    say!("  last parameters {}", shown(&run.last()));
+    say!("  metrics         {}", shown(&run.metrics()));
+    say!("  graph           {}", shown(&run.graph()));
     let what = if args.out.is_some() { run.path() } else { args.graph.as_path() };
-    println!("more captions: engine sample {}", what.display());
+    say!("more captions: engine sample {}", what.display());
 }
