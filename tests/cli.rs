@@ -4,7 +4,8 @@ mod front_door;
 
 use std::fs;
 
-use front_door::{CAPTION_LSTM, Data, Outcome, Room, report};
+use front_door::data::Data;
+use front_door::{CAPTION_LSTM, Outcome, Room, report};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -77,7 +78,7 @@ fn help_shows_examples() {
     report(commands.map(|(command, example)| {
         let args = [command, &["--help"]].concat();
         let outcome = room.engine(&args);
-        let mut missing = outcome.missing(0, &[]);
+        let mut missing = outcome.missing(0, "");
         if !outcome.out.contains(example) {
             missing.push(format!("does not show {example:?}"));
         }
@@ -243,7 +244,7 @@ fn cells_and_rules_swap_on_the_command_line() {
             &["train.optimizer=RmsProp(learning_rate: 3e-3)", "train.schedule=Constant()"],
             ["h0.w", "words.w"],
         ),
-        ("f64", &["precision=F64"], ["h0.w", "words.w"]),
+        ("f64", &["precision=F64", "train.optimizer.learning_rate=3e-3"], ["h0.w", "words.w"]),
     ];
     for (run, sets, names) in swaps {
         let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();

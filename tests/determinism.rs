@@ -1,1 +1,96 @@
-//! To come.
+//! The same seed gives the same parameters, bit for bit, on any number of threads; another seed gives others.
+
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/paths.rs"]
+mod paths;
+
+use std::fs;
+use std::path::Path;
+
+use command::{engine, metrics};
+use paths::in_workspace;
+
+/// Sizes at which every kind of work is shared out to threads, yet a step takes tens of milliseconds.
+const UNITS: [&str; 3] =
+    ["nodes.h0.layer.units=192", "nodes.words.layer.units=128", "nodes.hidden.layer.units=192"];
+
+const STEPS: usize = 30;
+
+/// What a run leaves: the bytes of its parameters, and the losses and gradient norms of its steps as bits.
+#[derive(PartialEq)]
+struct Outcome {
+    parameters: Vec<u8>,
+    steps: Vec<[u64; 2]>,
+    validation: Vec<u64>,
+}
+
+/// Trains a graph for [`STEPS`] steps in double the batches that an epoch has, so that the order of captions counts too.
+fn train(dir: &Path, graph: &Path, threads: usize, seed: u64) -> Outcome {
+    let run = dir.join(format!("run-{}-{threads}-{seed}", graph.file_stem().unwrap().display()));
+    let (graph, out) = (graph.to_str().unwrap(), run.to_str().unwrap());
+    let (threads, seed, steps) = (threads.to_string(), seed.to_string(), STEPS.to_string());
+    let mut arguments = vec!["train", graph, "--data", "scenes", "--out", out];
+    arguments.extend(["--threads", &threads, "--seed", &seed, "--steps", &steps]);
+    arguments.extend(["--batch", "20", "--epochs", "10"]);
+    UNITS.iter().for_each(|units| arguments.extend(["--set", units]));
+    engine(dir, &arguments);
+    let records = metrics(&run);
+    assert_eq!(records.len(), STEPS);
+    assert!(records.last().unwrap().iteration == STEPS as u64);
+    Outcome {
+        parameters: fs::read(run.join("last.safetensors")).unwrap(),
+        steps: records.iter().map(|r| [r.loss.to_bits(), r.gradient_norm.to_bits()]).collect(),
+        validation: records.iter().filter_map(|r| Some(r.val_loss?.to_bits())).collect(),
+    }
+}
+
+/// Trains on 1, 2 and 3 threads and with another seed, and compares.
+fn same_on_any_number_of_threads(dir: &Path, graph: &Path) {
+    let one = train(dir, graph, 1, 7);
+    assert!(one.validation.len() >= 2, "an epoch ends more than once");
+    for threads in [2, 3] {
+        let other = train(dir, graph, threads, 7);
+        assert!(one.steps == other.steps, "losses and norms of steps on {threads} threads");
+        assert!(one.validation == other.validation, "validation losses on {threads} threads");
+        assert!(one.parameters == other.parameters, "last.safetensors on {threads} threads");
+    }
+    let again = train(dir, graph, 2, 8);
+    assert!(one.parameters != again.parameters, "another seed, other parameters");
+    assert!(one.steps != again.steps, "another seed, other losses");
+}
+
+/// A folder with a small data set in `scenes`.
+fn folder_with_data() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    engine(dir.path(), &["data", "scenes", "scenes", "--train", "60", "--val", "20"]);
+    dir
+}
+
+#[test]
+fn threads_do_not_show_in_a_run() {
+    let dir = folder_with_data();
+    for cell in ["lstm", "rnn", "gru"] {
+        let graph = fs::canonicalize(in_workspace(&format!("graphs/caption_{cell}.ron"))).unwrap();
+        same_on_any_number_of_threads(dir.path(), &graph);
+    }
+}
+
+#[test]
+fn threads_do_not_show_in_noise() {
+    let dir = folder_with_data();
+    let text = fs::read_to_string(in_workspace("graphs/caption_lstm.ron")).unwrap();
+    let dropout = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["hidden"]),
+        (name: "scores","#;
+    let noisy = text.replace(r#"(name: "scores","#, dropout);
+    let noisy = noisy.replace(
+        r#"from: ["hidden"]),
+        (name: "loss""#,
+        r#"from: ["noisy"]),
+        (name: "loss""#,
+    );
+    assert_eq!(noisy.matches("noisy").count(), 2, "{noisy}");
+    let graph = dir.path().join("noisy.ron");
+    fs::write(&graph, noisy).unwrap();
+    same_on_any_number_of_threads(dir.path(), &graph);
+}

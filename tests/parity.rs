@@ -38,7 +38,7 @@ const F64_BOUND: f64 = 1e-10;
 const F32_BOUND: f64 = 2e-4;
 
 /// How much further than by the rounding of its inputs a result may be off: each of the sums on the way rounds as well.
-const ROUNDINGS: f64 = 16.0;
+const ROUNDINGS: f64 = 4.0;
 
 /// Two scores this close may come in either order in single precision.
 const F32_TIE: f64 = 1e-4;

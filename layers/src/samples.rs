@@ -1,9 +1,6 @@
 //! Arrays and small graphs for tests.
 
-use std::sync::Arc;
-
 use engine_core::engine::Engine;
-use engine_core::graph::{Document, Graph};
 use engine_core::{Batch, Mode, Scalar, Sizes, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -61,18 +58,9 @@ pub(crate) fn assert_near<A: Scalar, B: Scalar>(a: &Tensor<A>, b: &Tensor<B>) {
 
 /// A graph of a few nodes, the last one called `out`, over inputs as a graph file declares them.
 pub(crate) fn graph(inputs: &str, nodes: &str) -> Result<Engine<f64>, String> {
-    let text = format!(
-        "Graph(precision: F64, inputs: {{{inputs}}}, nodes: [{nodes}], outputs: {{\"out\": \"out\"}})"
-    );
-    let document = Document::new("test", text);
-    let words = |faults: &[engine_core::graph::Fault]| {
-        faults.iter().map(|fault| fault.display(&document).to_string()).collect::<String>()
-    };
-    let checked = Graph::read(&document, &[]).map_err(|faults| words(&faults))?;
-    let checked = checked.check(&Sizes::new(), None);
-    let plan = checked.plan.ok_or_else(|| words(&checked.faults))?;
-    let engine = Engine::with_input_gradients(Arc::new(plan), Sizes::new(), 0, true);
-    engine.map_err(|error| error.to_string())
+    let text =
+        format!("Graph(inputs: {{{inputs}}}, nodes: [{nodes}], outputs: {{\"out\": \"out\"}})");
+    engine_core::testing::engine(&text, Sizes::new())
 }
 
 /// Runs such a graph over one input `x` and returns its output, and the gradient of x where that of each output is 1.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine_core::graph::{Document, Fault, Faults, Graph, Plan, Severity, did_you_mean};
+use engine_core::graph::{Checked, Document, Fault, Faults, Graph, Plan, Severity, did_you_mean};
 use engine_core::{Sizes, Tagged};
 use engine_datasets::{CocoHdf5, Dataset};
 use serde::de::DeserializeOwned;
@@ -91,7 +91,8 @@ impl Experiment {
         if !faults.is_empty() {
             return Err(graph_error(&document, faults));
         }
-        let graph = Graph::read(&document, &SECTIONS).map_err(|found| faults.extend(found));
+        let (graph, found) = Graph::read(&document, &SECTIONS);
+        faults.extend(found);
         let sections = document.sections().unwrap_or_default();
         let text = |name: &str| sections.iter().find(|(s, _)| s == name).map(|(_, text)| *text);
         let default_data = || {
@@ -112,10 +113,16 @@ impl Experiment {
                 .extend(train.faults().into_iter().map(|(_, m)| Fault::error(m).at(span.clone())));
         }
         match (graph, data, train, decoder) {
-            (Ok(graph), Some(data), Some(train), Some(decoder)) if faults.is_empty() => {
+            (Some(graph), Some(data), Some(train), Some(decoder)) if faults.is_empty() => {
                 Ok(Experiment { name, graph, data, train, decoder, document })
             }
-            _ => Err(graph_error(&document, faults)),
+            (graph, data, ..) => {
+                // The network is checked as far as it can be read, so that one run shows all there is to mend.
+                let found = graph.map(|graph| check(&graph, data.as_deref(), &Sizes::new()).faults);
+                faults
+                    .extend(found.into_iter().flatten().filter(|f| f.severity == Severity::Error));
+                Err(graph_error(&document, faults))
+            }
         }
     }
 
@@ -125,17 +132,8 @@ impl Experiment {
     /// # Errors
     /// Everything that is wrong with the network.
     pub fn plan(&self, sizes: &Sizes) -> Result<(Arc<Plan>, Vec<Fault>), Error> {
-        let checked = self.graph.check(sizes, Some(self.data.sizes()));
-        let mut faults = checked.faults;
-        for input in &self.graph.inputs {
-            if !self.data.inputs().contains(&input.name.as_str()) {
-                let message =
-                    format!("{} feeds no input `{}`", self.data.typetag_name(), input.name);
-                let help = did_you_mean(&input.name, self.data.inputs().iter().copied());
-                faults.push(Fault::error(message).at(input.span.clone()).help(help));
-            }
-        }
-        match checked.plan {
+        let Checked { plan, mut faults } = check(&self.graph, Some(&*self.data), sizes);
+        match plan {
             Some(plan) if faults.iter().all(|fault| fault.severity == Severity::Warning) => {
                 if plan.output(SCORES).or_else(|| plan.value(SCORES)).is_none() {
                     let message =
@@ -151,6 +149,19 @@ impl Experiment {
     }
 }
 
+/// Checks a network by itself and against what the data offers, where that is known.
+fn check(graph: &Graph, data: Option<&dyn Dataset>, sizes: &Sizes) -> Checked {
+    let mut checked = graph.check(sizes, data.map(|data| data.sizes()));
+    for (input, data) in graph.inputs.iter().flat_map(|input| data.map(|data| (input, data))) {
+        if !data.inputs().contains(&input.name.as_str()) {
+            let message = format!("{} feeds no input `{}`", data.typetag_name(), input.name);
+            let help = did_you_mean(&input.name, data.inputs().iter().copied());
+            checked.faults.push(Fault::error(message).at(input.span.clone()).help(help));
+        }
+    }
+    checked
+}
+
 fn section<T: DeserializeOwned>(
     document: &Document,
     text: Option<&str>,
@@ -163,6 +174,8 @@ fn section<T: DeserializeOwned>(
     }
 }
 
-fn graph_error(document: &Document, faults: Vec<Fault>) -> Error {
+/// Faults in the order of the text; those without a place come first.
+fn graph_error(document: &Document, mut faults: Vec<Fault>) -> Error {
+    faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
     Error::Graph(Box::new(Faults { document: document.clone(), faults }))
 }

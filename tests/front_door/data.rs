@@ -6,7 +6,7 @@ use std::path::Path;
 use hdf5::types::VarLenUnicode;
 use ndarray::{Array, Array1, Array2, Dimension};
 
-pub(crate) const SPLITS: [&str; 2] = ["train", "val"];
+const SPLITS: [&str; 2] = ["train", "val"];
 
 /// What the files say; the first of two is for training, the second for validation.
 #[derive(Clone)]

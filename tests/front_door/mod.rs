@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its share")]
 
-mod data;
+pub(crate) mod data;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) use data::{Data, Other, replace};
+use data::Data;
 
 /// The graph that this project ships.
 pub(crate) const CAPTION_LSTM: &str = include_str!("../../graphs/caption_lstm.ron");
@@ -111,11 +111,27 @@ impl Room {
         outcome
     }
 
-    /// What is missing from a refusal: exit code 2, no panic, every needle in the message, nothing left behind.
-    pub(crate) fn refusal(&self, args: &[&str], needles: &[&str]) -> Result<(), String> {
+    /// What falls short of a refusal: exit code 2, no panic, a message with all these parts (`a | b`), nothing changed.
+    pub(crate) fn refusal(&self, args: &[&str], says: &str) -> Result<(), String> {
+        self.refusal_at(args, &[], says)
+    }
+
+    /// As [`refusal`](Self::refusal), of a message that points to one of these places.
+    pub(crate) fn refusal_at(
+        &self,
+        args: &[&str],
+        places: &[String],
+        says: &str,
+    ) -> Result<(), String> {
         let before = self.contents();
         let outcome = self.engine(args);
-        let mut missing = outcome.missing(2, needles);
+        let mut missing = outcome.missing(2, says);
+        if let Some(first) = places.first()
+            && !places.iter().any(|place| outcome.err.contains(place))
+        {
+            let more = places.len() - 1;
+            missing.push(format!("does not point to {first} or the {more} characters after"));
+        }
         let after = self.contents();
         let new = after.keys().filter(|path| !before.contains_key(*path));
         missing.extend(new.map(|path| format!("leaves {} behind", path.display())));
@@ -125,14 +141,14 @@ impl Room {
     }
 
     /// Refuses for certain: see [`refusal`](Self::refusal).
-    pub(crate) fn refuses(&self, args: &[&str], needles: &[&str]) {
-        report([self.refusal(args, needles)]);
+    pub(crate) fn refuses(&self, args: &[&str], says: &str) {
+        report([self.refusal(args, says)]);
     }
 }
 
 impl Outcome {
-    /// What falls short of this exit code and these parts of the message.
-    pub(crate) fn missing(&self, code: i32, needles: &[&str]) -> Vec<String> {
+    /// What falls short of this exit code and these parts of the message: `a | b`.
+    pub(crate) fn missing(&self, code: i32, says: &str) -> Vec<String> {
         let mut missing = Vec::new();
         if self.code != Some(code) {
             missing.push(format!("exit code {:?}, not {code}", self.code));
@@ -140,8 +156,8 @@ impl Outcome {
         if self.raw.contains("panicked") {
             missing.push("panics".to_owned());
         }
-        let absent = needles.iter().filter(|needle| !self.err.contains(**needle));
-        missing.extend(absent.map(|needle| format!("does not say {needle:?}")));
+        let absent = says.split(" | ").filter(|part| !self.err.contains(*part));
+        missing.extend(absent.map(|part| format!("does not say {part:?}")));
         missing
     }
 

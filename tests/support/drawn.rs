@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use engine::Experiment;
 use engine_core::engine::Engine;
-use engine_core::graph::{Document, Graph};
+use engine_core::graph::Document;
 use engine_core::layer::Need;
 use engine_core::testing::{Value, random_inputs};
 use engine_core::{
@@ -75,9 +76,9 @@ impl Drawn {
                 "Graph(precision: {precision}, inputs: {{{inputs}}}, nodes: [{nodes}], outputs: {{{outputs}}})"
             ),
         );
-        let graph = Graph::read(&document, &[]);
-        let graph = graph.unwrap_or_else(|faults| panic!("{self}: {faults:?}"));
-        let checked = graph.check(&self.sizes, None);
+        let experiment = Experiment::read("drawn".into(), document, &[]);
+        let experiment = experiment.unwrap_or_else(|error| panic!("{self}: {error}"));
+        let checked = experiment.graph.check(&self.sizes, None);
         let plan = checked.plan.unwrap_or_else(|| panic!("{self}: {:?}", checked.faults));
         let engine =
             Engine::with_input_gradients(Arc::new(plan), self.sizes.clone(), self.seed, true);

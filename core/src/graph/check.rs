@@ -9,8 +9,9 @@ use super::ports::{self, Misfit};
 use super::spec::{Graph, Located, Node};
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, Wiring, find, needed, output_index};
-use crate::layer::{Kind, LayerPlan, Port, PortShapes};
+use crate::layer::{Kind, Layer, LayerPlan, Need, PlanError, Port, PortShapes};
 use crate::shape::{Shape, Sizes, Symbol};
+use crate::tagged::Tagged;
 
 /// The outcome of a check.
 #[derive(Debug, Clone)]
@@ -94,54 +95,66 @@ impl Checker<'_> {
     }
 
     /// Fits a node's inputs to its ports and plans its layer; `None` after a fault, its own or one before it.
+    ///
+    /// An optional input with a fault is left out, so that what comes after this node is checked all the same.
     fn node(&mut self, at: usize, wires: &[Wire], planned: &[Option<Planned>]) -> Option<Planned> {
         let node = &self.graph.nodes[at];
-        let (name, tag) = (&node.name.value, node.layer.value.typetag_name());
-        let ports = node.layer.value.ports();
-        let shapes: Option<Vec<Shape>> = wires
-            .iter()
-            .enumerate()
-            .map(|(i, wire)| self.source(&node.from[i], *wire, planned))
-            .collect();
-        let kinds_fit = self.kinds(node, wires, &ports);
-        let shapes = shapes?;
-        let names = match ports::fit(&ports, &shapes, self.sizes) {
-            Ok(names) => names,
-            Err(misfits) => {
-                for misfit in misfits {
-                    self.misfit(node, &ports, &shapes, misfit);
-                }
+        let layer = node.layer.as_ref()?;
+        let ports = layer.value.ports();
+        let sources = node.from.iter().zip(wires);
+        let mut shapes: Vec<Option<Shape>> =
+            sources.map(|(name, wire)| self.source(name, *wire, planned)).collect();
+        self.kinds(node, wires, &ports);
+        let fit = ports::fit(&ports, &shapes, self.sizes);
+        for misfit in &fit.misfits {
+            self.misfit(node, layer, &ports, &shapes, misfit);
+        }
+        for misfit in &fit.misfits {
+            match misfit {
+                Misfit::Count => return None,
+                Misfit::Shape { input, .. } => shapes[*input] = None,
+            }
+        }
+        shapes.resize(shapes.len().max(ports.len()), None);
+        let lacks = |at: usize| {
+            shapes[at].is_none()
+                && ports::port_at(&ports, at).is_some_and(|port| port.need != Need::Optional)
+        };
+        if (0..shapes.len()).any(lacks) {
+            return None;
+        }
+        let plan = layer.value.plan(&PortShapes { shapes: &shapes, names: &fit.names });
+        let layer = self.planned(node, layer, plan)?;
+        Some(Planned { layer, ports })
+    }
+
+    /// A layer's plan with known sizes filled in, or what keeps it from having one.
+    fn planned(
+        &mut self,
+        node: &Node,
+        layer: &Located<Tagged<dyn Layer>>,
+        plan: Result<LayerPlan, PlanError>,
+    ) -> Option<LayerPlan> {
+        let (name, tag) = (&node.name.value, layer.value.typetag_name());
+        let plan = match plan {
+            Ok(plan) => self.bind(plan),
+            Err(error) => {
+                let field = error.field.map_or(String::new(), |field| format!(" field `{field}`:"));
+                self.error(&layer.span, format!("node `{name}`, {tag}:{field} {error}"), "");
                 return None;
             }
         };
-        let mut shapes: Vec<Option<Shape>> = shapes.into_iter().map(Some).collect();
-        shapes.resize(shapes.len().max(ports.len()), None);
-        match node.layer.value.plan(&PortShapes { shapes: &shapes, names: &names }) {
-            Ok(layer) => {
-                let layer = self.bind(layer);
-                for parameter in &layer.parameters {
-                    let shape = &parameter.shape;
-                    if shape.has(Symbol::BATCH) || shape.has(Symbol::TIME) {
-                        let message = format!(
-                            "node `{name}`, {tag}: parameter `{}` would have the shape {shape}, and the batch and time vary",
-                            parameter.name
-                        );
-                        self.error(
-                            &node.layer.span,
-                            message,
-                            "use TemporalAffine for values with a time dimension",
-                        );
-                        return None;
-                    }
-                }
-                kinds_fit.then_some(Planned { layer, ports })
-            }
-            Err(error) => {
-                let field = error.field.map_or(String::new(), |field| format!(" field `{field}`:"));
-                self.error(&node.layer.span, format!("node `{name}`, {tag}:{field} {error}"), "");
-                None
-            }
+        let varies = |shape: &Shape| shape.has(Symbol::BATCH) || shape.has(Symbol::TIME);
+        if let Some(parameter) = plan.parameters.iter().find(|p| varies(&p.shape)) {
+            let message = format!(
+                "node `{name}`, {tag}: parameter `{}` would have the shape {}, and the batch and time vary",
+                parameter.name, parameter.shape
+            );
+            let help = "use TemporalAffine for values with a time dimension";
+            self.error(&layer.span, message, help);
+            return None;
         }
+        Some(plan)
     }
 
     /// The shape that a wire carries.
@@ -173,8 +186,7 @@ impl Checker<'_> {
     }
 
     /// Whether tokens go to ports for tokens, and numbers to ports for numbers.
-    fn kinds(&mut self, node: &Node, wires: &[Wire], ports: &[Port]) -> bool {
-        let mut fit = true;
+    fn kinds(&mut self, node: &Node, wires: &[Wire], ports: &[Port]) {
         for (i, wire) in wires.iter().enumerate() {
             let Some(port) = ports::port_at(ports, i) else { continue };
             let (reader, from) = (&node.name.value, &node.from[i]);
@@ -207,7 +219,6 @@ impl Checker<'_> {
                 _ => None,
             };
             if let Some(message) = message {
-                fit = false;
                 self.error(
                     &from.span,
                     message,
@@ -215,11 +226,17 @@ impl Checker<'_> {
                 );
             }
         }
-        fit
     }
 
-    fn misfit(&mut self, node: &Node, ports: &[Port], shapes: &[Shape], misfit: Misfit) {
-        let (name, tag) = (&node.name.value, node.layer.value.typetag_name());
+    fn misfit(
+        &mut self,
+        node: &Node,
+        layer: &Located<Tagged<dyn Layer>>,
+        ports: &[Port],
+        shapes: &[Option<Shape>],
+        misfit: &Misfit,
+    ) {
+        let (name, tag) = (&node.name.value, layer.value.typetag_name());
         match misfit {
             Misfit::Count => {
                 let message = format!(
@@ -228,14 +245,15 @@ impl Checker<'_> {
                     shapes.len()
                 );
                 let help = format!("see `engine layers {tag}`");
-                self.error(&node.layer.span, message, help);
+                self.error(&layer.span, message, help);
             }
             Misfit::Shape { input, expected } => {
-                let port = ports::port_at(ports, input).map_or("?", |port| port.name);
-                let from = &node.from[input];
+                let port = ports::port_at(ports, *input).map_or("?", |port| port.name);
+                let from = &node.from[*input];
+                let found = shapes[*input].clone().unwrap_or_default();
                 let message = format!(
-                    "node `{name}`, {tag}: port `{port}` expects {expected}, found {} from `{}`",
-                    shapes[input], from.value
+                    "node `{name}`, {tag}: port `{port}` expects {expected}, found {found} from `{}`",
+                    from.value
                 );
                 self.error(&from.span, message, "");
             }
@@ -349,7 +367,7 @@ impl Checker<'_> {
             let layer = &plan.as_ref()?.layer;
             let shapes = layer.parameters.iter().map(|p| &p.shape);
             Some((
-                &node.layer.span,
+                &node.layer.as_ref()?.span,
                 shapes.chain(layer.outputs.iter().map(|(_, s)| s)).find_map(&unknown),
             ))
         });

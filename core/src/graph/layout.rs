@@ -67,7 +67,12 @@ impl Layout<'_> {
                 let ports = plan.ports.len().max(wires[at].len());
                 NodePlan {
                     name: node.name.value.clone(),
-                    layer: node.layer.value.clone(),
+                    layer: node
+                        .layer
+                        .as_ref()
+                        .expect("a node that is planned has a layer")
+                        .value
+                        .clone(),
                     slots: (0..ports).map(|port| slot(at, port)).collect(),
                     outputs: first_value[at]..first_value[at] + plan.layer.outputs.len(),
                     parameters: owned[at].clone(),

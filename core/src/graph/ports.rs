@@ -51,29 +51,34 @@ fn least(port: &Port) -> usize {
     }
 }
 
-/// Fits shapes to ports, with `sizes` filled into the ports' own dimensions. Returns what the names in the patterns
-/// stand for, or every misfit.
-pub(super) fn fit(
-    ports: &[Port],
-    shapes: &[Shape],
-    sizes: &Sizes,
-) -> Result<Vec<(&'static str, Dim)>, Vec<Misfit>> {
+/// How inputs fit ports.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fit {
+    /// What the names in the patterns stand for.
+    pub(super) names: Vec<(&'static str, Dim)>,
+    /// What does not fit.
+    pub(super) misfits: Vec<Misfit>,
+}
+
+/// Fits shapes to ports, with `sizes` filled into the ports' own dimensions. A shape that is not known fits.
+pub(super) fn fit(ports: &[Port], shapes: &[Option<Shape>], sizes: &Sizes) -> Fit {
     let needed: usize = ports.iter().map(least).sum();
     if shapes.len() < needed || (0..shapes.len()).any(|at| port_at(ports, at).is_none()) {
-        return Err(vec![Misfit::Count]);
+        return Fit { names: Vec::new(), misfits: vec![Misfit::Count] };
     }
     let mut names = Names { dims: Vec::new(), rest: None, sizes };
     let mut misfits = Vec::new();
     for (input, shape) in shapes.iter().enumerate() {
+        let Some(shape) = shape else { continue };
         let port = port_at(ports, input).expect("every position has a port, checked above");
-        let before = (names.dims.len(), names.rest.clone());
+        let (settled, rest) = (names.dims.len(), names.rest.clone());
         if !names.take(&port.shape, shape.dims()) {
-            names.dims.truncate(before.0);
-            names.rest = before.1;
+            names.dims.truncate(settled);
+            names.rest = rest;
             misfits.push(Misfit::Shape { input, expected: names.pattern(&port.shape) });
         }
     }
-    if misfits.is_empty() { Ok(names.dims) } else { Err(misfits) }
+    Fit { names: names.dims, misfits }
 }
 
 /// What the names in the patterns of one layer stand for so far.
@@ -163,24 +168,29 @@ mod tests {
         ]
     }
 
+    fn misfits(ports: &[Port], shapes: &[&str]) -> Vec<Misfit> {
+        let shapes: Vec<_> = shapes.iter().map(|text| Some(shape(text))).collect();
+        fit(ports, &shapes, &Sizes::new()).misfits
+    }
+
     #[test]
     fn shapes_fit_or_say_what_was_expected() {
-        let sizes = Sizes::new();
-        let x = shape("[Batch, Time, 7]");
-        assert_eq!(fit(&recurrent(), &[x.clone()], &sizes), Ok(vec![("Inputs", Dim::Fixed(7))]));
-        let misfit = fit(&recurrent(), &[x.clone(), shape("[Batch, 4]")], &sizes).unwrap_err();
-        assert_eq!(misfit, [Misfit::Shape { input: 1, expected: "[Batch, 5]".into() }]);
-        assert_eq!(fit(&recurrent(), &[], &sizes), Err(vec![Misfit::Count]));
-        assert_eq!(fit(&recurrent(), &[x.clone(), x.clone(), x], &sizes), Err(vec![Misfit::Count]));
+        let x = "[Batch, Time, 7]";
+        let fitted = fit(&recurrent(), &[Some(shape(x)), None], &Sizes::new());
+        assert_eq!(fitted, Fit { names: vec![("Inputs", Dim::Fixed(7))], misfits: vec![] });
+        let wrong = Misfit::Shape { input: 1, expected: "[Batch, 5]".into() };
+        assert_eq!(misfits(&recurrent(), &[x, "[Batch, 4]"]), [wrong]);
+        assert_eq!(misfits(&recurrent(), &[]), [Misfit::Count]);
+        assert_eq!(misfits(&recurrent(), &[x, x, x]), [Misfit::Count]);
     }
 
     #[test]
     fn the_rest_is_the_same_everywhere() {
         let ports = [Port::real("x", [Axis::Rest, Axis::Each("Width")]).at_least(2)];
-        let (a, b) = (shape("[Batch, Time, 3]"), shape("[Batch, Time, 4]"));
-        assert!(fit(&ports, &[a.clone(), b.clone(), a.clone()], &Sizes::new()).is_ok());
-        let misfit = fit(&ports, &[a, shape("[Batch, 4]")], &Sizes::new()).unwrap_err();
-        assert_eq!(misfit, [Misfit::Shape { input: 1, expected: "[Batch, Time, Width]".into() }]);
+        let (a, b) = ("[Batch, Time, 3]", "[Batch, Time, 4]");
+        assert_eq!(misfits(&ports, &[a, b, a]), []);
+        let wrong = Misfit::Shape { input: 1, expected: "[Batch, Time, Width]".into() };
+        assert_eq!(misfits(&ports, &[a, "[Batch, 4]"]), [wrong]);
         assert_eq!(arity(&ports), "2 or more: x ..");
     }
 }

@@ -51,8 +51,8 @@ pub struct Input {
 pub struct Node {
     /// The name that other nodes use.
     pub name: Located<String>,
-    /// What it computes.
-    pub layer: Located<Tagged<dyn Layer>>,
+    /// What it computes; `None` for a node whose text has a fault, which is known already.
+    pub layer: Option<Located<Tagged<dyn Layer>>>,
     /// The names of what it reads, by port.
     pub from: Vec<Located<String>>,
     /// The node whose parameters it uses, if not its own.
@@ -76,15 +76,12 @@ const NODE_FIELDS: [&str; 4] = ["name", "layer", "from", "weights_of"];
 impl Graph {
     /// Reads the sections that describe the network. `others` names the sections that someone else reads.
     ///
-    /// # Errors
-    /// Everything that is wrong with the text of those sections.
-    pub fn read(document: &Document, others: &[&str]) -> Result<Self, Vec<Fault>> {
+    /// Returns everything that is wrong with the text, and as much of the network as can be read all the same, so that
+    /// a check can go on and find the rest; `None` where there is nothing to check.
+    pub fn read(document: &Document, others: &[&str]) -> (Option<Self>, Vec<Fault>) {
         let mut reader = Reader { document, faults: Vec::new() };
         let graph = reader.graph(others);
-        match graph {
-            Some(graph) if reader.faults.is_empty() => Ok(graph),
-            _ => Err(reader.faults),
-        }
+        (graph, reader.faults)
     }
 }
 
@@ -135,8 +132,8 @@ impl<'a> Reader<'a> {
             return None;
         };
         let inputs = self.inputs(inputs);
-        let nodes: Vec<Option<Node>> =
-            self.items(nodes).into_iter().map(|child| self.node(child.text)).collect();
+        let nodes: Vec<Node> =
+            self.items(nodes).into_iter().filter_map(|child| self.node(child.text)).collect();
         let outputs = match section("outputs") {
             Some(text) => self.outputs(text),
             None => vec![Output {
@@ -145,7 +142,6 @@ impl<'a> Reader<'a> {
                 span: text.len()..text.len(),
             }],
         };
-        let nodes = nodes.into_iter().collect::<Option<Vec<Node>>>()?;
         Some(Graph { precision, inputs, nodes, outputs })
     }
 
@@ -226,10 +222,8 @@ impl<'a> Reader<'a> {
             None => Vec::new(),
         };
         let weights_of = field("weights_of").and_then(|text| self.located(text));
-        if self.faults.len() > before {
-            return None;
-        }
-        Some(Node { name: name?, layer: layer?, from, weights_of })
+        let layer = layer.filter(|_| self.faults.len() == before);
+        Some(Node { name: name?, layer, from, weights_of })
     }
 
     fn layer(&mut self, node: &str, text: &'a str) -> Option<Located<Tagged<dyn Layer>>> {

@@ -1,14 +1,13 @@
 //! One layer on a bench.
 
-use std::sync::Arc;
-
+use super::engine::engine;
 use super::stepwise::stepwise;
 use crate::batch::Batch;
 use crate::context::Mode;
 use crate::engine::{Engine, gradient_check};
-use crate::graph::{Document, Graph, Severity};
+use crate::graph::Document;
 use crate::layer::{Axis, Layer, Need};
-use crate::scalar::{Precision, Scalar};
+use crate::scalar::Scalar;
 use crate::shape::{Sizes, Symbol};
 use crate::tagged::Tagged;
 use crate::tensor::Tensor;
@@ -88,7 +87,7 @@ impl<T: Scalar> LayerBench<T> {
     /// The faults in words, when the layer or its inputs are refused.
     pub fn with_sizes(layer: &str, inputs: Vec<Value<T>>, sizes: Sizes) -> Result<Self, String> {
         let (mut declared, mut from, mut rest, mut sizes) = (Vec::new(), Vec::new(), None, sizes);
-        let parsed = crate::graph::Document::new("layer", layer);
+        let parsed = Document::new("layer", layer);
         let parsed: Option<Tagged<dyn Layer>> = parsed.parse(parsed.text()).ok();
         let ports = parsed.map(|layer| layer.ports()).unwrap_or_default();
         let mut batch = Batch::new();
@@ -113,25 +112,13 @@ impl<T: Scalar> LayerBench<T> {
                 }
             }
         }
-        let precision = match T::PRECISION {
-            Precision::F32 => "F32",
-            Precision::F64 => "F64",
-        };
         let text = format!(
-            "Graph(precision: {precision}, inputs: {{{}}}, nodes: [(name: \"{NODE}\", layer: {layer}, from: [{}])], outputs: {{\"out\": \"{NODE}\"}})",
+            "Graph(inputs: {{{}}}, nodes: [(name: \"{NODE}\", layer: {layer}, from: [{}])], outputs: {{\"out\": \"{NODE}\"}})",
             declared.join(", "),
             from.join(", ")
         );
-        let document = Document::new("bench", text);
-        let words = |faults: &[crate::graph::Fault]| {
-            let errors = faults.iter().filter(|f| f.severity == Severity::Error);
-            errors.map(|f| f.display(&document).to_string()).collect::<Vec<_>>().join("\n")
-        };
-        let graph = Graph::read(&document, &[]).map_err(|faults| words(&faults))?;
-        let checked = graph.check(&sizes, None);
-        let plan = checked.plan.ok_or_else(|| words(&checked.faults))?;
-        let engine = Engine::with_input_gradients(Arc::new(plan), sizes, 0, true);
-        Ok(LayerBench { engine: engine.map_err(|error| error.to_string())?, batch })
+        let engine = engine(&text, sizes)?;
+        Ok(LayerBench { engine, batch })
     }
 
     /// Runs the layer and returns a copy of its output.

@@ -7,9 +7,11 @@
 //! ```
 
 mod bench;
+mod engine;
 mod random;
 mod stepwise;
 
 pub use bench::{LayerBench, Value};
+pub use engine::engine;
 pub use random::random_inputs;
 pub use stepwise::stepwise;

@@ -60,7 +60,9 @@ fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {
     for (symbol, size) in sizes.iter() {
         say!("  {symbol} = {size} in {}", data.display());
     }
-    let width = plan.values.iter().map(|value| value.name.len()).max().unwrap_or(0);
+    let inputs = plan.inputs.iter().map(|input| &input.name);
+    let names = inputs.chain(plan.nodes.iter().map(|node| &node.name));
+    let width = names.map(String::len).max().unwrap_or(0);
     for input in &plan.inputs {
         let kind = if input.is_tokens() { "tokens" } else { "input" };
         say!("  {:width$}  {kind:16}{}", input.name, input.shape);

@@ -82,7 +82,7 @@ impl Diagnostic for Text {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let (_, span) = self.place.as_ref()?;
-        let label = LabeledSpan::at(span.clone(), "here");
+        let label = LabeledSpan::underline(span.clone());
         Some(Box::new(std::iter::once(label)))
     }
 }
