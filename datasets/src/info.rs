@@ -42,6 +42,8 @@ pub struct SplitInfo {
     pub images: usize,
     /// How many of these have no caption.
     pub images_without_caption: usize,
+    /// How many features an image has.
+    pub feature_width: usize,
     /// The mean of the features, over the first thousand images.
     pub feature_mean: f64,
     /// Their standard deviation about it.
@@ -126,12 +128,15 @@ fn describe_split(
     let columns = if captions == 0 { 0 } else { source.caption(split, 0).len() };
     let bare = (0..images).filter(|image| source.references(split, *image).len() == 0).count();
     let (feature_mean, feature_deviation) = feature_statistics(source, split);
+    let sizes = source.sizes();
+    let feature_width = sizes.iter().find(|(name, _)| *name == "Features").map_or(0, |(_, n)| *n);
     SplitInfo {
         split,
         captions,
         columns,
         images,
         images_without_caption: bare,
+        feature_width,
         feature_mean,
         feature_deviation,
         lengths,
@@ -209,8 +214,13 @@ impl fmt::Display for SplitInfo {
         }
         writeln!(
             f,
-            "  features: mean {:.4}, standard deviation {:.4}",
-            self.feature_mean, self.feature_deviation
+            "  captions [{}, {}]; features [{}, {}], mean {:.4}, standard deviation {:.4}",
+            self.captions,
+            self.columns,
+            self.images,
+            self.feature_width,
+            self.feature_mean,
+            self.feature_deviation
         )?;
         if self.unknown_words > 0 {
             writeln!(f, "  unknown words: {}", grouped(self.unknown_words))?;

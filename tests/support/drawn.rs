@@ -54,7 +54,7 @@ impl Drawn {
     }
 
     /// The graph in a precision: nodes of these names, all over the same inputs and with the first one's parameters.
-    /// Each node is a result in the role of its name.
+    /// Each node is a result in the role of its name. All parameters are other than 0.
     pub(crate) fn engine<T: Scalar>(&self, names: &[&str]) -> Engine<T> {
         let precision = match T::PRECISION {
             Precision::F32 => "F32",
@@ -82,7 +82,12 @@ impl Drawn {
         let plan = checked.plan.unwrap_or_else(|| panic!("{self}: {:?}", checked.faults));
         let engine =
             Engine::with_input_gradients(Arc::new(plan), self.sizes.clone(), self.seed, true);
-        engine.unwrap_or_else(|error| panic!("{self}: {error}"))
+        let mut engine = engine.unwrap_or_else(|error| panic!("{self}: {error}"));
+        // On top of the first values, some of which are 0, such as biases.
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
+        parameters.for_each(|x| *x += T::of(rng.random_range(-0.5..0.5)));
+        engine
     }
 
     /// The inputs.
