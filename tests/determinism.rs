@@ -5,15 +5,17 @@ mod command;
 #[path = "support/paths.rs"]
 mod paths;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use command::{engine, metrics};
+use command::{argument, engine, metrics};
 use paths::in_workspace;
+use safetensors::SafeTensors;
 
 /// Sizes at which every kind of work is shared out to threads, yet a step takes tens of milliseconds.
 const UNITS: [&str; 3] =
-    ["nodes.h0.layer.units=192", "nodes.words.layer.units=128", "nodes.hidden.layer.units=192"];
+    ["nodes.h0.layer.units=320", "nodes.words.layer.units=192", "nodes.hidden.layer.units=320"];
 
 const STEPS: usize = 30;
 
@@ -25,24 +27,29 @@ struct Outcome {
     validation: Vec<u64>,
 }
 
-/// Trains a graph for [`STEPS`] steps in double the batches that an epoch has, so that the order of captions counts too.
+/// Trains a graph for [`STEPS`] steps, which go through the captions more than once.
 fn train(dir: &Path, graph: &Path, threads: usize, seed: u64) -> Outcome {
-    let run = dir.join(format!("run-{}-{threads}-{seed}", graph.file_stem().unwrap().display()));
-    let (graph, out) = (graph.to_str().unwrap(), run.to_str().unwrap());
+    let name = graph.file_stem().expect("a graph file has a name").display();
+    let run = dir.join(format!("{name}-{threads}-{seed}"));
     let (threads, seed, steps) = (threads.to_string(), seed.to_string(), STEPS.to_string());
-    let mut arguments = vec!["train", graph, "--data", "scenes", "--out", out];
+    let mut arguments = vec!["train", argument(graph), "--data", "scenes"];
     arguments.extend(["--threads", &threads, "--seed", &seed, "--steps", &steps]);
-    arguments.extend(["--batch", "20", "--epochs", "10"]);
+    arguments.extend(["--batch", "40", "--epochs", "10", "--out", argument(&run)]);
     UNITS.iter().for_each(|units| arguments.extend(["--set", units]));
     engine(dir, &arguments);
     let records = metrics(&run);
-    assert_eq!(records.len(), STEPS);
-    assert!(records.last().unwrap().iteration == STEPS as u64);
+    assert!(records.iter().map(|record| record.iteration).eq(1..=STEPS as u64));
     Outcome {
-        parameters: fs::read(run.join("last.safetensors")).unwrap(),
+        parameters: fs::read(run.join("last.safetensors")).expect("a run leaves parameters"),
         steps: records.iter().map(|r| [r.loss.to_bits(), r.gradient_norm.to_bits()]).collect(),
         validation: records.iter().filter_map(|r| Some(r.val_loss?.to_bits())).collect(),
     }
+}
+
+/// The arrays of a safetensors file by name, each as bytes.
+fn tensors(file: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let file = SafeTensors::deserialize(file).expect("a safetensors file");
+    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }
 
 /// Trains on 1, 2 and 3 threads and with another seed, and compares.
@@ -53,6 +60,8 @@ fn same_on_any_number_of_threads(dir: &Path, graph: &Path) {
         let other = train(dir, graph, threads, 7);
         assert!(one.steps == other.steps, "losses and norms of steps on {threads} threads");
         assert!(one.validation == other.validation, "validation losses on {threads} threads");
+        let numbers = [&one, &other].map(|outcome| tensors(&outcome.parameters));
+        assert!(numbers[0] == numbers[1], "parameters on {threads} threads");
         assert!(one.parameters == other.parameters, "last.safetensors on {threads} threads");
     }
     let again = train(dir, graph, 2, 8);
@@ -62,7 +71,7 @@ fn same_on_any_number_of_threads(dir: &Path, graph: &Path) {
 
 /// A folder with a small data set in `scenes`.
 fn folder_with_data() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
     engine(dir.path(), &["data", "scenes", "scenes", "--train", "60", "--val", "20"]);
     dir
 }

@@ -145,6 +145,8 @@ fn draw(experiment: &Experiment, (rows, steps): (usize, usize), seed: u64) -> (E
             let limit = limits.min().expect("tokens index something") as u32;
             let tokens = batch.tokens_mut(&input.name, &shape);
             tokens.iter_mut().for_each(|token| *token = rng.random_range(0..limit));
+            // At least one is not <NULL>, so that there is a loss.
+            tokens[0] = rng.random_range(1..limit);
         } else {
             let values = batch.f64_mut(&input.name, &shape);
             values.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
@@ -178,6 +180,7 @@ fn gradients_agree_with_finite_differences() {
             let found = gradient_check(&mut engine, &batch, mode, ELEMENTS, seed);
             let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
             let found = found.unwrap_or_else(|| panic!("{name}: nothing has a gradient"));
+            assert_ne!(engine.loss(), Some(0.0), "{name}: nothing to differentiate");
             let error = found.relative_error;
             println!("{name}, {lengths:?}, {:?}, seed {seed}: {error:.1e}", engine.sizes());
             assert!(error <= GRADIENT_BOUND, "{name}, {lengths:?}, seed {seed}: {found}");

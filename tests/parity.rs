@@ -13,6 +13,10 @@
 //! cargo test --release -p engine --test parity -- --nocapture
 //! ```
 
+#[path = "support/arrays.rs"]
+mod arrays;
+#[path = "support/captioning.rs"]
+mod captioning;
 #[path = "support/case.rs"]
 mod case;
 #[path = "support/difference.rs"]
@@ -23,15 +27,16 @@ mod paths;
 use std::marker::PhantomData;
 use std::path::Path;
 
+use arrays::{at_time, beside, columns, filled, in_time, map};
+use captioning::{Captioning, PARAMETERS, caption_batch, gradients, parameter};
 use case::Case;
 use difference::Difference;
+use engine::Experiment;
 use engine::decode::{DecodeScalar, WordModel, greedy};
-use engine::{Experiment, Override};
 use engine_core::engine::{Engine, Limits, Updater};
 use engine_core::graph::Document;
 use engine_core::testing::{LayerBench, Value};
-use engine_core::{Batch, Mode, Optimizer, Precision, Scalar, Sizes, Tagged, Tensor};
-use engine_datasets::Vocabulary;
+use engine_core::{Batch, Mode, Optimizer, Precision, Sizes, Tagged, Tensor};
 use paths::in_workspace;
 
 const F64_BOUND: f64 = 1e-10;
@@ -196,8 +201,7 @@ impl<'a, T: DecodeScalar> Trial<'a, T> {
         let wide = [wx.as_slice(), &gates].concat();
         let wide = Tensor::from_vec(&[inputs + 1, 4 * units], wide).expect("one more row");
 
-        let state = [self.numbers("in.prev_h"), self.numbers("in.prev_c")];
-        let [h0, c0] = state;
+        let (h0, c0) = (self.numbers("in.prev_h"), self.numbers("in.prev_c"));
         let layer = format!("Lstm(units: {units})");
         let over_time = vec![in_time(&[&first, &second]), h0, c0];
         let mut bench = self.bench(&layer, over_time, &["wh", "b"]);
@@ -207,7 +211,7 @@ impl<'a, T: DecodeScalar> Trial<'a, T> {
         self.compare("out.next_h", &next_h);
         self.compare("out.next_c", &map(&tanh_c, |h| T::of(h.f64().atanh())));
 
-        // In the case's own precision, so that the rounding of tanh(c) is in neither direction.
+        // In the case's own precision, so that the rounding of tanh(c) cancels.
         let mut reading = self.numbers("in.dnext_c");
         let slopes = tanh_c.as_slice().iter().map(|&h| T::one() - h * h);
         reading.as_mut_slice().iter_mut().zip(slopes).for_each(|(d, slope)| *d /= slope);
@@ -367,134 +371,10 @@ fn allowance(case: &Case, precision: Precision) -> Vec<f64> {
     trial.differences.iter().map(|(key, d)| rounds(key) * d.of_array).collect()
 }
 
-/// The reference's parameters and those of the graph files.
-const PARAMETERS: [(&str, &str); 8] = [
-    ("W_embed", "words.w"),
-    ("W_proj", "h0.w"),
-    ("b_proj", "h0.b"),
-    ("Wx", "hidden.wx"),
-    ("Wh", "hidden.wh"),
-    ("b", "hidden.b"),
-    ("W_vocab", "scores.w"),
-    ("b_vocab", "scores.b"),
-];
-
-/// The sizes of a captioning network.
-struct Captioning {
-    features: usize,
-    embedding: usize,
-    hidden: usize,
-    vocabulary: usize,
-}
-
-impl Captioning {
-    fn of_case(case: &Case) -> Self {
-        let shape = |name: &str| case.exact(&format!("param.{name}")).shape().to_vec();
-        let [features, hidden] = shape("W_proj")[..] else { panic!("`W_proj` is a matrix") };
-        let [vocabulary, embedding] = shape("W_embed")[..] else { panic!("`W_embed` is a matrix") };
-        Captioning { features, embedding, hidden, vocabulary }
-    }
-
-    /// The network of a graph file, of these sizes.
-    fn engine<T: Scalar>(&self, graph: &str) -> Engine<T> {
-        let overrides = [
-            Override::new("precision", format!("{:?}", T::PRECISION)),
-            Override::new("nodes.h0.layer.units", self.hidden),
-            Override::new("nodes.words.layer.units", self.embedding),
-            Override::new("nodes.hidden.layer.units", self.hidden),
-        ];
-        let path = in_workspace(&format!("graphs/{graph}.ron"));
-        let experiment = Experiment::load(&path, &overrides).unwrap_or_else(|e| panic!("{e}"));
-        let sizes = [("Features", self.features), ("Vocabulary", self.vocabulary)];
-        let sizes: Sizes = sizes.into_iter().collect();
-        let (plan, warnings) = experiment.plan(&sizes).unwrap_or_else(|error| panic!("{error}"));
-        assert!(warnings.is_empty(), "{warnings:?}");
-        assert_eq!(plan.precision, T::PRECISION);
-        let mut names: Vec<&str> = plan.parameters.iter().map(|p| p.name.as_str()).collect();
-        let mut expected = PARAMETERS.map(|(_, own)| own);
-        (names.sort_unstable(), expected.sort_unstable());
-        assert_eq!(names, expected);
-        Engine::new(plan, sizes, 0).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Words that stand for nothing but their numbers.
-    fn vocabulary(&self) -> Vocabulary {
-        let special = Vocabulary::SPECIAL.map(str::to_owned).into_iter();
-        let words = special.chain((4..).map(|i| format!("word{i}"))).take(self.vocabulary);
-        Vocabulary::new(words.collect()).expect("a vocabulary of four words or more")
-    }
-}
-
-/// The batch that trains on whole captions: all words but the last are read, all but the first predicted.
-fn caption_batch(features: &Tensor<f64>, captions: &Tensor<u32>) -> Batch {
-    let mut batch = Batch::new();
-    batch.f64_mut("features", features.shape()).copy_from_slice(features.as_slice());
-    let (rows, length) = (captions.dim(0), captions.dim(1));
-    for (name, from) in [("words_in", 0), ("words_out", 1)] {
-        let words = batch.tokens_mut(name, &[rows, length - 1]).chunks_mut(length - 1);
-        for (words, caption) in words.zip(captions.as_slice().chunks(length)) {
-            words.copy_from_slice(&caption[from..][..length - 1]);
-        }
-    }
-    batch
-}
-
-/// Computes the loss, which it returns, and its gradients.
-fn gradients<T: Scalar>(engine: &mut Engine<T>, batch: &Batch) -> f64 {
-    engine.forward(batch, Mode::Train { iteration: 0 }).unwrap_or_else(|e| panic!("{e}"));
-    engine.zero_gradients();
-    engine.backward();
-    engine.loss().expect("a graph with a loss")
-}
-
-fn parameter<'a, T: Scalar>(engine: &'a mut Engine<T>, name: &str) -> &'a mut Tensor<T> {
-    let at = engine.plan().parameter(name).unwrap_or_else(|| panic!("no parameter `{name}`"));
-    &mut engine.parameters_mut()[at]
-}
-
 /// An update rule as a graph file writes it.
 fn update_rule(text: &str) -> Tagged<dyn Optimizer> {
     let document = Document::new("rule", text);
     document.parse(document.text()).unwrap_or_else(|fault| panic!("{text}: {fault:?}"))
-}
-
-fn filled<T: Scalar>(shape: &[usize], value: f64) -> Tensor<T> {
-    let mut tensor = Tensor::zeros(shape);
-    tensor.fill(T::of(value));
-    tensor
-}
-
-fn map<T: Scalar>(tensor: &Tensor<T>, f: impl Fn(T) -> T) -> Tensor<T> {
-    let values = tensor.as_slice().iter().map(|x| f(*x)).collect();
-    Tensor::from_vec(tensor.shape(), values).expect("the same number of elements")
-}
-
-/// `[N, A]` and `[N, B]` side by side: `[N, A + B]`.
-fn beside<T: Scalar>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let rows = a.as_slice().chunks(a.dim(1)).zip(b.as_slice().chunks(b.dim(1)));
-    let values = rows.flat_map(|(a, b)| [a, b].concat()).collect();
-    Tensor::from_vec(&[a.dim(0), a.dim(1) + b.dim(1)], values).expect("both arrays' elements")
-}
-
-/// The first `count` columns of `[N, A]`.
-fn columns<T: Scalar>(a: &Tensor<T>, count: usize) -> Tensor<T> {
-    let values = a.as_slice().chunks(a.dim(1)).flat_map(|row| row[..count].to_vec()).collect();
-    Tensor::from_vec(&[a.dim(0), count], values).expect("some of the elements of each row")
-}
-
-/// Steps `[N, A]` one after another: `[N, T, A]`.
-fn in_time<T: Scalar>(steps: &[&Tensor<T>]) -> Tensor<T> {
-    let (rows, width) = (steps[0].dim(0), steps[0].dim(1));
-    let row = |row: usize| steps.iter().flat_map(move |s| &s.as_slice()[row * width..][..width]);
-    let values = (0..rows).flat_map(row).copied().collect();
-    Tensor::from_vec(&[rows, steps.len(), width], values).expect("all steps' elements")
-}
-
-/// One step of `[N, T, A]`.
-fn at_time<T: Scalar>(tensor: &Tensor<T>, t: usize) -> Tensor<T> {
-    let (rows, width) = (tensor.dim(0), tensor.dim(2));
-    let steps = tensor.as_slice().chunks(width).skip(t).step_by(tensor.dim(1));
-    Tensor::from_vec(&[rows, width], steps.flatten().copied().collect()).expect("a row each")
 }
 
 /// The figures of one folder in one precision.

@@ -1,4 +1,4 @@
-//! The first network of the README learns from real photographs, through the command line.
+//! The first graph file learns from real photographs, through the command line.
 //!
 //! The data, 1,000 photographs of Flickr8k in the layout of the course's COCO set, belongs to its authors and lies beside
 //! the workspace; where it is absent, the test says so and passes.
@@ -10,7 +10,7 @@ mod paths;
 
 use std::fs;
 
-use command::{engine, metrics};
+use command::{argument, engine, metrics};
 use engine::{Experiment, Override, validate};
 use engine_core::Sizes;
 use engine_core::engine::Engine;
@@ -19,6 +19,10 @@ use paths::in_workspace;
 
 const DATA: &str = "../shared/flickr8k_mini";
 
+/// What the two epochs came to when this was written, in nats a caption, the same on any number of threads. Before them,
+/// the network knew nothing: 82.8, about 12 words as likely as any of the vocabulary's.
+const MEASURED: [f64; 2] = [52.051, 46.436];
+
 #[test]
 fn two_epochs_on_photographs_bring_the_validation_loss_down() {
     let Ok(data) = fs::canonicalize(in_workspace(DATA)) else {
@@ -26,7 +30,7 @@ fn two_epochs_on_photographs_bring_the_validation_loss_down() {
         return;
     };
     let graph = fs::canonicalize(in_workspace("graphs/caption_lstm.ron")).unwrap();
-    let data = data.to_str().unwrap();
+    let data = argument(&data);
 
     let overrides =
         [Override::new("data.dir", format!("{data:?}")), Override::new("data.pca_features", false)];
@@ -39,11 +43,17 @@ fn two_epochs_on_photographs_bring_the_validation_loss_down() {
 
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
-    let mut arguments = vec!["train", graph.to_str().unwrap(), "--data", data];
+    let mut arguments = vec!["train", argument(&graph), "--data", data];
     arguments.extend(["--set", "data.pca_features=false", "--epochs", "2"]);
-    arguments.extend(["--out", run.to_str().unwrap()]);
+    arguments.extend(["--out", argument(&run)]);
     engine(dir.path(), &arguments);
     let records = metrics(&run);
     let after: Vec<f64> = records.iter().filter_map(|record| record.val_loss).collect();
     println!("validation loss: untrained {before:.3}, after each epoch {after:.3?}");
+
+    assert_eq!(after.len(), MEASURED.len(), "a validation loss each epoch");
+    for (after, measured) in after.iter().zip(MEASURED) {
+        assert!(*after <= 1.05 * measured, "{after} is well above {measured}");
+    }
+    assert!(before > 1.5 * after[0] && after[0] > after[1], "the loss falls from {before}");
 }

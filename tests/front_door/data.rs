@@ -2,11 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdf5::types::VarLenUnicode;
 use ndarray::{Array, Array1, Array2, Dimension};
 
 const SPLITS: [&str; 2] = ["train", "val"];
+
+/// Held while this process has data open. A process that starts in between would inherit the open file and with it
+/// HDF5's lock, and keep other processes from reading it.
+pub(crate) fn writing() -> MutexGuard<'static, ()> {
+    static OPEN: Mutex<()> = Mutex::new(());
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What the files say; the first of two is for training, the second for validation.
 #[derive(Clone)]
@@ -43,6 +51,7 @@ impl Data {
 
     /// Writes the files into a new folder.
     pub(crate) fn write(&self, dir: &Path) {
+        let _open = writing();
         fs::create_dir_all(dir).expect("a folder is made");
         let vocabulary = serde_json::json!({ "idx_to_word": self.words });
         fs::write(dir.join("coco2014_vocab.json"), vocabulary.to_string()).expect("written");
@@ -74,6 +83,7 @@ pub(crate) enum Other {
 
 /// Removes a data set from a file, or replaces it by one of another kind.
 pub(crate) fn replace(file: &Path, dataset: &str, other: &Other) {
+    let _open = writing();
     let file = hdf5::File::open_rw(file).expect("opened");
     file.unlink(dataset).expect("the data set is there");
     match other {

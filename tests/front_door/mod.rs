@@ -76,15 +76,18 @@ impl Room {
     pub(crate) fn engine(&self, args: &[&str]) -> Outcome {
         let (mut out, mut err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let begun = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_engine"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
+        command
             .args(args)
             .current_dir(self.dir.path())
             .envs([("NO_COLOR", "1"), ("LC_ALL", "C.UTF-8")])
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
-            .stderr(err.try_clone().unwrap())
-            .spawn()
-            .expect("engine starts");
+            .stderr(err.try_clone().unwrap());
+        let mut child = {
+            let _no_data_is_open = data::writing();
+            command.spawn().expect("engine starts")
+        };
         let status = loop {
             match child.try_wait().expect("engine can be waited for") {
                 Some(status) => break status,
@@ -208,8 +211,9 @@ fn messages(raw: &str) -> String {
             continue;
         }
         let drawn = line.starts_with(['·', '╰']);
-        let numbered = line.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" │");
-        if !drawn && !(numbered && line.starts_with(|c: char| c.is_ascii_digit())) {
+        let (number, rest) = line.split_at(line.find(|c: char| !c.is_ascii_digit()).unwrap_or(0));
+        let source = !number.is_empty() && rest.starts_with(" │");
+        if !(drawn || source) {
             let text = line.trim_start_matches(['×', '⚠', '│', ' ']);
             words.extend(text.split_whitespace().map(str::to_owned));
         }

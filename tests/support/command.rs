@@ -22,3 +22,8 @@ pub(crate) fn metrics(run: &Path) -> Vec<Record> {
     let record = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
     text.lines().map(record).collect()
 }
+
+/// A path as an argument.
+pub(crate) fn argument(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are UTF-8")
+}

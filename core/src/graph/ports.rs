@@ -1,7 +1,7 @@
 //! Whether a node's inputs fit its layer's ports.
 
 use crate::layer::{Axis, Need, Port};
-use crate::shape::{Dim, Shape, Sizes};
+use crate::shape::{Dim, Shape, Sizes, Symbol};
 
 /// One input too few, too many or of the wrong shape.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,40 +52,51 @@ fn least(port: &Port) -> usize {
 }
 
 /// How inputs fit ports.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fit {
     /// What the names in the patterns stand for.
     pub(super) names: Vec<(&'static str, Dim)>,
     /// What does not fit.
     pub(super) misfits: Vec<Misfit>,
+    /// Numbers that free symbols must stand for if everything is to fit.
+    pub(super) solved: Vec<(Symbol, usize)>,
 }
 
-/// Fits shapes to ports, with `sizes` filled into the ports' own dimensions. A shape that is not known fits.
-pub(super) fn fit(ports: &[Port], shapes: &[Option<Shape>], sizes: &Sizes) -> Fit {
+/// Fits shapes to ports, with `sizes` filled into the ports' own dimensions. A shape that is not known fits; `free` says
+/// which symbols have no number yet and may take any.
+pub(super) fn fit(
+    ports: &[Port],
+    shapes: &[Option<Shape>],
+    sizes: &Sizes,
+    free: &dyn Fn(Symbol) -> bool,
+) -> Fit {
     let needed: usize = ports.iter().map(least).sum();
     if shapes.len() < needed || (0..shapes.len()).any(|at| port_at(ports, at).is_none()) {
-        return Fit { names: Vec::new(), misfits: vec![Misfit::Count] };
+        return Fit { misfits: vec![Misfit::Count], ..Fit::default() };
     }
-    let mut names = Names { dims: Vec::new(), rest: None, sizes };
+    let mut names = Names { dims: Vec::new(), rest: None, solved: Vec::new(), sizes, free };
     let mut misfits = Vec::new();
     for (input, shape) in shapes.iter().enumerate() {
         let Some(shape) = shape else { continue };
         let port = port_at(ports, input).expect("every position has a port, checked above");
-        let (settled, rest) = (names.dims.len(), names.rest.clone());
+        let (dims, solved, rest) = (names.dims.len(), names.solved.len(), names.rest.clone());
         if !names.take(&port.shape, shape.dims()) {
-            names.dims.truncate(settled);
+            names.dims.truncate(dims);
+            names.solved.truncate(solved);
             names.rest = rest;
             misfits.push(Misfit::Shape { input, expected: names.pattern(&port.shape) });
         }
     }
-    Fit { names: names.dims, misfits }
+    Fit { names: names.dims, misfits, solved: names.solved }
 }
 
 /// What the names in the patterns of one layer stand for so far.
 struct Names<'a> {
     dims: Vec<(&'static str, Dim)>,
     rest: Option<Vec<Dim>>,
+    solved: Vec<(Symbol, usize)>,
     sizes: &'a Sizes,
+    free: &'a dyn Fn(Symbol) -> bool,
 }
 
 impl Names<'_> {
@@ -107,9 +118,10 @@ impl Names<'_> {
                 return false;
             }
         }
-        match &self.rest {
+        match self.rest.clone() {
             Some(rest) => {
-                rest.len() == middle.len() && rest.iter().zip(middle).all(|(a, b)| a.agrees(*b))
+                rest.len() == middle.len()
+                    && rest.into_iter().zip(middle).all(|(a, b)| self.meet(a, *b))
             }
             None => {
                 self.rest = Some(middle.to_vec());
@@ -120,10 +132,10 @@ impl Names<'_> {
 
     fn take_one(&mut self, axis: Axis, dim: Dim) -> bool {
         match axis {
-            Axis::Is(expected) => self.sizes.bind(expected).agrees(dim),
+            Axis::Is(expected) => self.meet(self.sizes.bind(expected), dim),
             Axis::Each(_) => true,
             Axis::Any(name) => match self.dims.iter().find(|(known, _)| *known == name) {
-                Some((_, known)) => known.agrees(dim),
+                Some((_, known)) => self.meet(*known, dim),
                 None => {
                     self.dims.push((name, dim));
                     true
@@ -131,6 +143,19 @@ impl Names<'_> {
             },
             Axis::Rest => unreachable!("handled by the caller"),
         }
+    }
+
+    /// Whether two dimensions can be one. Where one of them is a free symbol, the other's number is what it stands for.
+    fn meet(&mut self, a: Dim, b: Dim) -> bool {
+        for (unknown, known) in [(a, b), (b, a)] {
+            if let (Dim::Named(symbol, None), Some(size)) = (unknown, known.size())
+                && (self.free)(symbol)
+            {
+                self.solved.push((symbol, size));
+                return true;
+            }
+        }
+        a.agrees(b)
     }
 
     fn pattern(&self, pattern: &[Axis]) -> String {
@@ -170,18 +195,26 @@ mod tests {
 
     fn misfits(ports: &[Port], shapes: &[&str]) -> Vec<Misfit> {
         let shapes: Vec<_> = shapes.iter().map(|text| Some(shape(text))).collect();
-        fit(ports, &shapes, &Sizes::new()).misfits
+        fit(ports, &shapes, &Sizes::new(), &|_| false).misfits
     }
 
     #[test]
     fn shapes_fit_or_say_what_was_expected() {
         let x = "[Batch, Time, 7]";
-        let fitted = fit(&recurrent(), &[Some(shape(x)), None], &Sizes::new());
-        assert_eq!(fitted, Fit { names: vec![("Inputs", Dim::Fixed(7))], misfits: vec![] });
+        let fitted = fit(&recurrent(), &[Some(shape(x)), None], &Sizes::new(), &|_| false);
+        assert_eq!(fitted, Fit { names: vec![("Inputs", Dim::Fixed(7))], ..Fit::default() });
         let wrong = Misfit::Shape { input: 1, expected: "[Batch, 5]".into() };
         assert_eq!(misfits(&recurrent(), &[x, "[Batch, 4]"]), [wrong]);
         assert_eq!(misfits(&recurrent(), &[]), [Misfit::Count]);
         assert_eq!(misfits(&recurrent(), &[x, x, x]), [Misfit::Count]);
+    }
+
+    #[test]
+    fn free_symbols_are_solved_for() {
+        let shapes = [Some(shape("[Batch, Time, 7]")), Some(shape("[Batch, Hidden]"))];
+        let hidden = Symbol::new("Hidden");
+        let fitted = fit(&recurrent(), &shapes, &Sizes::new(), &|symbol| symbol == hidden);
+        assert_eq!(fitted.solved, [(hidden, 5)]);
     }
 
     #[test]
