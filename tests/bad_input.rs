@@ -122,7 +122,7 @@ fn everything_that_is_wrong_is_said_at_once() {
                 ("CocoHdf5(", "CocoHdf("),
                 ("name: \"loss\"", "nam: \"loss\""),
             ],
-            "`Lstmm` | `unitz` | `sampl` | `Adm` | `CocoHdf` | `nam` | lacks its field `name`",
+            "`Lstmm` | `unitz` | `sampl` | `Adm` | `CocoHdf` | `nam` | the field `name` is missing",
         ),
         (
             &[
@@ -140,7 +140,7 @@ fn everything_that_is_wrong_is_said_at_once() {
                 ("batch: 100", "batch: 0"),
                 ("epochs: 5", "epochs: 0"),
             ],
-            "`Lstmm` | `hiden` | `train.batch` | `train.epochs`",
+            "`Lstmm` | `hiden` | `batch` | `epochs`",
         ),
     ];
     report(files.iter().flat_map(|(edits, says)| {
@@ -205,16 +205,16 @@ fn wrong_arguments() {
         ),
         (set("train.epochs.more=3"), "--set train.epochs.more=3 | `5` has no fields"),
         (set("train..epochs=3"), "train..epochs | empty part"),
-        (set("train.batch=0"), "[--set train.batch:1:1] | at least 1 | found 0"),
+        (set("train.batch=0"), "[--set train.batch:1:1] | at least 1 | found `0`"),
         (set("train.batch=\"many\""), "[--set train.batch:1:1] | xpected | found `\"many\"`"),
         (
             train(&["--set", "nodes.x.layer=1", "--set", "train.epochs.more=1"]),
             "no `x` | no `more`",
         ),
         (train(&["--epochs", "x"]), "'x' | --epochs"),
-        (train(&["--epochs", "0"]), "epochs | at least 1 | found 0"),
-        (train(&["--steps", "0"]), "steps | at least 1 | found 0"),
-        (train(&["--batch", "0"]), "batch | at least 1 | found 0"),
+        (train(&["--epochs", "0"]), "epochs | at least 1 | found `0`"),
+        (train(&["--steps", "0"]), "steps | at least 1 | found `0`"),
+        (train(&["--batch", "0"]), "batch | at least 1 | found `0`"),
         (train(&["--batch", "-1"]), "-1"),
         (train(&["--threads", "0"]), "--threads | 1..=1024"),
         (train(&["--seed", "1.5"]), "--seed | 1.5"),

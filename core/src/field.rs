@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU64;
 
+use ron::value::RawValue;
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 /// A number outside the range of its field.
@@ -107,6 +110,64 @@ number! {
     Finite, "that is finite", x => !x.is_nan()
 }
 
+/// A whole number of at least 1, such as a number of epochs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Count(NonZeroU64);
+
+impl Count {
+    /// The value as a count, known when the program is written to be at least 1.
+    ///
+    /// # Panics
+    /// When it is not; in a `const`, that is an error of the compiler.
+    pub const fn constant(value: u64) -> Self {
+        Count(NonZeroU64::new(value).expect("a constant of at least 1"))
+    }
+
+    /// The number itself.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The number as a length.
+    pub fn len(self) -> usize {
+        usize::try_from(self.get()).unwrap_or(usize::MAX)
+    }
+
+    /// Never: a count is at least 1.
+    pub fn is_empty(self) -> bool {
+        false
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get_ron().trim();
+        text.replace('_', "").parse().map(Count).map_err(|_| {
+            D::Error::custom(format!("expected a whole number of at least 1, found `{text}`"))
+        })
+    }
+}
+
+impl fmt::Debug for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl JsonSchema for Count {
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "integer", "format": "whole number of at least 1" })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +179,15 @@ mod tests {
         assert!(Fraction::new(1.0).is_err() && Fraction::new(0.0).is_ok());
         assert!(Factor::new(0.0).is_err() && Factor::new(1.0).is_ok());
         assert!(Finite::new(f64::NAN).is_err() && Positive::new(f64::INFINITY).is_err());
+    }
+
+    #[test]
+    fn counts_are_whole_and_at_least_one() {
+        assert_eq!(ron::from_str::<Count>("1_000").unwrap().get(), 1000);
+        for bad in ["0", "-1", "2.5", "\"many\"", "99999999999999999999"] {
+            let error = ron::from_str::<Count>(bad).unwrap_err().to_string();
+            assert!(error.contains("expected a whole number of at least 1, found"), "{error}");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ pub trait Optimizer: Update<f32> + Update<f64> + fmt::Debug + Send + Sync {
     /// The learning rate before any [`Schedule`](crate::Schedule).
     fn learning_rate(&self) -> f64;
 
-    /// The names of the numbers kept for each element of a parameter, such as `["m", "v"]`. The engine zeroes them at
-    /// the start and stores them with the parameters.
+    /// The names of the numbers kept for each element of a parameter, such as `["m", "v"]`. The engine keeps them, and
+    /// zeroes them at the start.
     fn slots(&self) -> &'static [&'static str] {
         &[]
     }

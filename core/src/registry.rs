@@ -29,6 +29,9 @@ pub const DATASET: Family = Family { order: 3, name: "data set", title: "Data se
 /// Ways to choose words, in the section `sample`.
 pub const DECODER: Family = Family { order: 4, name: "decoder", title: "Decoders (sample)" };
 
+/// What [`Field::takes`] says of a size: [`Dim`](crate::Dim).
+pub const SIZE: &str = "size";
+
 /// One thing that a graph file can name.
 pub struct Entry {
     /// What kind of thing it is.

@@ -259,7 +259,7 @@ impl JsonSchema for Dim {
         "size".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "format": "size" })
+        schemars::json_schema!({ "format": crate::registry::SIZE })
     }
     fn inline_schema() -> bool {
         true

@@ -17,8 +17,8 @@ pub trait Dataset: Debug + Send + Sync {
     /// The symbolic sizes it binds, known without touching the disk.
     fn sizes(&self) -> &'static [&'static str];
 
-    /// The names of the arrays that a batch holds.
-    fn inputs(&self) -> &'static [&'static str];
+    /// The arrays that a batch holds.
+    fn inputs(&self) -> &'static [Offer];
 
     /// The folder with its files.
     fn dir(&self) -> &Path;
@@ -37,6 +37,17 @@ pub trait Dataset: Debug + Send + Sync {
 }
 
 engine_core::tagged!(Dataset);
+
+/// An array that a data set puts into every batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Its name, which a graph's input bears.
+    pub name: &'static str,
+    /// The names of its dimensions: `Batch`, `Time`, or one of [`Dataset::sizes`].
+    pub shape: &'static [&'static str],
+    /// For vocabulary indices, the size that they are below; `None` for numbers.
+    pub tokens_below: Option<&'static str>,
+}
 
 /// Training or validation.
 #[derive(

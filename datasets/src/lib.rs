@@ -18,7 +18,7 @@ pub mod scenes;
 pub mod vocabulary;
 
 pub use coco::CocoHdf5;
-pub use dataset::{Dataset, Source, Split};
+pub use dataset::{Dataset, Offer, Source, Split};
 pub use error::DataError;
 pub use info::{Info, describe};
 pub use judge::{Judge, Verdict};

@@ -34,7 +34,7 @@ use crate::elementwise::rows_a_piece;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftmaxLoss {
-    /// The target whose positions do not count, such as `Some(0)` where 0 fills up short sequences; `None` counts all.
+    /// The target whose positions do not count, such as 0 where 0 fills up short sequences; `None` counts all.
     pub ignore: Option<u32>,
     /// What the sum is divided by.
     pub per: Per,

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine_core::graph::{Checked, Document, Fault, Faults, Graph, Plan, Severity, did_you_mean};
-use engine_core::{Sizes, Tagged};
-use engine_datasets::{CocoHdf5, Dataset};
+use engine_core::graph::{
+    Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
+};
+use engine_core::{Dim, Shape, Sizes, Tagged};
+use engine_datasets::{CocoHdf5, Dataset, Offer};
 use serde::de::DeserializeOwned;
 
 use crate::decode::{Decoder, Greedy, SCORES};
@@ -70,9 +72,12 @@ impl Experiment {
     /// # Errors
     /// When the file cannot be read, or with everything that is wrong with its text.
     pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
-        let document =
+        let (document, fault) =
             Document::read(path).map_err(|error| Error::Read { path: path.to_owned(), error })?;
-        Self::read(graph_name(path), document, overrides)
+        match fault {
+            Some(fault) => Err(graph_error(&document, vec![fault])),
+            None => Self::read(graph_name(path), document, overrides),
+        }
     }
 
     /// As [`load`](Self::load), from a text.
@@ -103,15 +108,13 @@ impl Experiment {
             }))
         };
         let data = section(&document, text("data"), &mut faults, default_data);
-        let train = section(&document, text("train"), &mut faults, TrainSettings::default);
+        let train = match text("train").map(|text| document.parse_fields(text)) {
+            None => Some(TrainSettings::default()),
+            Some(train) => train.map_err(|found| faults.extend(found)).ok(),
+        };
         let decoder = section(&document, text("sample"), &mut faults, || {
             Tagged::<dyn Decoder>(Arc::new(Greedy::default()))
         });
-        if let (Some(train), Some(text)) = (&train, text("train")) {
-            let span = document.span_of(text);
-            faults
-                .extend(train.faults().into_iter().map(|(_, m)| Fault::error(m).at(span.clone())));
-        }
         match (graph, data, train, decoder) {
             (Some(graph), Some(data), Some(train), Some(decoder)) if faults.is_empty() => {
                 Ok(Experiment { name, graph, data, train, decoder, document })
@@ -152,14 +155,53 @@ impl Experiment {
 /// Checks a network by itself and against what the data offers, where that is known.
 fn check(graph: &Graph, data: Option<&dyn Dataset>, sizes: &Sizes) -> Checked {
     let mut checked = graph.check(sizes, data.map(|data| data.sizes()));
-    for (input, data) in graph.inputs.iter().flat_map(|input| data.map(|data| (input, data))) {
-        if !data.inputs().contains(&input.name.as_str()) {
-            let message = format!("{} feeds no input `{}`", data.typetag_name(), input.name);
-            let help = did_you_mean(&input.name, data.inputs().iter().copied());
+    let Some(data) = data else { return checked };
+    for input in &graph.inputs {
+        let name = input.name.as_str();
+        let Some(offer) = data.inputs().iter().find(|offer| offer.name == name) else {
+            let message = format!("{} feeds no input `{name}`", data.typetag_name());
+            let help = did_you_mean(name, data.inputs().iter().map(|offer| offer.name));
             checked.faults.push(Fault::error(message).at(input.span.clone()).help(help));
-        }
+            continue;
+        };
+        let message = misfit(offer, input, checked.plan.as_ref(), sizes);
+        checked.faults.extend(message.map(|message| Fault::error(message).at(input.span.clone())));
     }
     checked
+}
+
+/// What keeps an input from being fed what the data offers.
+fn misfit(offer: &Offer, input: &Input, plan: Option<&Plan>, sizes: &Sizes) -> Option<String> {
+    let name = &input.name;
+    let read = plan.and_then(|plan| plan.inputs.iter().find(|read| read.name == *name));
+    match (offer.tokens_below, read.map(InputPlan::is_tokens)) {
+        (Some(_), Some(false)) => {
+            return Some(format!(
+                "input `{name}`: the data has vocabulary indices, nodes that read it take numbers"
+            ));
+        }
+        (None, Some(true)) => {
+            return Some(format!(
+                "input `{name}`: the data has numbers, nodes that read it take vocabulary indices"
+            ));
+        }
+        _ => {}
+    }
+    let bind = |shape: &Shape| Shape::new(shape.dims().iter().map(|dim| sizes.bind(*dim)));
+    let offered = bind(&Shape::new(offer.shape.iter().map(|name| Dim::named(name))));
+    let shape = input.shape.as_ref()?;
+    if !bind(shape).agrees(&offered) {
+        return Some(format!("input `{name}`: expected the data's shape {offered}, found {shape}"));
+    }
+    let (limit, read) = (Dim::named(offer.tokens_below?), read?);
+    let most = sizes.resolve(limit).ok()?;
+    let least = read.below.iter().filter_map(|dim| sizes.resolve(*dim).ok()).min()?;
+    let indices = format!("indices below {}", sizes.bind(limit));
+    (least < most).then(|| {
+        format!(
+            "input `{name}`: the data has {indices}, a node that reads it takes those below {least}"
+        )
+    })
 }
 
 fn section<T: DeserializeOwned>(

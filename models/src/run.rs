@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use engine_core::graph::did_you_mean;
+
 /// A run folder that cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -44,8 +46,11 @@ impl RunError {
             RunError::Occupied { .. } => {
                 "choose another folder with --out, or remove this one".into()
             }
-            RunError::NoRun { .. } => {
-                "give the folder of a run, such as runs/caption_lstm-1, or a graph file".into()
+            RunError::NoRun { path } => {
+                let near = runs_beside(path);
+                let near =
+                    did_you_mean(&path.display().to_string(), near.iter().map(String::as_str));
+                format!("give the folder of a run, or a graph file; {near}")
             }
             RunError::Untrained { graph } => {
                 format!("train it first: engine train {}", graph.display())
@@ -113,7 +118,7 @@ impl RunFolder {
             let name = graph_name(path);
             let latest = numbers(&name).max().map(|n| Path::new(RUNS).join(format!("{name}-{n}")));
             let path = latest.ok_or_else(|| RunError::Untrained { graph: path.to_owned() })?;
-            return Ok(RunFolder { path });
+            return Self::open(&path);
         }
         let run = RunFolder { path: path.to_owned() };
         if run.graph().is_file() { Ok(run) } else { Err(RunError::NoRun { path: run.path }) }
@@ -159,6 +164,18 @@ impl RunFolder {
 /// The name that a graph file's runs bear: the file's, without `.ron`.
 pub(crate) fn graph_name(graph: &Path) -> String {
     graph.file_stem().map_or("graph".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The run folders in the folder of `path`.
+fn runs_beside(path: &Path) -> Vec<String> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let runs = entries.filter(|entry| entry.path().join("graph.ron").is_file());
+    let join = |name| parent.map_or(PathBuf::from(&name), |parent| parent.join(&name));
+    let mut names: Vec<String> =
+        runs.map(|entry| join(entry.file_name()).display().to_string()).collect();
+    names.sort();
+    names
 }
 
 /// The numbers of a graph's runs.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine_core::engine::Limits;
-use engine_core::field::{NonNegative, Positive};
+use engine_core::field::{Count, NonNegative, Positive};
 use engine_core::optimizers::Adam;
 use engine_core::schedule::warm_up;
 use engine_core::schedules::Constant;
@@ -19,14 +19,14 @@ pub struct TrainSettings {
     pub optimizer: Tagged<dyn Optimizer>,
     /// How the learning rate changes. Default: `Constant()`.
     pub schedule: Tagged<dyn Schedule>,
-    /// Steps over which the learning rate rises from 0, on top of the schedule. Default: 0.
+    /// Steps over which the learning rate rises to its full value, on top of the schedule. Default: 0.
     pub warm_up: u64,
     /// Captions a step, at least 1. Default: 100.
-    pub batch: usize,
+    pub batch: Count,
     /// Times that training goes through the captions, at least 1. Default: 10.
-    pub epochs: u64,
+    pub epochs: Count,
     /// Steps after which training ends, if it has not by then. Default: none.
-    pub steps: Option<u64>,
+    pub steps: Option<Count>,
     /// Decides first values, the order of captions and all noise. Default: 0.
     pub seed: u64,
     /// How an epoch goes through the captions: `Shuffled` or `WithReplacement`. Default: `Shuffled`.
@@ -38,7 +38,7 @@ pub struct TrainSettings {
     /// Weight decay: this times the weight is added to its gradient. Biases do not decay. Default: 0.
     pub l2: NonNegative,
     /// Steps between two lines about the loss. Default: 100.
-    pub print_every: u64,
+    pub print_every: Count,
     /// Whether to show progress at all. Default: true.
     pub verbose: bool,
 }
@@ -49,34 +49,21 @@ impl Default for TrainSettings {
             optimizer: Tagged(Arc::new(Adam::default())),
             schedule: Tagged(Arc::new(Constant {})),
             warm_up: 0,
-            batch: 100,
-            epochs: 10,
+            batch: Count::constant(100),
+            epochs: Count::constant(10),
             steps: None,
             seed: 0,
             order: Order::default(),
             clip_norm: None,
             clip_value: None,
             l2: NonNegative::constant(0.0),
-            print_every: 100,
+            print_every: Count::constant(100),
             verbose: true,
         }
     }
 }
 
 impl TrainSettings {
-    /// What is wrong with numbers that their types allow: the field and what was expected.
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let zero = [
-            ("batch", self.batch == 0),
-            ("epochs", self.epochs == 0),
-            ("steps", self.steps == Some(0)),
-            ("print_every", self.print_every == 0),
-        ];
-        let message =
-            |field| format!("`train.{field}`: expected a whole number of at least 1, found 0");
-        zero.iter().filter(|(_, zero)| *zero).map(|(field, _)| (*field, message(field))).collect()
-    }
-
     /// What is done to gradients before the update rule sees them.
     pub fn limits(&self) -> Limits {
         Limits { l2: Some(self.l2), clip_value: self.clip_value, clip_norm: self.clip_norm }
@@ -84,9 +71,9 @@ impl TrainSettings {
 
     /// The steps of a whole run over so many captions.
     pub fn total_steps(&self, captions: usize) -> u64 {
-        let per_epoch = self.order.batches(captions, self.batch) as u64;
-        let all = self.epochs.saturating_mul(per_epoch);
-        self.steps.map_or(all, |steps| all.min(steps))
+        let per_epoch = self.order.batches(captions, self.batch.len()) as u64;
+        let all = self.epochs.get().saturating_mul(per_epoch);
+        self.steps.map_or(all, |steps| all.min(steps.get()))
     }
 
     /// The learning rate of the coming step.
@@ -111,7 +98,7 @@ mod tests {
     fn everything_has_a_default() {
         let settings = read("()");
         assert_eq!(
-            (settings.batch, settings.epochs, settings.optimizer.learning_rate()),
+            (settings.batch.get(), settings.epochs.get(), settings.optimizer.learning_rate()),
             (100, 10, 1e-3)
         );
     }

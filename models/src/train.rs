@@ -90,7 +90,7 @@ pub fn train<T: Scalar>(
     let mut metrics = Metrics::create(&run.metrics()).map_err(write)?;
     let mut updater = Updater::new(settings.optimizer.clone(), settings.limits(), engine);
     let captions = source.captions(Split::Train);
-    let per_epoch = settings.order.batches(captions, settings.batch) as u64;
+    let per_epoch = settings.order.batches(captions, settings.batch.len()) as u64;
     let total = settings.total_steps(captions);
     let begun = Instant::now();
     let (mut batch, mut epochs, mut best) = (Batch::new(), Vec::new(), f64::INFINITY);
@@ -102,7 +102,9 @@ pub fn train<T: Scalar>(
             break;
         }
         let (epoch_begun, mut losses, first) = (Instant::now(), 0.0, iteration);
-        for rows in settings.order.epoch(settings.seed, epoch, captions, settings.batch).batches() {
+        for rows in
+            settings.order.epoch(settings.seed, epoch, captions, settings.batch.len()).batches()
+        {
             let step_begun = Instant::now();
             source.fill(Split::Train, rows, &mut batch);
             let learning_rate = settings.learning_rate(Progress { iteration, per_epoch, total });
@@ -174,7 +176,7 @@ fn finite_validation<T: Scalar>(
     iteration: u64,
     run: &RunFolder,
 ) -> Result<f64, Error> {
-    let loss = validate(engine, source, Split::Val, settings.batch)?;
+    let loss = validate(engine, source, Split::Val, settings.batch.len())?;
     if loss.is_finite() {
         Ok(loss)
     } else {
@@ -198,12 +200,10 @@ fn save<T: Scalar>(
     iteration: u64,
     val_loss: Option<f64>,
 ) -> Result<(), Error> {
-    let mut about = vec![
-        ("engine", env!("CARGO_PKG_VERSION").to_owned()),
-        ("iteration", iteration.to_string()),
-    ];
-    about.extend(val_loss.map(|loss| ("val_loss", loss.to_string())));
-    Ok(checkpoint::save(engine, &path, &about)?)
+    let version = env!("CARGO_PKG_VERSION");
+    let about =
+        serde_json::json!({ "version": version, "iteration": iteration, "val_loss": val_loss });
+    Ok(checkpoint::save(engine, &path, &about.to_string())?)
 }
 
 impl StepReport {

@@ -67,14 +67,15 @@ pub enum CheckpointError {
     },
 }
 
-/// Writes all parameters, and `about` as the file's metadata. The file appears whole or not at all.
+/// Writes all parameters, and `about` as the file's metadata under the key `engine`: one key, because the format's
+/// metadata has no order, and the same parameters are to give the same bytes. The file appears whole or not at all.
 ///
 /// # Errors
 /// When the file system refuses.
 pub fn save<T: Scalar>(
     engine: &Engine<T>,
     path: &Path,
-    about: &[(&str, String)],
+    about: &str,
 ) -> Result<(), CheckpointError> {
     let io = |error| CheckpointError::Io { what: "write", path: path.to_owned(), error };
     let dtype = match T::PRECISION {
@@ -87,8 +88,7 @@ pub fn save<T: Scalar>(
         let view = TensorView::new(dtype, p.shape().to_vec(), bytes);
         (name, view.expect("the bytes are those of the shape"))
     });
-    let about: HashMap<String, String> =
-        about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let about = HashMap::from([("engine".to_owned(), about.to_owned())]);
     let data = safetensors::serialize(views, Some(about))
         .map_err(|error| CheckpointError::Format { path: path.to_owned(), error })?;
     let temporary = path.with_extension("safetensors.part");

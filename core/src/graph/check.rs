@@ -26,19 +26,28 @@ impl Graph {
     /// Checks the whole network and lays it out.
     ///
     /// `sizes` binds what is already known of symbolic sizes; shapes are compared by number where both are known, by
-    /// name elsewhere. `symbols` names the sizes that the data set will bind, if one is known; any other symbol is an
-    /// error.
+    /// name elsewhere. `symbols` names the sizes that the data set will bind, if one is known. Any other symbol must
+    /// follow from the graph: `Projection(units: Hidden)` into a port of width 512 makes `Hidden` 512.
     pub fn check(&self, sizes: &Sizes, symbols: Option<&[&str]>) -> Checked {
-        let mut checker = Checker {
-            graph: self,
-            sizes,
-            symbols,
-            faults: Vec::new(),
-            sources: self.inputs.iter().map(|_| Source::Unread).collect(),
-        };
-        let plan = checker.plan();
-        let failed = checker.faults.iter().any(|fault| fault.severity == Severity::Error);
-        Checked { plan: plan.filter(|_| !failed), faults: checker.faults }
+        let mut sizes = sizes.clone();
+        loop {
+            let mut checker = Checker {
+                graph: self,
+                sizes: &sizes,
+                symbols,
+                faults: Vec::new(),
+                sources: self.inputs.iter().map(|_| Source::Unread).collect(),
+                solved: None,
+            };
+            let plan = checker.plan();
+            // One symbol more is known after each turn, and there are no more symbols than the graph mentions.
+            if let Some((symbol, size)) = checker.solved {
+                sizes.set(symbol, size);
+                continue;
+            }
+            let failed = checker.faults.iter().any(|fault| fault.severity == Severity::Error);
+            return Checked { plan: plan.filter(|_| !failed), faults: checker.faults };
+        }
     }
 }
 
@@ -62,6 +71,8 @@ struct Checker<'a> {
     symbols: Option<&'a [&'a str]>,
     faults: Vec<Fault>,
     sources: Vec<Source>,
+    /// The first symbol that the graph itself says the number of.
+    solved: Option<(Symbol, usize)>,
 }
 
 impl Checker<'_> {
@@ -73,7 +84,7 @@ impl Checker<'_> {
         }
         self.shared_parameters(&planned);
         let outputs = self.outputs(&planned);
-        self.symbols(&planned);
+        self.symbols();
         self.unused(&outputs, &wires);
         let planned = planned.into_iter().collect::<Option<Vec<_>>>()?;
         (!self.failed()).then(|| {
@@ -103,9 +114,15 @@ impl Checker<'_> {
         let ports = layer.value.ports();
         let sources = node.from.iter().zip(wires);
         let mut shapes: Vec<Option<Shape>> =
-            sources.map(|(name, wire)| self.source(name, *wire, planned)).collect();
+            sources.map(|(name, wire)| self.source(node, name, *wire, planned)).collect();
         self.kinds(node, wires, &ports);
-        let fit = ports::fit(&ports, &shapes, self.sizes);
+        let free = |symbol: Symbol| {
+            let of_data = self.symbols.is_some_and(|all| all.contains(&symbol.name()));
+            let varies = symbol == Symbol::BATCH || symbol == Symbol::TIME;
+            !(of_data || varies || symbol.is_composed())
+        };
+        let fit = ports::fit(&ports, &shapes, self.sizes, &free);
+        self.solved = self.solved.or(fit.solved.first().copied());
         for misfit in &fit.misfits {
             self.misfit(node, layer, &ports, &shapes, misfit);
         }
@@ -160,6 +177,7 @@ impl Checker<'_> {
     /// The shape that a wire carries.
     fn source(
         &mut self,
+        reader: &Node,
         name: &Located<String>,
         wire: Wire,
         planned: &[Option<Planned>],
@@ -167,7 +185,7 @@ impl Checker<'_> {
         match wire {
             Wire::Unknown => None,
             Wire::Input(at) => {
-                let dims = self.graph.inputs[at].shape.dims().iter();
+                let dims = self.graph.inputs[at].shape.as_ref()?.dims().iter();
                 Some(Shape::new(dims.map(|dim| self.sizes.bind(*dim))))
             }
             Wire::Node(node) => {
@@ -175,9 +193,18 @@ impl Checker<'_> {
                 match output_index(&name.value, outputs) {
                     Some(output) => Some(outputs[output].1.clone()),
                     None => {
-                        let names = outputs.iter().map(|(name, _)| *name).filter(|n| !n.is_empty());
-                        let message = format!("there is no output `{}`", name.value);
-                        self.error(&name.span, message, did_you_mean(&name.value, names));
+                        let owner = &self.graph.nodes[node].name.value;
+                        let names = outputs.iter().map(|(output, _)| match *output {
+                            "" => owner.clone(),
+                            output => format!("{owner}.{output}"),
+                        });
+                        let names: Vec<String> = names.collect();
+                        let message = format!(
+                            "node `{}`: there is no output `{}`",
+                            reader.name.value, name.value
+                        );
+                        let help = did_you_mean(&name.value, names.iter().map(String::as_str));
+                        self.error(&name.span, message, help);
                         None
                     }
                 }
@@ -265,6 +292,8 @@ impl Checker<'_> {
         let bind = |shape: &mut Shape| {
             *shape = Shape::new(shape.dims().iter().map(|dim| self.sizes.bind(*dim)));
         };
+        let memory = [&mut plan.saved, &mut plan.scratch, &mut plan.state];
+        memory.into_iter().flatten().for_each(bind);
         plan.outputs.iter_mut().for_each(|(_, shape)| bind(shape));
         plan.parameters.iter_mut().for_each(|parameter| bind(&mut parameter.shape));
         plan
@@ -351,37 +380,26 @@ impl Checker<'_> {
         found
     }
 
-    /// Every symbol is one that the data binds.
-    fn symbols(&mut self, planned: &[Option<Planned>]) {
-        let Some(known) = self.symbols else { return };
-        let all: Vec<&str> = known.iter().copied().chain(["Batch", "Time"]).collect();
-        let unknown = |shape: &Shape| {
-            let symbols = shape.dims().iter().filter_map(|dim| dim.symbol());
-            // Sums and products of sizes are made by layers; their parts show up by themselves.
-            let plain = |symbol: &Symbol| !symbol.is_composed();
-            symbols.filter(plain).find(|symbol| !all.contains(&symbol.name()))
-        };
+    /// Every size that has a name has a number: from the data, or because the graph says so.
+    fn symbols(&mut self) {
+        let Some(of_data) = self.symbols else { return };
+        let known: Vec<&str> = of_data.iter().copied().chain(["Batch", "Time"]).collect();
         let graph = self.graph;
-        let inputs = graph.inputs.iter().map(|input| (&input.span, unknown(&input.shape)));
-        let nodes = graph.nodes.iter().zip(planned).filter_map(|(node, plan)| {
-            let layer = &plan.as_ref()?.layer;
-            let shapes = layer.parameters.iter().map(|p| &p.shape);
-            Some((
-                &node.layer.as_ref()?.span,
-                shapes.chain(layer.outputs.iter().map(|(_, s)| s)).find_map(&unknown),
-            ))
+        let inputs = graph.inputs.iter().flat_map(|input| {
+            let dims = input.shape.iter().flat_map(Shape::dims);
+            let symbols = dims.filter_map(|dim| dim.symbol());
+            symbols.map(|symbol| (format!("input `{}`", input.name), &input.span, symbol))
         });
-        let mut found: Vec<(Range<usize>, Symbol)> = Vec::new();
-        for (span, symbol) in inputs.chain(nodes) {
-            if let Some(symbol) = symbol
-                && !found.iter().any(|(_, other)| *other == symbol)
-            {
-                found.push((span.clone(), symbol));
+        let nodes = graph.nodes.iter().flat_map(|node| {
+            let whose = format!("node `{}`", node.name.value);
+            node.symbols.iter().map(move |symbol| (whose.clone(), &symbol.span, symbol.value))
+        });
+        for (whose, span, symbol) in inputs.chain(nodes) {
+            if known.contains(&symbol.name()) || self.sizes.get(symbol).is_some() {
+                continue;
             }
-        }
-        for (span, symbol) in found {
-            let help = did_you_mean(symbol.name(), all.iter().copied());
-            self.error(&span, format!("the data has no size `{symbol}`"), help);
+            let message = format!("{whose}: nothing says what size `{symbol}` is");
+            self.error(span, message, did_you_mean(symbol.name(), known.iter().copied()));
         }
     }
 

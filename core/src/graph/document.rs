@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ron::extensions::Extensions;
 use ron::value::RawValue;
+use serde::de::DeserializeOwned;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -77,12 +78,31 @@ impl Document {
         }
     }
 
-    /// The text of a file.
+    /// The text of a file, and what is wrong with it as a text. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
-    /// When the file cannot be read or is not UTF-8.
-    pub fn read(path: &Path) -> std::io::Result<Self> {
-        Ok(Self::new(path.display().to_string(), std::fs::read_to_string(path)?))
+    /// When the file cannot be read.
+    pub fn read(path: &Path) -> std::io::Result<(Self, Option<Fault>)> {
+        let name = path.display().to_string();
+        let error = match String::from_utf8(std::fs::read(path)?) {
+            Ok(text) => return Ok((Self::new(name, text), None)),
+            Err(error) => error,
+        };
+        let at = error.utf8_error().valid_up_to();
+        let fault = Fault::error(format!(
+            "expected a text in UTF-8, found the byte {:#04x}",
+            error.as_bytes()[at]
+        ))
+        .at(at..at + char::REPLACEMENT_CHARACTER.len_utf8())
+        .help("is this a graph file?");
+        Ok((Self::new(name, String::from_utf8_lossy(error.as_bytes())), Some(fault)))
+    }
+
+    /// The name that the whole value bears: `Graph` in `Graph(..)`.
+    pub(crate) fn title(&self) -> &str {
+        let text = skip_blank(&self.text);
+        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+        &text[..end]
     }
 
     /// The file's name.
@@ -239,11 +259,38 @@ impl Document {
     /// One fault with its place in the document.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self, slice: &'a str) -> Result<T, Fault> {
         ron_options().from_str(slice).map_err(|error| {
-            let at = |position: ron::error::Position| self.offset(slice) + byte(slice, position);
-            let (start, end) = (at(error.span.start), at(error.span.end));
-            Fault::from_ron(&error.code)
-                .at(start..end.max(start + 1).min(self.text.len().max(start)))
+            let (fault, span) = fault_in(slice, &error);
+            let start = self.offset(slice);
+            fault.at(start + span.start..start + span.end)
         })
+    }
+
+    /// Reads a struct of which every field can be left out, field by field, so that each wrong one is told.
+    ///
+    /// # Errors
+    /// A fault for each field that is wrong, or one for all where the text is no struct.
+    pub fn parse_fields<T: DeserializeOwned>(&self, slice: &str) -> Result<T, Vec<Fault>> {
+        let fault = match self.parse(slice) {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
+        };
+        let one_field = |child: Child<'_>| {
+            let name = child.name?;
+            let before = format!("({name}: ");
+            let alone = format!("{before}{})", child.text);
+            let error = ron_options().from_str::<T>(&alone).err()?;
+            let (fault, span) = fault_in(&alone, &error);
+            let start = self.offset(child.text);
+            if span.start < before.len() {
+                let start = self.text[..start].rfind(&name)?;
+                return Some(fault.at(start..start + name.len()));
+            }
+            let inside = |at: usize| start + at - before.len();
+            Some(fault.at(inside(span.start)..inside(span.end)))
+        };
+        let faults: Vec<Fault> =
+            children(slice).into_iter().flatten().filter_map(one_field).collect();
+        Err(if faults.is_empty() { vec![fault] } else { faults })
     }
 
     /// The named parts of the whole document: `[("inputs", ..), ("nodes", ..)]`.
@@ -307,6 +354,43 @@ fn after_block_comment(text: &str) -> &str {
         }
     }
     ""
+}
+
+/// RON's error about `text` in this project's words, and the bytes that it is about.
+fn fault_in(text: &str, error: &ron::error::SpannedError) -> (Fault, Range<usize>) {
+    let mut fault = Fault::from_ron(&error.code);
+    let (start, end) = (byte(text, error.span.start), byte(text, error.span.end));
+    let next = text[start..].chars().next().map_or(0, char::len_utf8);
+    let said = start..end.max(start + next);
+    let word = text[said.clone()].trim();
+    if !word.is_empty() && fault.message.ends_with(&format!("`{word}`")) {
+        return (fault, said);
+    }
+    let Some(value) = value_at(text, start) else {
+        let found = text[said.clone()].escape_default();
+        fault.message = format!("{}, found `{found}`", fault.message);
+        return (fault, said);
+    };
+    if fault.message.starts_with("Expected") && !fault.message.contains("found") {
+        let found = value.text.lines().next().unwrap_or_default();
+        fault.message = format!("{}, found `{found}`", fault.message);
+    }
+    if let Some(name) = value.name {
+        fault.message = format!("field `{name}`: {}", fault.message);
+    }
+    let start = value.text.as_ptr() as usize - text.as_ptr() as usize;
+    (fault, start..start + value.text.len())
+}
+
+/// The innermost value around a byte of `text`. RON reports some errors before the blank that a value follows, others
+/// behind the value; either belongs to it. `None` in what cannot be read as values.
+fn value_at(text: &str, at: usize) -> Option<Child<'_>> {
+    let start = |inner: &str| inner.as_ptr() as usize - text.as_ptr() as usize;
+    let mut inside = children(text)?.into_iter();
+    let around = inside.find(|child| start(child.text) + child.text.len() >= at)?;
+    let deeper = at.checked_sub(start(around.text));
+    let deeper = deeper.filter(|at| *at > 0 && *at < around.text.len());
+    Some(deeper.and_then(|at| value_at(around.text, at)).unwrap_or(around))
 }
 
 /// A value inside a struct, map or list.

@@ -54,21 +54,44 @@ impl Fault {
     /// RON's error in this project's words. Errors from inside trait objects reach RON as text, so their names are read
     /// back from it.
     pub(crate) fn from_ron(error: &ron::Error) -> Self {
+        use ron::Error::{NoSuchEnumVariant, NoSuchStructField};
         let text = error.to_string();
         let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
-        let names = || quoted.iter().skip(1).copied();
-        let Some(first) = quoted.first() else { return Fault::error(text) };
-        if text.starts_with("Unexpected enum variant named") || text.starts_with("unknown variant")
-        {
-            Fault::error(format!("unknown name `{first}`")).help(did_you_mean(first, names()))
-        } else if text.starts_with("Unexpected field named") || text.starts_with("unknown field") {
-            Fault::error(format!("unknown field `{first}`")).help(did_you_mean(first, names()))
-        } else if text.starts_with("Unexpected missing field") || text.starts_with("missing field")
-        {
-            Fault::error(format!("the field `{first}` is missing"))
-        } else {
-            Fault::error(text)
+        let starts = |beginnings: &[&str]| beginnings.iter().any(|b| text.starts_with(b));
+        match (error, quoted.as_slice()) {
+            (NoSuchEnumVariant { expected, found, .. }, _) => {
+                Fault::unknown("name", found, expected.iter().copied())
+            }
+            (NoSuchStructField { expected, found, .. }, _) => {
+                Fault::unknown("field", found, expected.iter().copied())
+            }
+            (_, [found, names @ ..])
+                if starts(&[
+                    "Unexpected enum variant",
+                    "Unexpected variant",
+                    "unknown variant",
+                ]) =>
+            {
+                Fault::unknown("name", found, names.iter().copied())
+            }
+            (_, [found, names @ ..]) if starts(&["Unexpected field", "unknown field"]) => {
+                Fault::unknown("field", found, names.iter().copied())
+            }
+            (_, [name, ..]) if starts(&["Unexpected missing field", "missing field"]) => {
+                Fault::error(format!("the field `{name}` is missing"))
+            }
+            _ => Fault::error(text),
         }
+    }
+
+    fn unknown<'a>(what: &str, found: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        Fault::error(format!("unknown {what} `{found}`")).help(did_you_mean(found, names))
+    }
+
+    /// The same fault of something that has a name: `node hidden`.
+    pub fn of(mut self, whose: &str) -> Self {
+        self.message = format!("{whose}: {}", self.message);
+        self
     }
 
     /// The fault as one paragraph that starts with its place.

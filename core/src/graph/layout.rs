@@ -3,7 +3,7 @@
 use super::check::Planned;
 use super::plan::{InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
-use super::spec::Graph;
+use super::spec::{Graph, Input};
 use super::wiring::{Wire, needed, output_index};
 use crate::context::Slot;
 use crate::layer::{Axis, Kind, Port};
@@ -36,7 +36,7 @@ impl Layout<'_> {
                 token_count += 1;
                 Slot::Tokens(token_count - 1)
             } else {
-                values.push(Value { name: input.name.clone(), shape: input.shape.clone() });
+                values.push(Value { name: input.name.clone(), shape: input_shape(input) });
                 Slot::Value(values.len() - 1)
             });
         }
@@ -89,7 +89,7 @@ impl Layout<'_> {
             inputs: inputs
                 .map(|(at, input)| InputPlan {
                     name: input.name.clone(),
-                    shape: input.shape.clone(),
+                    shape: input_shape(input),
                     slot: input_slots[at],
                     below: self.limits(at, &order, &values, &slot),
                 })
@@ -165,6 +165,10 @@ impl Layout<'_> {
         }
         limits
     }
+}
+
+fn input_shape(input: &Input) -> Shape {
+    input.shape.clone().expect("an input that a plan reads has a shape")
 }
 
 /// The dimension that a named axis stands for, read off the first port that mentions it, counted from the end.

@@ -8,9 +8,9 @@ use super::document::{Child, Document, children};
 use super::fault::Fault;
 use super::suggest::did_you_mean;
 use crate::layer::Layer;
-use crate::registry::{Entry, LAYER};
+use crate::registry::{Entry, LAYER, SIZE};
 use crate::scalar::Precision;
-use crate::shape::Shape;
+use crate::shape::{Dim, Shape, Symbol};
 use crate::tagged::Tagged;
 
 /// A value and the bytes of the document that say it.
@@ -40,8 +40,8 @@ pub struct Graph {
 pub struct Input {
     /// The name that nodes and batches use.
     pub name: String,
-    /// Its shape.
-    pub shape: Shape,
+    /// Its shape; `None` for one whose text has a fault, which is known already.
+    pub shape: Option<Shape>,
     /// Its place.
     pub span: Range<usize>,
 }
@@ -57,6 +57,8 @@ pub struct Node {
     pub from: Vec<Located<String>>,
     /// The node whose parameters it uses, if not its own.
     pub weights_of: Option<Located<String>>,
+    /// The names of sizes in the layer's fields.
+    pub symbols: Vec<Located<Symbol>>,
 }
 
 /// A value that is a result.
@@ -94,6 +96,10 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn graph(&mut self, others: &[&str]) -> Option<Graph> {
         let text = self.document.text();
+        let title = self.document.title();
+        if !matches!(title, "" | "Graph") {
+            self.fault(title, format!("expected the name `Graph`, found `{title}`"), "");
+        }
         let sections = self.keep(self.document.sections())?;
         let sections: Vec<(&str, &'a str)> = sections
             .iter()
@@ -121,16 +127,21 @@ impl<'a> Reader<'a> {
             |name| sections.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
 
         let precision = section("precision").and_then(|text| self.parse(text)).unwrap_or_default();
-        let Some(inputs) = section("inputs") else {
-            let help = "say what data feeds: inputs: {\"features\": [Batch, Features]}";
-            self.faults.push(Fault::error("the graph has no section `inputs`").help(help));
-            return None;
-        };
-        let Some(nodes) = section("nodes") else {
-            let help = "list the layers: nodes: [(name: \"h0\", layer: Projection(units: 512), from: [\"features\"])]";
-            self.faults.push(Fault::error("the graph has no section `nodes`").help(help));
-            return None;
-        };
+        let (inputs, nodes) = (section("inputs"), section("nodes"));
+        for (name, found, help) in [
+            ("inputs", inputs, "say what data feeds: inputs: {\"features\": [Batch, Features]}"),
+            (
+                "nodes",
+                nodes,
+                "list the layers: nodes: [(name: \"h0\", layer: Projection(units: 512), from: [\"features\"])]",
+            ),
+        ] {
+            if found.is_none() {
+                let message = format!("the graph has no section `{name}`");
+                self.faults.push(Fault::error(message).help(help));
+            }
+        }
+        let (inputs, nodes) = (inputs?, nodes?);
         let inputs = self.inputs(inputs);
         let nodes: Vec<Node> =
             self.items(nodes).into_iter().filter_map(|child| self.node(child.text)).collect();
@@ -150,7 +161,8 @@ impl<'a> Reader<'a> {
         named
             .into_iter()
             .filter_map(|(name, text)| {
-                let shape = self.parse(text)?;
+                let shape = self.document.parse(text);
+                let shape = self.keep(shape.map_err(|f: Fault| f.of(&format!("input `{name}`"))));
                 Some(Input { name, shape, span: self.document.span_of(text) })
             })
             .collect()
@@ -161,7 +173,10 @@ impl<'a> Reader<'a> {
         named
             .into_iter()
             .filter_map(|(role, text)| {
-                Some(Output { role, value: self.parse(text)?, span: self.document.span_of(text) })
+                let value = self.document.parse(text);
+                let value =
+                    self.keep(value.map_err(|f: Fault| f.of(&format!("output `{role}`"))))?;
+                Some(Output { role, value, span: self.document.span_of(text) })
             })
             .collect()
     }
@@ -199,7 +214,7 @@ impl<'a> Reader<'a> {
         for (i, field) in fields.iter().enumerate() {
             let name = field.name.as_deref().unwrap_or_default();
             if !NODE_FIELDS.contains(&name) {
-                let message = format!("unknown field `{name}` of a node");
+                let message = format!("unknown field `{name}`");
                 self.fault(field.text, message, did_you_mean(name, NODE_FIELDS));
             } else if fields[..i].iter().any(|other| other.name == field.name) {
                 self.fault(field.text, format!("a second field `{name}`"), "keep one of them");
@@ -212,43 +227,64 @@ impl<'a> Reader<'a> {
             && (name.value.is_empty()
                 || !name.value.chars().all(|c| c.is_alphanumeric() || c == '_'))
         {
-            let message = format!("`{label}` is no name for a node: use letters, digits and _");
+            let message = "a node's name is made of letters, digits and _";
             self.faults.push(Fault::error(message).at(name.span.clone()));
         }
         let layer = self.required(text, "layer", field("layer"));
-        let layer = layer.and_then(|text| self.layer(&label, text));
+        let layer = layer.and_then(|text| self.layer(text));
         let from = match self.required(text, "from", field("from")) {
             Some(text) => self.items(text).iter().filter_map(|c| self.located(c.text)).collect(),
             None => Vec::new(),
         };
         let weights_of = field("weights_of").and_then(|text| self.located(text));
         let layer = layer.filter(|_| self.faults.len() == before);
-        Some(Node { name: name?, layer, from, weights_of })
+        for fault in &mut self.faults[before..] {
+            // A layer's fault begins with a mark of its own, for it names the layer as well.
+            let mark = if fault.message.starts_with([':', ',']) { "" } else { ": " };
+            fault.message = format!("node `{label}`{mark}{}", fault.message);
+        }
+        let symbols =
+            layer.as_ref().and(field("layer")).map_or(Vec::new(), |text| self.symbols(text));
+        Some(Node { name: name?, layer, from, weights_of, symbols })
     }
 
-    fn layer(&mut self, node: &str, text: &'a str) -> Option<Located<Tagged<dyn Layer>>> {
+    /// The names of sizes that a layer's text mentions.
+    fn symbols(&self, text: &'a str) -> Vec<Located<Symbol>> {
+        let fields = Entry::named(title(text)).map(|entry| entry.documentation().fields);
+        let is_size = |child: &Child<'_>| {
+            let name = child.name.as_deref();
+            fields.iter().flatten().any(|f| f.takes == SIZE && Some(f.name.as_str()) == name)
+        };
+        let sizes = children(text).unwrap_or_default().into_iter().filter(is_size);
+        sizes
+            .filter_map(|child| {
+                let dim: Dim = self.document.parse(child.text).ok()?;
+                Some(Located { value: dim.symbol()?, span: self.document.span_of(child.text) })
+            })
+            .collect()
+    }
+
+    fn layer(&mut self, text: &'a str) -> Option<Located<Tagged<dyn Layer>>> {
         let fault = match self.document.parse(text) {
             Ok(layer) => return Some(Located { value: layer, span: self.document.span_of(text) }),
             Err(fault) => fault,
         };
-        let name: &str =
-            text.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or("");
+        let name = title(text);
         self.faults.push(match Entry::named(name).filter(|entry| entry.family == LAYER) {
             Some(entry) if text == name => {
-                Fault::error(format!("node `{node}`: `{name}` lacks its parentheses"))
+                Fault::error(format!(": `{name}` lacks its parentheses"))
                     .at(self.document.span_of(text))
                     .help(format!("write {}", entry.example))
             }
             Some(entry) => Fault {
-                message: format!("node `{node}`, {name}: {}", fault.message),
+                message: format!(", {name}: {}", fault.message),
                 help: fault.help.or_else(|| Some(format!("for instance {}", entry.example))),
                 ..fault
             },
-            None if name.is_empty() => Fault {
-                message: format!("node `{node}`: expected a layer: {}", fault.message),
-                ..fault
-            },
-            None => Fault::error(format!("node `{node}`: unknown layer `{name}`"))
+            None if name.is_empty() => {
+                Fault { message: format!(": expected a layer: {}", fault.message), ..fault }
+            }
+            None => Fault::error(format!(": unknown layer `{name}`"))
                 .at(self.document.span_of(&text[..name.len()]))
                 .help(did_you_mean(name, Entry::of(LAYER).map(|entry| entry.name))),
         });
@@ -258,7 +294,7 @@ impl<'a> Reader<'a> {
     fn required(&mut self, node: &'a str, name: &str, text: Option<&'a str>) -> Option<&'a str> {
         if text.is_none() {
             let help = "a node has name, layer and from, and may have weights_of";
-            self.fault(node, format!("a node lacks its field `{name}`"), help);
+            self.fault(node, format!("the field `{name}` is missing"), help);
         }
         text
     }
@@ -281,6 +317,12 @@ impl<'a> Reader<'a> {
         let span = self.document.span_of(text);
         self.faults.push(Fault { help, ..Fault::error(message).at(span) });
     }
+}
+
+/// The name that a value bears: `Lstm` in `Lstm(units: 512)`.
+fn title(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    &text[..end]
 }
 
 fn first_line(text: &str) -> &str {

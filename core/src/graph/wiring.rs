@@ -97,7 +97,10 @@ impl Wirer<'_> {
             match self.graph.nodes.iter().find(|known| known.name.value == owner.value) {
                 None => {
                     let help = did_you_mean(&owner.value, names);
-                    let message = format!("`weights_of` names `{}`, which is no node", owner.value);
+                    let message = format!(
+                        "node `{}`: `weights_of` names `{}`, which is no node",
+                        node.name.value, owner.value
+                    );
                     self.error(&owner.span, message, help);
                 }
                 Some(known) if known.weights_of.is_some() => {

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use self::arrays::Arrays;
 use self::folder::Folder;
 use self::source::CocoSource;
-use crate::{DataError, Dataset, Source, Split, Vocabulary};
+use crate::{DataError, Dataset, Offer, Source, Split, Vocabulary};
 
 /// A captioning data set in the CS231n layout, read from HDF5.
 ///
@@ -79,8 +79,14 @@ impl Dataset for CocoHdf5 {
         &["Features", "Vocabulary"]
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["features", "words_in", "words_out"]
+    fn inputs(&self) -> &'static [Offer] {
+        const WORDS: Offer =
+            Offer { name: "words_in", shape: &["Batch", "Time"], tokens_below: Some("Vocabulary") };
+        &[
+            Offer { name: "features", shape: &["Batch", "Features"], tokens_below: None },
+            WORDS,
+            Offer { name: "words_out", ..WORDS },
+        ]
     }
 
     fn dir(&self) -> &Path {

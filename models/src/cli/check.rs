@@ -40,15 +40,15 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
 
 fn check(path: &Path, values: &GraphArgs) -> Result<(), Error> {
     let experiment = Experiment::load(path, &values.overrides(Vec::new()))?;
-    let (plan, _) = experiment.plan(&Sizes::new())?;
+    let first = experiment.plan(&Sizes::new())?;
     // Data that is there decides sizes; data that is not is no fault of the graph.
-    let sizes: Sizes = match experiment.data.dir().is_dir() {
+    let sizes: Sizes = match values.names_data() || experiment.data.dir().is_dir() {
         true => experiment.data.peek()?.into_iter().collect(),
         false => Sizes::new(),
     };
     let (plan, warnings) = match sizes.iter().next() {
         Some(_) => experiment.plan(&sizes)?,
-        None => (plan, Vec::new()),
+        None => first,
     };
     report::print_faults(&experiment.document, &warnings);
     print_plan(path, &plan, &sizes, experiment.data.dir());

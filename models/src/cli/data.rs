@@ -10,6 +10,10 @@ use super::out::say;
 use crate::error::Error;
 
 /// Look at data sets and make the default one
+///
+/// Examples:
+///   engine data info datasets/scenes
+///   engine data scenes datasets/scenes
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Show counts, shapes, caption lengths, the commonest words and a few captions

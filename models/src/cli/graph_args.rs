@@ -18,6 +18,11 @@ pub(super) struct GraphArgs {
 }
 
 impl GraphArgs {
+    /// Whether the command line names the data, so that it must be there.
+    pub(super) fn names_data(&self) -> bool {
+        self.data.is_some() || self.sets.iter().any(|set| set.path == "data.dir")
+    }
+
     /// All overrides, the general ones first, so that an option beats a `--set`.
     pub(super) fn overrides(&self, options: Vec<Override>) -> Vec<Override> {
         let data =

@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
         return Ok(());
     };
     let entry = Entry::named(name).ok_or_else(|| Error::Usage {
-        message: format!("there is no layer `{name}`"),
+        message: format!("there is no layer `{name}`, nor anything else of that name"),
         help: did_you_mean(name, Entry::all().iter().map(|entry| entry.name)),
     })?;
     explain(entry);

@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::error::Error;
+
 /// Train and run captioning and sequence networks on ordinary CPUs.
 ///
 /// A network is a text file: see graphs/caption_lstm.ron.
@@ -38,26 +40,36 @@ enum Command {
     Sample(sample::Args),
     Check(check::Args),
     Layers(layers::Args),
-    #[command(subcommand)]
+    #[command(subcommand, verbatim_doc_comment)]
     Data(data::Command),
 }
 
 /// Runs the command line and returns its exit code.
 pub fn main() -> ExitCode {
     report::install();
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Train(args) => train::run(&args),
-        Command::Sample(args) => sample::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Layers(args) => layers::run(&args),
-        Command::Data(command) => data::run(&command),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    let command = Cli::parse().command;
+    // A panic is this program's fault; its message is on standard error by the time it arrives here.
+    match std::panic::catch_unwind(|| run(&command)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
             report::print(&error);
             ExitCode::from(2)
         }
+        Err(_) => {
+            eprintln!(
+                "this is a fault of engine itself, not of what it was given; please report it"
+            );
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Train(args) => train::run(args),
+        Command::Sample(args) => sample::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Layers(args) => layers::run(args),
+        Command::Data(command) => data::run(command),
     }
 }

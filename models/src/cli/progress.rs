@@ -28,7 +28,7 @@ impl Terminal {
         bar.set_style(
             ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let (print_every, verbose) = (settings.print_every, settings.verbose);
+        let (print_every, verbose) = (settings.print_every.get(), settings.verbose);
         Terminal { bar, print_every, verbose, begun: Instant::now(), captions: 0.0 }
     }
 

@@ -112,7 +112,7 @@ fn run_in<T: DecodeScalar>(
     Ok(())
 }
 
-/// The graph as it runs, with a note of what it was run with.
+/// The graph as it runs, values of the command line included.
 fn save_graph(experiment: &Experiment, run: &RunFolder) -> Result<(), Error> {
     let path = run.graph();
     fs::write(&path, experiment.document.text()).map_err(|error| Error::Write { path, error })

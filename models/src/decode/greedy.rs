@@ -1,6 +1,7 @@
 //! The likeliest word at every step.
 
 use engine_core::engine::StepError;
+use engine_core::field::Count;
 use engine_core::registry::DECODER;
 use engine_core::{Batch, Scalar, register};
 use ndarray::ArrayView1;
@@ -14,12 +15,12 @@ use super::{Decode, Decoder, WordModel};
 #[serde(default, deny_unknown_fields)]
 pub struct Greedy {
     /// The most tokens a sentence has, `<START>` and `<END>` counted. Default: 30.
-    pub max_length: usize,
+    pub max_length: Count,
 }
 
 impl Default for Greedy {
     fn default() -> Self {
-        Greedy { max_length: 30 }
+        Greedy { max_length: Count::constant(30) }
     }
 }
 
@@ -36,7 +37,7 @@ impl<T: Scalar> Decode<T> for Greedy {
         rows: usize,
     ) -> Result<Vec<Vec<u32>>, StepError> {
         let end = model.end;
-        let mut sentences = greedy(model, context, rows, self.max_length, Some(end))?;
+        let mut sentences = greedy(model, context, rows, self.max_length.len(), Some(end))?;
         for sentence in &mut sentences {
             if let Some(at) = sentence.iter().position(|word| *word == end) {
                 sentence.truncate(at + 1);
