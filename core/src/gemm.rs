@@ -1,6 +1,7 @@
 //! Matrix products. The only caller of a GEMM backend.
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 /// A type that the GEMM backend multiplies.
 pub trait Gemm: Copy + Send + Sync + 'static {
@@ -9,7 +10,7 @@ pub trait Gemm: Copy + Send + Sync + 'static {
     /// 1, for an adding product.
     const ONE: Self;
 
-    /// C = keep C + A B for a `[m, k]`, b `[k, n]`, c `[m, n]` of any strides.
+    /// C = keep C + A B for a `[m, k]`, b `[k, n]`, c `[m, n]` of any strides, on the calling thread.
     ///
     /// # Panics
     /// When the shapes do not fit.
@@ -58,7 +59,7 @@ macro_rules! gemm {
                         false,
                         false,
                         false,
-                        parallelism(m * n * k),
+                        gemm::Parallelism::None,
                     );
                 }
             }
@@ -71,14 +72,32 @@ gemm!(f64);
 
 /// Below this many multiplications, waking other threads costs more than they save.
 const PARALLEL_FROM: usize = 1 << 18;
+/// The most shards of one product.
+const SHARDS: usize = 8;
+/// Fewer columns or rows than this are not worth a shard: the backend packs the other matrix anew for each.
+const LEAST_COLUMNS: usize = 128;
+const LEAST_ROWS: usize = 64;
 
-/// The backend gives the same bits for any number of threads: each element of C is summed over k in one order.
-fn parallelism(multiplications: usize) -> gemm::Parallelism {
-    match rayon::current_num_threads() {
-        threads if threads > 1 && multiplications >= PARALLEL_FROM => {
-            gemm::Parallelism::Rayon(threads)
-        }
-        _ => gemm::Parallelism::None,
+/// Shards follow from the shapes alone, so that a product has the same bits on any number of threads.
+fn sharded<T: Gemm>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    keep: T,
+    mut c: ArrayViewMut2<'_, T>,
+) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let width = n.div_ceil(SHARDS).next_multiple_of(64).max(LEAST_COLUMNS);
+    let height = m.div_ceil(SHARDS).next_multiple_of(32).max(LEAST_ROWS);
+    if m * n * k < PARALLEL_FROM {
+        T::gemm(a, b, keep, c);
+    } else if n > width {
+        let b = b.axis_chunks_iter(Axis(1), width).into_par_iter();
+        let c = c.axis_chunks_iter_mut(Axis(1), width).into_par_iter();
+        b.zip(c).for_each(|(b, c)| T::gemm(a, b, keep, c));
+    } else {
+        let a = a.axis_chunks_iter(Axis(0), height).into_par_iter();
+        let c = c.axis_chunks_iter_mut(Axis(0), height).into_par_iter();
+        a.zip(c).for_each(|(a, c)| T::gemm(a, b, keep, c));
     }
 }
 
@@ -87,7 +106,7 @@ fn parallelism(multiplications: usize) -> gemm::Parallelism {
 /// # Panics
 /// When the shapes do not fit.
 pub fn product<T: Gemm>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, c: ArrayViewMut2<'_, T>) {
-    T::gemm(a, b, T::ZERO, c);
+    sharded(a, b, T::ZERO, c);
 }
 
 /// C = C + A B.
@@ -95,7 +114,7 @@ pub fn product<T: Gemm>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, c: ArrayView
 /// # Panics
 /// When the shapes do not fit.
 pub fn add_product<T: Gemm>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, c: ArrayViewMut2<'_, T>) {
-    T::gemm(a, b, T::ONE, c);
+    sharded(a, b, T::ONE, c);
 }
 
 #[cfg(test)]
@@ -138,7 +157,9 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
-        for (m, k, n) in [(100, 64, 200), (64, 1146, 128), (1600, 256, 64)] {
+        for (m, k, n) in
+            [(100, 64, 200), (64, 1146, 128), (1600, 256, 64), (100, 512, 2048), (70, 300, 1004)]
+        {
             let a = Array2::from_shape_fn((m, k), |_| rng.random_range(-1.0f32..1.0));
             let b = Array2::from_shape_fn((k, n), |_| rng.random_range(-1.0f32..1.0));
             let run = |threads| {

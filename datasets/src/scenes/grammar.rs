@@ -4,8 +4,8 @@ use super::claim::Relation;
 use super::scene::{Object, Scene};
 use crate::random::Stream;
 
-/// The words of the longest caption: with `<START>` and `<END>` it fills 17 columns.
-pub const MOST_WORDS: usize = 15;
+/// The words of the longest caption: enough for three objects and two relations.
+pub const MOST_WORDS: usize = 13;
 
 /// How often a size is told: seldom, so that the likeliest sentence names colour and shape.
 const TELLS_SIZE: f32 = 0.25;
