@@ -160,10 +160,10 @@ impl<'a> Reader<'a> {
         let named = self.named_values(text, "inputs", "{\"features\": [Batch, Features]}");
         named
             .into_iter()
-            .filter_map(|(name, text)| {
+            .map(|(name, text)| {
                 let shape = self.document.parse(text);
                 let shape = self.keep(shape.map_err(|f: Fault| f.of(&format!("input `{name}`"))));
-                Some(Input { name, shape, span: self.document.span_of(text) })
+                Input { name, shape, span: self.document.span_of(text) }
             })
             .collect()
     }

@@ -1,0 +1,62 @@
+//! The same bits on any number of threads, for every layer that shares its work out.
+
+use engine_core::testing::{LayerBench, Value};
+use engine_core::{Mode, Tensor};
+use engine_layers as _;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let (words, wide) = (real(&[40, 9, 64]), real(&[40, 9, 300]));
+    let targets = Tensor::from_vec(&[40, 9], (0..360).map(|at| at * 7 % 300).collect());
+    let targets = targets.expect("as many as the shape has");
+    let cases: [(&str, Vec<Value<f32>>); 11] = [
+        ("Lstm(units: 128)", vec![words.clone().into(), real(&[40, 128]).into()]),
+        ("Rnn(units: 300)", vec![words.clone().into()]),
+        ("Gru(units: 128)", vec![words.clone().into()]),
+        ("Gru(units: 128, reset: After)", vec![words.clone().into()]),
+        ("TemporalAffine(units: 300)", vec![words.clone().into()]),
+        ("Projection(units: 600)", vec![real(&[100, 512]).into()]),
+        ("SoftmaxLoss()", vec![wide.clone().into(), targets.into()]),
+        ("Dropout()", vec![wide.clone().into()]),
+        ("Tanh()", vec![wide.clone().into()]),
+        ("Multiply()", vec![wide.clone().into(), wide.clone().into()]),
+        ("Concat()", vec![wide.into(), words.into()]),
+    ];
+    for (layer, inputs) in cases {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a few threads can be started").install(|| {
+                let mut bench = LayerBench::<f32>::new(layer, inputs.clone());
+                let y = bench.forward(Mode::Train { iteration: 2 });
+                bench.backward(&y);
+                let parameters = parameters(layer).iter();
+                let of_parameters = parameters.map(|name| bench.parameter_gradient(name).clone());
+                let of_parameters: Vec<Tensor<f32>> = of_parameters.collect();
+                (bench.input_gradient(0).clone(), of_parameters, y)
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 8] {
+            assert!(run(threads) == one, "{layer}, {threads} threads");
+        }
+    }
+}
+
+/// Numbers that are all over the place.
+fn real(shape: &[usize]) -> Tensor<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let values = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Tensor::from_vec(shape, values).expect("as many as the shape has")
+}
+
+/// The names of a layer's parameters.
+fn parameters(layer: &str) -> &'static [&'static str] {
+    match layer.split('(').next() {
+        Some("Projection" | "TemporalAffine") => &["w", "b"],
+        Some("Gru") if layer.contains("After") => &["wx", "wh", "b", "bn"],
+        Some("Rnn" | "Lstm" | "Gru") => &["wx", "wh", "b"],
+        _ => &[],
+    }
+}
