@@ -45,6 +45,7 @@ fn two_epochs_on_photographs_bring_the_validation_loss_down() {
     let run = dir.path().join("run");
     let mut arguments = vec!["train", argument(&graph), "--data", data];
     arguments.extend(["--set", "data.pca_features=false", "--epochs", "2"]);
+    arguments.extend(["--set", "train.schedule=Constant()"]);
     arguments.extend(["--out", argument(&run)]);
     engine(dir.path(), &arguments);
     let records = metrics(&run);

@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn sequences_are_refused() {
-        let x = random::<f64>(&[2, 3, 4], 1);
-        let error = LayerBench::try_new("Projection(units: 3)", vec![x.into()]).unwrap_err();
+        let node = "(name: \"out\", layer: Projection(units: 3), from: [\"x\"])";
+        let error = graph("\"x\": [Batch, Time, 4]", node).unwrap_err();
         assert!(error.contains("TemporalAffine"), "{error}");
     }
 }
