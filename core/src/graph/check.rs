@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::fault::{Fault, Severity};
-use super::layout::Layout;
+use super::layout::{Layout, Planned};
 use super::plan::Plan;
 use super::ports::{self, Misfit};
 use super::spec::{Graph, Located, Node};
 use super::suggest::did_you_mean;
-use super::wiring::{Wire, Wiring, find, needed, output_index};
+use super::wiring::{Wire, Wiring, output_index};
 use crate::layer::{Kind, Layer, LayerPlan, Need, PlanError, Port, PortShapes};
 use crate::shape::{Shape, Sizes, Symbol};
 use crate::tagged::Tagged;
@@ -59,17 +59,11 @@ enum Source {
     Tokens(String),
 }
 
-/// A node whose layer is planned.
-pub(super) struct Planned {
-    pub(super) layer: LayerPlan,
-    pub(super) ports: Vec<Port>,
-}
-
-struct Checker<'a> {
-    graph: &'a Graph,
+pub(super) struct Checker<'a> {
+    pub(super) graph: &'a Graph,
     sizes: &'a Sizes,
     symbols: Option<&'a [&'a str]>,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
     sources: Vec<Source>,
     /// The first symbol that the graph itself says the number of.
     solved: Option<(Symbol, usize)>,
@@ -96,11 +90,16 @@ impl Checker<'_> {
         })
     }
 
-    fn failed(&self) -> bool {
+    pub(super) fn failed(&self) -> bool {
         self.faults.iter().any(|fault| fault.severity == Severity::Error)
     }
 
-    fn error(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let help = Some(help.into()).filter(|help| !help.is_empty());
         self.faults.push(Fault { help, ..Fault::error(message).at(span.clone()) });
     }
@@ -330,56 +329,6 @@ impl Checker<'_> {
         }
     }
 
-    /// The node and output behind each role.
-    fn outputs(&mut self, planned: &[Option<Planned>]) -> Vec<(String, usize, usize)> {
-        let mut found = Vec::new();
-        for output in &self.graph.outputs {
-            match find(self.graph, &output.value) {
-                Some(Wire::Node(node)) => {
-                    let Some(plan) = &planned[node] else { continue };
-                    let Some(at) = output_index(&output.value, &plan.layer.outputs) else {
-                        let message = format!("there is no output `{}`", output.value);
-                        self.error(&output.span, message, "");
-                        continue;
-                    };
-                    let shape = &plan.layer.outputs[at].1;
-                    if output.role == "loss" && shape.rank() > 0 {
-                        let message = format!(
-                            "the loss is a single number of shape [], found {shape} from `{}`",
-                            output.value
-                        );
-                        let span = self.graph.nodes[node].name.span.clone();
-                        self.error(
-                            &span,
-                            message,
-                            "end the graph with a loss such as SoftmaxLoss()",
-                        );
-                        continue;
-                    }
-                    found.push((output.role.clone(), node, at));
-                }
-                _ if output.span.is_empty() => {
-                    let nodes = self.graph.nodes.iter().map(|node| node.name.value.as_str());
-                    let help = format!(
-                        "call the node that computes it `loss`, or say outputs: {{\"loss\": \"its name\"}}; {}",
-                        did_you_mean(&output.value, nodes)
-                    );
-                    self.faults.push(Fault::error("the graph has no node `loss`").help(help));
-                }
-                _ => {
-                    let nodes = self.graph.nodes.iter().map(|node| node.name.value.as_str());
-                    let message = format!(
-                        "output `{}` names `{}`, which is no node",
-                        output.role, output.value
-                    );
-                    let help = did_you_mean(&output.value, nodes);
-                    self.error(&output.span, message, help);
-                }
-            }
-        }
-        found
-    }
-
     /// Every size that has a name has a number: from the data, or because the graph says so.
     fn symbols(&mut self) {
         let Some(of_data) = self.symbols else { return };
@@ -400,35 +349,6 @@ impl Checker<'_> {
             }
             let message = format!("{whose}: nothing says what size `{symbol}` is");
             self.error(span, message, did_you_mean(symbol.name(), known.iter().copied()));
-        }
-    }
-
-    /// Warns of what influences no result. Users of unused nodes are named only once: the last of a chain.
-    fn unused(&mut self, outputs: &[(String, usize, usize)], wires: &[Vec<Wire>]) {
-        if self.failed() {
-            return;
-        }
-        let needed = needed(self.graph.nodes.len(), outputs, wires);
-        let mut read = vec![false; self.graph.inputs.len()];
-        for (node, wires) in wires.iter().enumerate() {
-            for wire in wires {
-                if let Wire::Input(input) = wire {
-                    read[*input] |= needed[node];
-                }
-            }
-            if !needed[node] {
-                let name = &self.graph.nodes[node].name;
-                let message = format!("node `{}` is not used: no result depends on it", name.value);
-                let help = "remove it, wire it to a node that counts, or name it under `outputs`";
-                self.faults.push(Fault::warning(message).at(name.span.clone()).help(help));
-            }
-        }
-        for (input, read) in self.graph.inputs.iter().zip(read) {
-            if !read {
-                let message =
-                    format!("input `{}` is not used: no result depends on it", input.name);
-                self.faults.push(Fault::warning(message).at(input.span.clone()));
-            }
         }
     }
 }

@@ -1,9 +1,7 @@
 //! What is wrong with a graph file, and where.
 
-use std::fmt;
 use std::ops::Range;
 
-use super::document::Document;
 use super::suggest::did_you_mean;
 
 /// Whether a fault keeps a graph from running.
@@ -22,7 +20,7 @@ pub struct Fault {
     pub severity: Severity,
     /// What was expected and what was found.
     pub message: String,
-    /// Bytes of the [`Document`]'s text, where there is a place.
+    /// Bytes of the [`Document`](super::Document)'s text, where there is a place.
     pub span: Option<Range<usize>>,
     /// What to try.
     pub help: Option<String>,
@@ -92,41 +90,5 @@ impl Fault {
     pub fn of(mut self, whose: &str) -> Self {
         self.message = format!("{whose}: {}", self.message);
         self
-    }
-
-    /// The fault as one paragraph that starts with its place.
-    pub fn display<'a>(&'a self, document: &'a Document) -> impl fmt::Display + 'a {
-        fmt::from_fn(move |f| {
-            match &self.span {
-                Some(span) => write!(f, "{}: ", document.place(span))?,
-                None => write!(f, "{}: ", document.name())?,
-            }
-            if self.severity == Severity::Warning {
-                f.write_str("warning: ")?;
-            }
-            f.write_str(&self.message)?;
-            match &self.help {
-                Some(help) => write!(f, " ({help})"),
-                None => Ok(()),
-            }
-        })
-    }
-}
-
-/// Everything that is wrong with one document.
-#[derive(Debug, Clone, thiserror::Error)]
-pub struct Faults {
-    /// The text that the faults' places refer to.
-    pub document: Document,
-    /// At least one error, and any warnings.
-    pub faults: Vec<Fault>,
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, fault) in self.faults.iter().enumerate() {
-            write!(f, "{}{}", if i == 0 { "" } else { "\n" }, fault.display(&self.document))?;
-        }
-        Ok(())
     }
 }

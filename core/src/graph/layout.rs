@@ -1,13 +1,18 @@
 //! A checked graph becomes a plan: the order of computation, the table of values, who owns which parameters.
 
-use super::check::Planned;
 use super::plan::{InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
 use super::spec::{Graph, Input};
 use super::wiring::{Wire, needed, output_index};
 use crate::context::Slot;
-use crate::layer::{Axis, Kind, Port};
+use crate::layer::{Axis, Kind, LayerPlan, Port};
 use crate::shape::{Dim, Shape};
+
+/// A node whose layer is planned.
+pub(super) struct Planned {
+    pub(super) layer: LayerPlan,
+    pub(super) ports: Vec<Port>,
+}
 
 /// What the check has found out of a graph.
 #[derive(Clone, Copy)]

@@ -6,16 +6,21 @@
 mod check;
 mod document;
 mod fault;
+mod faults;
 mod layout;
+mod outputs;
 mod plan;
 mod ports;
 mod spec;
 mod suggest;
+mod syntax;
 mod wiring;
 
 pub use check::Checked;
-pub use document::{Document, Place, to_ron};
-pub use fault::{Fault, Faults, Severity};
+pub use document::{Document, Place};
+pub use fault::{Fault, Severity};
+pub use faults::Faults;
 pub use plan::{InputPlan, NodePlan, Parameter, Plan, Value};
 pub use spec::{Graph, Input, Located, Node, Output};
 pub use suggest::{did_you_mean, nearest};
+pub use syntax::to_ron;

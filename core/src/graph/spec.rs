@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::document::{Child, Document, children};
+use super::document::Document;
 use super::fault::Fault;
 use super::suggest::did_you_mean;
+use super::syntax::{Child, children, title};
 use crate::layer::Layer;
 use crate::registry::{Entry, LAYER, SIZE};
 use crate::scalar::Precision;
@@ -317,12 +318,6 @@ impl<'a> Reader<'a> {
         let span = self.document.span_of(text);
         self.faults.push(Fault { help, ..Fault::error(message).at(span) });
     }
-}
-
-/// The name that a value bears: `Lstm` in `Lstm(units: 512)`.
-fn title(text: &str) -> &str {
-    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
-    &text[..end]
 }
 
 fn first_line(text: &str) -> &str {
