@@ -17,34 +17,37 @@ pub(super) struct Terminal {
     print_every: u64,
     verbose: bool,
     begun: Instant,
-    captions: f64,
 }
 
 const BAR: &str = "{bar:24} {pos}/{len} {msg} {eta} left";
 
 impl Terminal {
-    pub(super) fn new(settings: &TrainSettings) -> Self {
-        let bar = if settings.verbose { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_style(
-            ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+    /// Says what is about to happen, and begins to show it.
+    pub(super) fn new<T: Scalar>(
+        settings: &TrainSettings,
+        engine: &Engine<T>,
+        source: &dyn Source,
+        run: &Path,
+    ) -> Self {
+        let captions = source.captions(Split::Train);
+        let bar = match settings.verbose {
+            true => ProgressBar::new(settings.total_steps(captions)),
+            false => ProgressBar::hidden(),
+        };
+        let style = ProgressStyle::with_template(BAR);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let (print_every, verbose) = (settings.print_every.get(), settings.verbose);
-        Terminal { bar, print_every, verbose, begun: Instant::now(), captions: 0.0 }
-    }
-
-    /// Says what is about to happen.
-    pub(super) fn begin<T: Scalar>(&mut self, engine: &Engine<T>, source: &dyn Source, run: &Path) {
+        let terminal = Terminal { bar, print_every, verbose, begun: Instant::now() };
         let parameters: usize = engine.parameters().iter().map(|p| p.as_slice().len()).sum();
-        self.line(&format!(
-            "{} captions of {} images, {} words; {parameters} parameters in {:?}; {} threads; {}",
-            source.captions(Split::Train),
+        terminal.line(&format!(
+            "{captions} captions of {} images, {} words; {parameters} parameters in {:?}; {} threads; {}",
             source.images(Split::Train),
             source.vocabulary().len(),
             T::PRECISION,
             rayon::current_num_threads(),
             run.display()
         ));
-        self.begun = Instant::now();
+        terminal
     }
 
     fn line(&self, text: &str) {
@@ -56,10 +59,6 @@ impl Terminal {
 
 impl Watch for Terminal {
     fn step(&mut self, report: &StepReport) {
-        self.captions += report.captions_per_second;
-        if self.bar.length() != Some(report.total) {
-            self.bar.set_length(report.total);
-        }
         self.bar.set_message(format!(
             "epoch {} loss {:.3} {:.0} captions/s",
             report.epoch, report.loss, report.captions_per_second

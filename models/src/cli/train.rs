@@ -97,8 +97,7 @@ fn run_in<T: DecodeScalar>(
         run.discard();
         return Err(error);
     }
-    let mut terminal = Terminal::new(&experiment.train);
-    terminal.begin(&engine, source, run.path());
+    let mut terminal = Terminal::new(&experiment.train, &engine, source, run.path());
     let summary = train(&mut engine, source, &experiment.train, &run, &mut terminal)?;
     drop(terminal);
 
