@@ -86,12 +86,13 @@ impl TrainSettings {
 
 #[cfg(test)]
 mod tests {
+    use engine_core::graph::Document;
+
     use super::*;
 
     fn read(text: &str) -> TrainSettings {
-        let extensions = ron::extensions::Extensions::IMPLICIT_SOME
-            | ron::extensions::Extensions::UNWRAP_VARIANT_NEWTYPES;
-        ron::Options::default().with_default_extension(extensions).from_str(text).unwrap()
+        let document = Document::new("test", text);
+        document.parse_fields(document.text()).unwrap()
     }
 
     #[test]
