@@ -6,8 +6,9 @@
 use std::fmt;
 
 use crate::context::{Backward, Forward, Step};
+use crate::dim::Dim;
 use crate::init::Fill;
-use crate::shape::{Dim, Shape};
+use crate::shape::Shape;
 
 /// A node's operation: what it reads, what memory it needs, and how it computes.
 ///

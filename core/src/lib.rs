@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`layer`], [`context`] | what a layer is, and what it is handed |
 //! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
-//! | [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
+//! | [`dim`], [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
 //! | [`registry`], [`mod@tagged`] | everything that a graph file can name, and how it is written |
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
@@ -18,6 +18,7 @@
 pub mod batch;
 pub mod clip;
 pub mod context;
+pub mod dim;
 pub mod engine;
 pub mod field;
 pub mod gemm;
@@ -38,10 +39,11 @@ pub mod testing;
 
 pub use batch::{Array, Batch, Elements};
 pub use context::{Backward, Forward, Mode, Step};
+pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
 pub use optimizer::{Optimizer, Update, UpdateStep};
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
-pub use shape::{Dim, Shape, Sizes, Symbol};
+pub use shape::{Shape, Sizes};
 pub use tagged::Tagged;
 pub use tensor::Tensor;

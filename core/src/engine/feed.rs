@@ -3,9 +3,10 @@
 use super::memory::Memory;
 use crate::batch::{Array, Batch, Elements};
 use crate::context::Slot;
+use crate::dim::Symbol;
 use crate::graph::{InputPlan, Plan};
 use crate::scalar::Scalar;
-use crate::shape::{Shape, Sizes, Symbol};
+use crate::shape::{Shape, Sizes};
 
 /// A batch that does not fit a graph's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

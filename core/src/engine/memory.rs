@@ -1,9 +1,10 @@
 //! The arrays of a running plan, and the one way a node is run over them.
 
 use crate::context::{Forward, Inputs, Mode, Noise, Parameters};
+use crate::dim::Symbol;
 use crate::graph::Plan;
 use crate::scalar::Scalar;
-use crate::shape::{Shape, Sizes, Symbol};
+use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
 
 /// Every array that a forward pass reads and writes, but for the parameters.

@@ -11,9 +11,10 @@ use crate::batch::Batch;
 use crate::context::{
     Backward, InputGradients, Inputs, Mode, ParameterGradients, Parameters, Slot,
 };
+use crate::dim::Symbol;
 use crate::graph::Plan;
 use crate::scalar::Scalar;
-use crate::shape::{Shape, Sizes, Symbol};
+use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
 
 /// A size without a number, where one is needed.
@@ -30,7 +31,8 @@ pub struct UnboundSize {
 
 /// A network with its parameters, gradients and memory.
 ///
-/// Memory is planned for a batch's shape and kept, so training steps on batches of one shape allocate nothing.
+/// Memory is planned for a batch's shape and kept: training steps on batches of one shape allocate nothing but what the
+/// GEMM backend and the thread pool take for themselves.
 #[derive(Debug, Clone)]
 pub struct Engine<T> {
     plan: Arc<Plan>,

@@ -7,9 +7,10 @@ use super::memory::Memory;
 use super::network::Engine;
 use crate::batch::Batch;
 use crate::context::{Mode, Slot, Step};
+use crate::dim::Symbol;
 use crate::graph::Plan;
 use crate::scalar::Scalar;
-use crate::shape::{Sizes, Symbol};
+use crate::shape::Sizes;
 use crate::tensor::Tensor;
 
 /// A graph that cannot run step by step, or a batch that does not fit.

@@ -9,8 +9,9 @@ use super::ports::{self, Misfit};
 use super::spec::{Graph, Located, Node};
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, Wiring, output_index};
+use crate::dim::Symbol;
 use crate::layer::{Kind, Layer, LayerPlan, Need, PlanError, Port, PortShapes};
-use crate::shape::{Shape, Sizes, Symbol};
+use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
 
 /// The outcome of a check.

@@ -5,8 +5,9 @@ use super::ports;
 use super::spec::{Graph, Input};
 use super::wiring::{Wire, needed, output_index};
 use crate::context::Slot;
+use crate::dim::Dim;
 use crate::layer::{Axis, Kind, LayerPlan, Port};
-use crate::shape::{Dim, Shape};
+use crate::shape::Shape;
 
 /// A node whose layer is planned.
 pub(super) struct Planned {

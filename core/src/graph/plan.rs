@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use crate::context::Slot;
+use crate::dim::{Dim, Symbol};
 use crate::init::Fill;
 use crate::layer::Layer;
 use crate::scalar::Precision;
-use crate::shape::{Dim, Shape, Sizes, Symbol};
+use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
 
 /// A network ready to run. Shapes are symbolic: one plan serves every batch size and length.

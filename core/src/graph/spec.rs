@@ -8,10 +8,11 @@ use super::document::Document;
 use super::fault::Fault;
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children, title};
+use crate::dim::{Dim, Symbol};
 use crate::layer::Layer;
 use crate::registry::{Entry, LAYER, SIZE};
 use crate::scalar::Precision;
-use crate::shape::{Dim, Shape, Symbol};
+use crate::shape::Shape;
 use crate::tagged::Tagged;
 
 /// A value and the bytes of the document that say it.

@@ -4,11 +4,12 @@ use super::engine::engine;
 use super::stepwise::stepwise;
 use crate::batch::Batch;
 use crate::context::Mode;
+use crate::dim::Symbol;
 use crate::engine::{Engine, gradient_check};
 use crate::graph::Document;
 use crate::layer::{Axis, Layer, Need};
 use crate::scalar::Scalar;
-use crate::shape::{Sizes, Symbol};
+use crate::shape::Sizes;
 use crate::tagged::Tagged;
 use crate::tensor::Tensor;
 

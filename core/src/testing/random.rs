@@ -3,8 +3,9 @@
 use rand::{Rng, RngExt};
 
 use super::bench::Value;
+use crate::dim::Symbol;
 use crate::layer::{Axis, Kind, Layer, Need};
-use crate::shape::{Sizes, Symbol};
+use crate::shape::Sizes;
 use crate::tensor::Tensor;
 
 /// Random inputs for a layer, drawn to fit its ports: sizes from 1 to `largest`, numbers normal-ish, tokens in range.
