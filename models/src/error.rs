@@ -1,11 +1,11 @@
 //! Everything that can end a command.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use engine_core::engine::checkpoint::CheckpointError;
 use engine_core::engine::{FeedError, StepError, UnboundSize};
-use engine_core::graph::Faults;
+use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
 use crate::run::RunError;
@@ -81,12 +81,27 @@ fn first_node(node: &Option<String>) -> String {
     }
 }
 
+/// The graph files in the folder that `path` names, the nearest first.
+fn nearest_graph(path: &Path) -> String {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let graphs = entries.map(|entry| entry.file_name()).filter(|name| is_graph(Path::new(name)));
+    let join = |name| parent.map_or(PathBuf::from(&name), |parent| parent.join(&name));
+    let mut graphs: Vec<String> = graphs.map(|name| join(name).display().to_string()).collect();
+    graphs.sort();
+    did_you_mean(&path.display().to_string(), graphs.iter().map(String::as_str))
+}
+
+fn is_graph(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ron")
+}
+
 impl Error {
     /// What to try.
     pub fn help(&self) -> Option<String> {
         match self {
             Error::Graph(_) => None,
-            Error::Read { .. } => Some("give the path of a graph file, such as graphs/caption_lstm.ron".into()),
+            Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
             Error::Unbound(error) => Some(format!("the data binds no size `{}`", error.symbol)),
