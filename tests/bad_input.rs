@@ -205,6 +205,11 @@ fn wrong_arguments() {
         ),
         (set("train.epochs.more=3"), "--set train.epochs.more=3 | `5` has no fields"),
         (set("train..epochs=3"), "train..epochs | empty part"),
+        (
+            set("nodes.words.layer.units=268435456"),
+            "parameters, expected at most 2147483648 | largest is",
+        ),
+        (set("train.seed=-1"), "[--set train.seed:1:1] | field `seed` | found `-1`"),
         (set("train.batch=0"), "[--set train.batch:1:1] | at least 1 | found `0`"),
         (set("train.batch=\"many\""), "[--set train.batch:1:1] | xpected | found `\"many\"`"),
         (

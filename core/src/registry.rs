@@ -51,7 +51,7 @@ inventory::collect!(Entry);
 
 /// Puts a type that a graph file can name on the list.
 ///
-/// ```ignore
+/// ```text
 /// register!(Lstm in LAYER, example: "Lstm(units: 512)", checks: ["Lstm(units: Units)"]);
 /// ```
 #[macro_export]

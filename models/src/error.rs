@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use engine_core::engine::checkpoint::CheckpointError;
-use engine_core::engine::{FeedError, StepError, UnboundSize};
+use engine_core::engine::{BuildError, FeedError, StepError};
 use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
@@ -28,9 +28,9 @@ pub enum Error {
     /// The data is missing or wrong.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A size has no number.
+    /// The graph cannot be given memory.
     #[error(transparent)]
-    Unbound(#[from] UnboundSize),
+    Build(#[from] BuildError),
     /// The data does not fit the graph.
     #[error(transparent)]
     Feed(#[from] FeedError),
@@ -104,7 +104,10 @@ impl Error {
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
-            Error::Unbound(error) => Some(format!("the data binds no size `{}`", error.symbol)),
+            Error::Build(BuildError::Unbound { symbol, .. }) => {
+                Some(format!("the data binds no size `{symbol}`"))
+            }
+            Error::Build(BuildError::TooLarge { .. }) => Some("is one of its sizes a slip?".into()),
             Error::Step(StepError::NoValue(_)) => {
                 Some("call the node that scores words `scores`, or say outputs: {\"loss\": .., \"scores\": ..}".into())
             }

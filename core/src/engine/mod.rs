@@ -14,6 +14,6 @@ mod update;
 
 pub use feed::FeedError;
 pub use gradient_check::{Disagreement, gradient_check};
-pub use network::{Engine, UnboundSize};
+pub use network::{BuildError, Engine};
 pub use stepper::{StepError, Stepper};
 pub use update::{Limits, Updater};

@@ -17,17 +17,34 @@ use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
 
-/// A size without a number, where one is needed.
+/// A plan that cannot be given memory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{whose} has the shape {shape}, and nothing says what `{symbol}` is")]
-pub struct UnboundSize {
-    /// The value or parameter.
-    pub whose: String,
-    /// Its symbolic shape.
-    pub shape: Shape,
-    /// The size that is not bound.
-    pub symbol: Symbol,
+pub enum BuildError {
+    /// A size without a number.
+    #[error("`{whose}` has the shape {shape}, and nothing says what `{symbol}` is")]
+    Unbound {
+        /// The value or parameter.
+        whose: String,
+        /// Its symbolic shape.
+        shape: Shape,
+        /// The size that is not bound.
+        symbol: Symbol,
+    },
+    /// More parameters than are plausible, let alone trainable.
+    #[error(
+        "the graph has {count} parameters, expected at most {MOST_PARAMETERS}; the largest is `{largest}`"
+    )]
+    TooLarge {
+        /// All numbers that training would change.
+        count: usize,
+        /// The parameter with the most of them.
+        largest: String,
+    },
 }
+
+/// A network of more parameters is a slip of the pen: one of this size takes 8 GiB, and its gradients and an update rule
+/// several times that.
+const MOST_PARAMETERS: usize = 1 << 31;
 
 /// A network with its parameters, gradients and memory.
 ///
@@ -55,25 +72,25 @@ impl<T: Scalar> Engine<T> {
     /// all others as they were.
     ///
     /// # Errors
-    /// When a size is not bound.
-    pub fn new(plan: Arc<Plan>, sizes: Sizes, seed: u64) -> Result<Self, UnboundSize> {
+    /// When a size is not bound, or the parameters are too many to be meant.
+    pub fn new(plan: Arc<Plan>, sizes: Sizes, seed: u64) -> Result<Self, BuildError> {
         Self::with_input_gradients(plan, sizes, seed, false)
     }
 
     /// As [`new`](Self::new); `input_gradients` says whether the backward pass also computes the gradients of inputs.
     ///
     /// # Errors
-    /// When a size is not bound.
+    /// When a size is not bound, or the parameters are too many to be meant.
     pub fn with_input_gradients(
         plan: Arc<Plan>,
         sizes: Sizes,
         seed: u64,
         input_gradients: bool,
-    ) -> Result<Self, UnboundSize> {
+    ) -> Result<Self, BuildError> {
         let all = sizes.clone().with(Symbol::BATCH, 1).with(Symbol::TIME, 1);
         let resolve = |whose: &str, shape: &Shape| {
-            shape.resolve(&all).map_err(|symbol| UnboundSize {
-                whose: format!("`{whose}`"),
+            shape.resolve(&all).map_err(|symbol| BuildError::Unbound {
+                whose: whose.to_owned(),
                 shape: shape.clone(),
                 symbol,
             })
@@ -86,9 +103,20 @@ impl<T: Scalar> Engine<T> {
                 resolve(&node.name, shape)?;
             }
         }
-        let mut parameters = Vec::with_capacity(plan.parameters.len());
+        let mut shapes = Vec::with_capacity(plan.parameters.len());
         for parameter in &plan.parameters {
-            let shape = resolve(&parameter.name, &parameter.shape)?;
+            shapes.push(resolve(&parameter.name, &parameter.shape)?);
+        }
+        let length = |shape: &Vec<usize>| shape.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
+        let count = shapes.iter().map(length).fold(0, usize::saturating_add);
+        if count > MOST_PARAMETERS {
+            let named = plan.parameters.iter().zip(&shapes);
+            let largest = named.max_by_key(|(_, shape)| length(shape));
+            let largest = largest.map_or(String::new(), |(parameter, _)| parameter.name.clone());
+            return Err(BuildError::TooLarge { count, largest });
+        }
+        let mut parameters = Vec::with_capacity(plan.parameters.len());
+        for (parameter, shape) in plan.parameters.iter().zip(shapes) {
             let values = parameter.fill.values(&shape, &mut parameter_rng(seed, &parameter.name));
             let values = values.into_iter().map(T::of).collect();
             parameters.push(Tensor::from_vec(&shape, values).expect("a fill draws a full array"));

@@ -80,7 +80,8 @@ pub(super) fn fault_in(text: &str, error: &ron::error::SpannedError) -> (Fault, 
         fault.message = format!("{}, found `{found}`", fault.message);
         return (fault, said);
     };
-    if fault.message.starts_with("Expected") && !fault.message.contains("found") {
+    let explained = ["found", "unknown", "missing", "second", "duplicate"];
+    if !explained.iter().any(|word| fault.message.contains(word)) {
         let found = value.text.lines().next().unwrap_or_default();
         fault.message = format!("{}, found `{found}`", fault.message);
     }

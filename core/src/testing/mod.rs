@@ -1,6 +1,6 @@
 //! For the tests of whoever writes layers and graphs.
 //!
-//! ```ignore
+//! ```text
 //! let mut bench = LayerBench::<f64>::new("Lstm(units: 4)", vec![x.into(), h0.into()]);
 //! let h = bench.forward(Mode::Eval);
 //! assert!(bench.gradient_error() < 1e-6);
