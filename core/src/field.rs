@@ -130,13 +130,8 @@ impl Count {
     }
 
     /// The number as a length.
-    pub fn len(self) -> usize {
+    pub fn as_usize(self) -> usize {
         usize::try_from(self.get()).unwrap_or(usize::MAX)
-    }
-
-    /// Never: a count is at least 1.
-    pub fn is_empty(self) -> bool {
-        false
     }
 }
 

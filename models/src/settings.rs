@@ -71,7 +71,7 @@ impl TrainSettings {
 
     /// The steps of a whole run over so many captions.
     pub fn total_steps(&self, captions: usize) -> u64 {
-        let per_epoch = self.order.batches(captions, self.batch.len()) as u64;
+        let per_epoch = self.order.batches(captions, self.batch.as_usize()) as u64;
         let all = self.epochs.get().saturating_mul(per_epoch);
         self.steps.map_or(all, |steps| all.min(steps.get()))
     }

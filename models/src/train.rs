@@ -90,7 +90,7 @@ pub fn train<T: Scalar>(
     let mut metrics = Metrics::create(&run.metrics()).map_err(write)?;
     let mut updater = Updater::new(settings.optimizer.clone(), settings.limits(), engine);
     let captions = source.captions(Split::Train);
-    let per_epoch = settings.order.batches(captions, settings.batch.len()) as u64;
+    let per_epoch = settings.order.batches(captions, settings.batch.as_usize()) as u64;
     let total = settings.total_steps(captions);
     let begun = Instant::now();
     let (mut batch, mut epochs, mut best) = (Batch::new(), Vec::new(), f64::INFINITY);
@@ -102,8 +102,10 @@ pub fn train<T: Scalar>(
             break;
         }
         let (epoch_begun, mut losses, first) = (Instant::now(), 0.0, iteration);
-        for rows in
-            settings.order.epoch(settings.seed, epoch, captions, settings.batch.len()).batches()
+        for rows in settings
+            .order
+            .epoch(settings.seed, epoch, captions, settings.batch.as_usize())
+            .batches()
         {
             let step_begun = Instant::now();
             source.fill(Split::Train, rows, &mut batch);
@@ -176,7 +178,7 @@ fn finite_validation<T: Scalar>(
     iteration: u64,
     run: &RunFolder,
 ) -> Result<f64, Error> {
-    let loss = validate(engine, source, Split::Val, settings.batch.len())?;
+    let loss = validate(engine, source, Split::Val, settings.batch.as_usize())?;
     if loss.is_finite() {
         Ok(loss)
     } else {

@@ -74,6 +74,19 @@ impl<T: Scalar> Memory<T> {
         }
     }
 
+    /// Runs node `at` forward.
+    pub(super) fn forward(
+        &mut self,
+        plan: &Plan,
+        at: usize,
+        parameters: &[Tensor<T>],
+        mode: Mode,
+        seed: u64,
+    ) {
+        let kernel = T::kernel(&*plan.nodes[at].layer);
+        self.run(plan, at, parameters, mode, seed, |mut cx, _| kernel.forward(&mut cx));
+    }
+
     /// Hands node `at` what it needs for a forward pass or a step, and its carried state.
     pub(super) fn run<R>(
         &mut self,

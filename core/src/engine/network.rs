@@ -151,11 +151,8 @@ impl<T: Scalar> Engine<T> {
     pub fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<(), FeedError> {
         self.mode = mode;
         feed(&mut self.memory, &self.plan, &self.sizes, batch, (1, 1), |_, _| true)?;
-        for (at, node) in self.plan.nodes.iter().enumerate() {
-            let kernel = T::kernel(&*node.layer);
-            self.memory.run(&self.plan, at, &self.parameters, mode, self.seed, |mut cx, _| {
-                kernel.forward(&mut cx);
-            });
+        for at in 0..self.plan.nodes.len() {
+            self.memory.forward(&self.plan, at, &self.parameters, mode, self.seed);
         }
         Ok(())
     }

@@ -125,17 +125,7 @@ impl<T: Scalar> Stepper<T> {
             needed[at] && !input.has_time()
         })?;
         for &at in &self.once {
-            let kernel = T::kernel(&*self.plan.nodes[at].layer);
-            self.memory.run(
-                &self.plan,
-                at,
-                engine.parameters(),
-                Mode::Eval,
-                self.seed,
-                |mut cx, _| {
-                    kernel.forward(&mut cx);
-                },
-            );
+            self.memory.forward(&self.plan, at, engine.parameters(), Mode::Eval, self.seed);
         }
         for node in &mut self.memory.nodes {
             node.state.iter_mut().for_each(|state| state.fill(T::zero()));

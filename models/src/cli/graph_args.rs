@@ -32,7 +32,7 @@ impl GraphArgs {
 }
 
 /// A text as RON writes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     engine_core::graph::to_ron(text).unwrap_or_else(|_| format!("{text:?}"))
 }
 

@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
+use super::graph_args::quoted;
 use super::out::say;
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
@@ -48,10 +49,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
     let run = RunFolder::open(&args.run)?;
-    let data = args
-        .data
-        .iter()
-        .map(|dir| Override::new("data.dir", format!("{:?}", dir.display().to_string())));
+    let data =
+        args.data.iter().map(|dir| Override::new("data.dir", quoted(&dir.to_string_lossy())));
     let experiment = Experiment::load(&run.graph(), &data.collect::<Vec<_>>())?;
     let source = experiment.data.open()?;
     let sizes: Sizes = source.sizes().into_iter().collect();

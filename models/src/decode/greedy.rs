@@ -37,7 +37,7 @@ impl<T: Scalar> Decode<T> for Greedy {
         rows: usize,
     ) -> Result<Vec<Vec<u32>>, StepError> {
         let end = model.end;
-        let mut sentences = greedy(model, context, rows, self.max_length.len(), Some(end))?;
+        let mut sentences = greedy(model, context, rows, self.max_length.as_usize(), Some(end))?;
         for sentence in &mut sentences {
             if let Some(at) = sentence.iter().position(|word| *word == end) {
                 sentence.truncate(at + 1);
