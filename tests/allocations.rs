@@ -4,15 +4,22 @@
 //! one row, so a count of 0 is asked of networks without products at any size, and of recurrent ones for one caption of
 //! one word, whose products have one row. For larger ones the count must be the same at every step.
 
+#[path = "support/tapped.rs"]
+mod tapped;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Mutex;
 
+use engine::{Draw, with_batches};
 use engine_core::engine::{Limits, Updater};
 use engine_core::field::{NonNegative, Positive};
 use engine_core::optimizers::Adam;
 use engine_core::testing::engine;
-use engine_core::{Batch, Mode, Sizes, Tagged};
+use engine_core::{Batch, Mode, Sizes, Tagged, team};
+use engine_datasets::{Order, Source, Split};
 use engine_layers as _;
+use tapped::{Tapped, scenes};
 
 /// The system's allocator, with a count for each thread.
 struct Counting;
@@ -98,7 +105,6 @@ fn allocations(graph: &str, rows: usize, time: usize) -> Vec<usize> {
         batch.tokens_mut("words_in", &[rows, time]).fill(3);
         batch.tokens_mut("words_out", &[rows, time]).fill(4);
         engine.forward(&batch, Mode::Train { iteration }).expect("the batch fits");
-        engine.zero_gradients();
         engine.backward();
         updater.limit(&mut engine);
         updater.update(&mut engine, 1e-3);
@@ -112,18 +118,48 @@ fn allocations(graph: &str, rows: usize, time: usize) -> Vec<usize> {
 fn a_training_step_allocates_nothing() {
     // All work on the thread that counts.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-    pool.unwrap().install(|| {
-        for (rows, time) in [(1, 1), (3, 5), (40, 12)] {
-            let counts = allocations(WITHOUT_PRODUCTS, rows, time);
-            assert_eq!(counts, [0; 4], "without products, {rows} captions of {time} words");
+    pool.unwrap().install(|| team::with_threads(1, networks_allocate_nothing));
+}
+
+fn networks_allocate_nothing() {
+    for (rows, time) in [(1, 1), (3, 5), (40, 12)] {
+        let counts = allocations(WITHOUT_PRODUCTS, rows, time);
+        assert_eq!(counts, [0; 4], "without products, {rows} captions of {time} words");
+    }
+    for cell in ["Rnn(units: 4)", "Lstm(units: 4)", "Gru(units: 4)", "Gru(units: 4, reset: After)"]
+    {
+        assert_eq!(allocations(&with_cell(cell), 1, 1), [0; 4], "{cell}");
+        let counts = allocations(&with_cell(cell), 7, 12);
+        println!("{cell}, 7 captions of 12 words: {} allocations a step", counts[0]);
+        assert!(counts.iter().all(|count| *count == counts[0]), "{cell}: {counts:?}");
+    }
+}
+
+#[test]
+fn preparing_batches_allocates_nothing() {
+    let source = scenes();
+    let counts = Mutex::new(Vec::with_capacity(100));
+    let note = |_: Split, _: &[usize]| counts.lock().unwrap().push(COUNT.get());
+    let source = Tapped { source: &*source, tap: note };
+    let captions = source.captions(Split::Train);
+    let draw = Draw {
+        split: Split::Train,
+        order: Order::Shuffled,
+        seed: 1,
+        rows: captions / 9,
+        batches: 9,
+    };
+    let taken = with_batches(&source, draw, |batches| {
+        let mut taken = [0; 9];
+        for taken in &mut taken {
+            let before = COUNT.get();
+            assert!(batches.next().is_some());
+            *taken = COUNT.get() - before;
         }
-        for cell in
-            ["Rnn(units: 4)", "Lstm(units: 4)", "Gru(units: 4)", "Gru(units: 4, reset: After)"]
-        {
-            assert_eq!(allocations(&with_cell(cell), 1, 1), [0; 4], "{cell}");
-            let counts = allocations(&with_cell(cell), 7, 12);
-            println!("{cell}, 7 captions of 12 words: {} allocations a step", counts[0]);
-            assert!(counts.iter().all(|count| *count == counts[0]), "{cell}: {counts:?}");
-        }
+        taken
     });
+    assert_eq!(taken[2..], [0; 7], "of the thread that trains: {taken:?}");
+    // Each count stands before a batch is filled, and what the two batches first take comes between the first three.
+    let counts = counts.into_inner().unwrap();
+    assert!(counts[2..].iter().all(|count| *count == counts[2]), "of the other: {counts:?}");
 }

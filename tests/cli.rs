@@ -44,7 +44,8 @@ fn metrics(room: &Room, run: &str) -> Vec<Value> {
 fn trajectory(room: &Room, run: &str) -> Vec<Value> {
     let mut lines = metrics(room, run);
     for line in &mut lines {
-        line.as_object_mut().expect("an object").remove("captions_per_second");
+        let fields = line.as_object_mut().expect("an object");
+        fields.retain(|key, _| !["captions_per_second", "data_wait"].contains(&key.as_str()));
     }
     lines
 }
@@ -64,7 +65,7 @@ fn epoch_loss(lines: &[Value], epoch: u64) -> f64 {
 #[test]
 fn help_shows_examples() {
     let room = Room::new();
-    let commands: [(&[&str], &str); 8] = [
+    let commands: [(&[&str], &str); 9] = [
         (&[], "engine train graphs/caption_lstm.ron"),
         (
             &["train"],
@@ -72,6 +73,7 @@ fn help_shows_examples() {
         ),
         (&["sample"], "engine sample runs/caption_lstm-1"),
         (&["check"], "engine check graphs/*.ron"),
+        (&["bench"], "engine bench graphs/caption_lstm.ron"),
         (&["layers"], "engine layers Lstm"),
         (&["data"], "engine data info datasets/scenes"),
         (&["data", "info"], "engine data info datasets/scenes"),
@@ -142,6 +144,7 @@ fn training_leaves_a_run() {
         let rate = if iteration <= 15 { 1e-3 } else { 0.8e-3 };
         assert!((number(line, "learning_rate") - rate).abs() < 1e-12, "{line}");
         assert!(number(line, "loss") > 0.0 && number(line, "captions_per_second") > 0.0, "{line}");
+        assert!(number(line, "data_wait") >= 0.0, "{line}");
         assert_eq!(line.get("val_loss").is_some(), iteration % 15 == 0, "{line}");
     }
     assert!(number(&lines[29], "val_loss") < number(&lines[14], "val_loss"));
@@ -165,6 +168,8 @@ fn training_leaves_a_run() {
         out.contains("30 steps in ") && out.contains("run folder        runs/caption_lstm-1"),
         "{out}"
     );
+    let whole = out.lines().find(|line| line.starts_with("30 steps in ")).unwrap_or_default();
+    assert!(whole.ends_with(" % of it waiting for data"), "{out}");
     assert_eq!(out.lines().filter(|line| line.starts_with("  caption ")).count(), 5, "{out}");
     for part in
         ["300 captions of 60 images, 39 words", "epoch 1: loss ", "epoch 2: loss ", "(best)"]
@@ -309,8 +314,10 @@ fn data_without_a_judge_has_captions_and_no_verdict() {
 fn check_accepts_what_is_shipped() {
     let room = studio();
     let graphs = concat!(env!("CARGO_MANIFEST_DIR"), "/../graphs");
-    let mut names: Vec<String> = fs::read_dir(graphs)
-        .unwrap()
+    let folders = [graphs.to_owned(), format!("{graphs}/bench")];
+    let mut names: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "ron"))
         .map(|path| path.display().to_string())

@@ -58,7 +58,7 @@ fn backward<T: Scalar>(engine: &mut Engine<T>, nodes: &[&str]) {
     let noise = noise_like(engine.value(outputs[0]), 7);
     let noise: Vec<T> = noise.as_slice().iter().map(|x| T::of(*x)).collect();
     let seeds: Vec<(usize, &[T])> = outputs.iter().map(|at| (*at, noise.as_slice())).collect();
-    engine.backward_from(&seeds);
+    engine.backward_more_from(&seeds);
 }
 
 /// The gradients of all parameters and of all inputs that are numbers, by name.

@@ -1,12 +1,13 @@
 //! Limits on gradients, so that one bad batch cannot throw the weights far off.
 
-use rayon::prelude::*;
-
-use crate::Scalar;
 use crate::field::Positive;
+use crate::{Scalar, team};
 
 /// Elements of one task's sum or change.
 const CHUNK: usize = 1 << 14;
+
+/// Sums that are kept until all are known, for them to be added in order.
+const SUMS: usize = 64;
 
 /// Sums kept side by side, so that additions neither wait for each other nor keep from vector instructions.
 const LANES: usize = 16;
@@ -41,17 +42,25 @@ pub fn clip_value<'a, T: Scalar>(arrays: impl Iterator<Item = &'a mut [T]>, limi
 }
 
 fn change_each<T: Scalar>(array: &mut [T], change: impl Fn(T) -> T + Sync) {
-    array.par_chunks_mut(CHUNK).for_each(|chunk| chunk.iter_mut().for_each(|x| *x = change(*x)));
+    team::for_each_chunk_mut(array, CHUNK, |_, chunk| {
+        chunk.iter_mut().for_each(|x| *x = change(*x))
+    });
 }
 
-/// The sum of squares as a tree that halves the array down to chunks, on rayon's threads.
+/// The sum of squares: each chunk's is taken by some thread, and they are added in order.
 fn sum_of_squares<T: Scalar>(array: &[T]) -> f64 {
-    if array.len() <= CHUNK {
-        return sum_of_few_squares(array);
-    }
-    let (first, last) = array.split_at((array.len() / 2).next_multiple_of(CHUNK));
-    let (first, last) = rayon::join(|| sum_of_squares(first), || sum_of_squares(last));
-    first + last
+    array.chunks(SUMS * CHUNK).map(sum_of_chunks).sum()
+}
+
+/// The sum of the squares of at most [`SUMS`] chunks.
+fn sum_of_chunks<T: Scalar>(array: &[T]) -> f64 {
+    let mut sums = [0.0; SUMS];
+    let sums = &mut sums[..array.len().div_ceil(CHUNK)];
+    team::for_each_chunk_mut(sums, 1, |at, sum| {
+        let chunk = &array[at * CHUNK..];
+        sum[0] = sum_of_few_squares(&chunk[..chunk.len().min(CHUNK)]);
+    });
+    sums.iter().sum()
 }
 
 fn sum_of_few_squares<T: Scalar>(array: &[T]) -> f64 {
@@ -89,7 +98,9 @@ mod tests {
 
     #[test]
     fn long_norms_are_the_plain_sums() {
-        for count in [1, LANES - 1, LANES + 1, CHUNK, CHUNK + 1, 7 * CHUNK + 5] {
+        for count in
+            [1, LANES - 1, LANES + 1, CHUNK, CHUNK + 1, 7 * CHUNK + 5, (SUMS + 1) * CHUNK + 5]
+        {
             let array = numbers(count);
             let plain = array.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let found = global_norm([array.as_slice()].into_iter());
@@ -100,9 +111,8 @@ mod tests {
     #[test]
     fn threads_do_not_show() {
         let clipped = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut arrays = [numbers(9 * CHUNK + 3), numbers(100), numbers(CHUNK + 1)];
-            let norm = pool.install(|| clip_norm(&mut arrays, limit(1.5)));
+            let norm = team::with_threads(threads, || clip_norm(&mut arrays, limit(1.5)));
             (norm.to_bits(), arrays)
         };
         let one = clipped(1);

@@ -7,7 +7,10 @@ use std::ops::{Index, IndexMut};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::panels::Panels;
+use crate::steps::Steps;
 use crate::tensor::Tensor;
+use crate::words::Words;
 
 /// Where a port's array lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,25 @@ pub(crate) enum Slot {
     Value(usize),
     /// This entry of the table of token arrays.
     Tokens(usize),
+    /// The different tokens of this entry, each once.
+    Words(usize),
+    /// This entry of the table of values, which has a row for each different word of a token array.
+    Indexed {
+        /// The entry of the table of values.
+        value: usize,
+        /// The entry of the table of token arrays.
+        tokens: usize,
+    },
+}
+
+impl Slot {
+    /// The value that it reads, if it reads one.
+    pub(crate) fn value(self) -> Option<usize> {
+        match self {
+            Slot::Value(at) | Slot::Indexed { value: at, .. } => Some(at),
+            Slot::Absent | Slot::Tokens(_) | Slot::Words(_) => None,
+        }
+    }
 }
 
 /// A node's inputs by port. `inputs[X]` is the array at port `X`.
@@ -25,15 +47,31 @@ pub(crate) enum Slot {
 pub struct Inputs<'a, T> {
     pub(crate) slots: &'a [Slot],
     pub(crate) values: &'a [Tensor<T>],
-    pub(crate) tokens: &'a [Tensor<u32>],
+    pub(crate) tokens: &'a [Tokens],
+}
+
+/// An array of indices.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tokens {
+    pub(crate) all: Tensor<u32>,
+    pub(crate) words: Words,
+    /// Whether anyone goes through different words in place of positions.
+    pub(crate) counts_words: bool,
 }
 
 impl<'a, T> Inputs<'a, T> {
     /// The numbers at `port`, or `None` where an optional port is not wired.
     pub fn get(&self, port: usize) -> Option<&'a Tensor<T>> {
+        Some(&self.values[self.slots.get(port)?.value()?])
+    }
+
+    /// For each position the row of the array at `port` that stands there; `None` where rows are positions.
+    ///
+    /// Only an operation that says it takes [`indexed`](crate::LayerPlan::indexed) inputs meets an index.
+    pub fn index(&self, port: usize) -> Option<&'a [u32]> {
         match self.slots.get(port)? {
-            Slot::Value(at) => Some(&self.values[*at]),
-            Slot::Absent | Slot::Tokens(_) => None,
+            Slot::Indexed { tokens, .. } => Some(self.tokens[*tokens].words.index()),
+            _ => None,
         }
     }
 
@@ -41,10 +79,11 @@ impl<'a, T> Inputs<'a, T> {
     ///
     /// # Panics
     /// When the layer did not declare the port as one of tokens.
-    pub fn tokens(&self, port: usize) -> &'a Tensor<u32> {
+    pub fn tokens(&self, port: usize) -> &'a [u32] {
         match self.slots[port] {
-            Slot::Tokens(at) => &self.tokens[at],
-            Slot::Absent | Slot::Value(_) => panic!("port {port} is not declared as tokens"),
+            Slot::Tokens(at) => self.tokens[at].all.as_slice(),
+            Slot::Words(at) => self.tokens[at].words.distinct(),
+            _ => panic!("port {port} is not declared as tokens"),
         }
     }
 
@@ -80,11 +119,34 @@ impl<T> Index<usize> for Parameters<'_, T> {
     }
 }
 
+/// An array of gradients that this pass may be the first to write.
+///
+/// What is not [`fresh`](Self::fresh) holds gradients of others, to be added to; a fresh one holds nothing of use.
+#[derive(Debug)]
+pub struct Gradient<'a, T> {
+    /// The array.
+    pub array: &'a mut Tensor<T>,
+    /// Whether it is to be overwritten.
+    pub fresh: bool,
+}
+
 /// The gradients of a node's parameters, to be added to.
+///
+/// Indexing gives an array that holds the sum so far, 0 at first; [`claim`](Self::claim) spares the zeros.
 #[derive(Debug)]
 pub struct ParameterGradients<'a, T> {
     pub(crate) ids: &'a [usize],
     pub(crate) table: &'a mut [Tensor<T>],
+    pub(crate) fresh: &'a mut [bool],
+}
+
+impl<T: Copy + Default> ParameterGradients<'_, T> {
+    /// The gradient of parameter `at`, to be overwritten or added to.
+    pub fn claim(&mut self, at: usize) -> Gradient<'_, T> {
+        let id = self.ids[at];
+        let fresh = std::mem::take(&mut self.fresh[id]);
+        Gradient { array: &mut self.table[id], fresh }
+    }
 }
 
 impl<T> Index<usize> for ParameterGradients<'_, T> {
@@ -94,9 +156,19 @@ impl<T> Index<usize> for ParameterGradients<'_, T> {
     }
 }
 
-impl<T> IndexMut<usize> for ParameterGradients<'_, T> {
+impl<T: Copy + Default> IndexMut<usize> for ParameterGradients<'_, T> {
     fn index_mut(&mut self, at: usize) -> &mut Tensor<T> {
-        &mut self.table[self.ids[at]]
+        self.claim(at).or_zero()
+    }
+}
+
+impl<'a, T: Copy + Default> Gradient<'a, T> {
+    /// The array, holding the sum so far.
+    pub fn or_zero(self) -> &'a mut Tensor<T> {
+        if self.fresh {
+            self.array.fill(T::default());
+        }
+        self.array
     }
 }
 
@@ -106,16 +178,21 @@ pub struct InputGradients<'a, T> {
     pub(crate) slots: &'a [Slot],
     pub(crate) wanted: &'a [bool],
     pub(crate) table: &'a mut [Tensor<T>],
+    pub(crate) fresh: &'a mut [bool],
 }
 
-impl<T> InputGradients<'_, T> {
-    /// The gradient at `port`, or `None` where nobody wants it: the port is not wired, takes tokens, or nothing before
-    /// it has parameters.
+impl<T: Copy + Default> InputGradients<'_, T> {
+    /// The gradient at `port`, holding the sum so far, or `None` where nobody wants it: the port is not wired, takes
+    /// tokens, or nothing before it has parameters.
     pub fn get(&mut self, port: usize) -> Option<&mut Tensor<T>> {
-        match *self.slots.get(port)? {
-            Slot::Value(at) if self.wanted[at] => Some(&mut self.table[at]),
-            _ => None,
-        }
+        self.claim(port).map(Gradient::or_zero)
+    }
+
+    /// As [`get`](Self::get), to be overwritten or added to.
+    pub fn claim(&mut self, port: usize) -> Option<Gradient<'_, T>> {
+        let at = self.slots.get(port)?.value().filter(|at| self.wanted[*at])?;
+        let fresh = std::mem::take(&mut self.fresh[at]);
+        Some(Gradient { array: &mut self.table[at], fresh })
     }
 }
 
@@ -133,13 +210,15 @@ pub enum Mode {
 
 /// Random numbers for one node in one step: the same for the same seed, node and iteration, whatever else runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Noise {
+pub struct Noise<'a> {
     pub(crate) seed: u64,
     pub(crate) iteration: u64,
     pub(crate) node: u64,
+    /// For each row of the node's output its place, if rows are in another order than those of the batch.
+    pub(crate) places: Option<&'a [usize]>,
 }
 
-impl Noise {
+impl Noise<'_> {
     /// A generator at the start of this node's stream.
     pub fn rng(&self) -> ChaCha8Rng {
         let mut key = [0; 32];
@@ -147,6 +226,17 @@ impl Noise {
         key[8..16].copy_from_slice(&self.iteration.to_le_bytes());
         key[16..24].copy_from_slice(&self.node.to_le_bytes());
         ChaCha8Rng::from_seed(key)
+    }
+
+    /// Where row `row` of the node's output is among all rows of the batch, padding included. Noise that is drawn for this
+    /// place is the same whether padding is left out or not.
+    pub fn place(&self, row: usize) -> usize {
+        self.places.map_or(row, |places| places[row])
+    }
+
+    /// How many numbers a row of an output of so many numbers has. Rows in the batch's own order count as one.
+    pub fn row_length(&self, numbers: usize) -> usize {
+        self.places.map_or(numbers, |places| numbers / places.len().max(1)).max(1)
     }
 }
 
@@ -159,6 +249,10 @@ pub struct Forward<'a, T> {
     pub outputs: &'a mut [Tensor<T>],
     /// Its parameters.
     pub parameters: Parameters<'a, T>,
+    /// The parameters that it asked for in the order of kernels.
+    pub packed: &'a [Panels<T>],
+    /// How sequences lie in arrays with time, where padding is left out; `None` where arrays are as their shapes say.
+    pub steps: Option<&'a Steps>,
     /// What its backward pass will find.
     pub saved: &'a mut [Tensor<T>],
     /// Memory for this call.
@@ -166,7 +260,7 @@ pub struct Forward<'a, T> {
     /// Training or not.
     pub mode: Mode,
     /// Random numbers of this node and step.
-    pub noise: Noise,
+    pub noise: Noise<'a>,
 }
 
 /// A backward pass through one node.
@@ -180,6 +274,10 @@ pub struct Backward<'a, T> {
     pub output_gradients: &'a [Tensor<T>],
     /// Its parameters.
     pub parameters: Parameters<'a, T>,
+    /// The parameters that it asked for in the order of kernels.
+    pub packed: &'a [Panels<T>],
+    /// As in the forward pass.
+    pub steps: Option<&'a Steps>,
     /// What its forward pass left; it may be overwritten.
     pub saved: &'a mut [Tensor<T>],
     /// Memory for this call.
@@ -191,7 +289,7 @@ pub struct Backward<'a, T> {
     /// That of the forward pass.
     pub mode: Mode,
     /// That of the forward pass.
-    pub noise: Noise,
+    pub noise: Noise<'a>,
 }
 
 /// One time step through one node.

@@ -1,7 +1,9 @@
 //! Matrix products. The only caller of a GEMM backend.
 
-use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+
+use crate::flops;
+use crate::team;
 
 /// A type that the GEMM backend multiplies.
 pub trait Gemm: Copy + Send + Sync + 'static {
@@ -73,10 +75,12 @@ gemm!(f64);
 /// Below this many multiplications, waking other threads costs more than they save.
 const PARALLEL_FROM: usize = 1 << 18;
 /// The most shards of one product.
-const SHARDS: usize = 8;
+const SHARDS: usize = 16;
 /// Fewer columns or rows than this are not worth a shard: the backend packs the other matrix anew for each.
-const LEAST_COLUMNS: usize = 128;
-const LEAST_ROWS: usize = 64;
+const LEAST: usize = 64;
+/// So many shards of columns do. Shards of rows are for narrower products: B is packed for each of them, which takes
+/// long if it is transposed.
+const ENOUGH_COLUMNS: usize = 4;
 
 /// Shards follow from the shapes alone, so that a product has the same bits on any number of threads.
 fn sharded<T: Gemm>(
@@ -86,19 +90,31 @@ fn sharded<T: Gemm>(
     mut c: ArrayViewMut2<'_, T>,
 ) {
     let ((m, k), n) = (a.dim(), b.ncols());
-    let width = n.div_ceil(SHARDS).next_multiple_of(64).max(LEAST_COLUMNS);
-    let height = m.div_ceil(SHARDS).next_multiple_of(32).max(LEAST_ROWS);
+    flops::count_product(m, k, n);
+    let shard = |size: usize| size.div_ceil(SHARDS).next_multiple_of(32).max(LEAST);
+    let (width, height) = (shard(n), shard(m));
+    let (columns, rows) = (n.div_ceil(width), m.div_ceil(height));
     if m * n * k < PARALLEL_FROM {
         T::gemm(a, b, keep, c);
-    } else if n > width {
-        let b = b.axis_chunks_iter(Axis(1), width).into_par_iter();
-        let c = c.axis_chunks_iter_mut(Axis(1), width).into_par_iter();
-        b.zip(c).for_each(|(b, c)| T::gemm(a, b, keep, c));
+    } else if columns >= rows.min(ENOUGH_COLUMNS) {
+        let b = b.axis_chunks_iter(Axis(1), width);
+        let c = c.axis_chunks_iter_mut(Axis(1), width);
+        share(b.zip(c), |(b, c)| T::gemm(a, b, keep, c));
     } else {
-        let a = a.axis_chunks_iter(Axis(0), height).into_par_iter();
-        let c = c.axis_chunks_iter_mut(Axis(0), height).into_par_iter();
-        a.zip(c).for_each(|(a, c)| T::gemm(a, b, keep, c));
+        let a = a.axis_chunks_iter(Axis(0), height);
+        let c = c.axis_chunks_iter_mut(Axis(0), height);
+        share(a.zip(c), |(a, c)| T::gemm(a, b, keep, c));
     }
+}
+
+/// Does the work of at most [`SHARDS`] shards.
+fn share<S: Send>(mut rest: impl Iterator<Item = S>, work: impl Fn(S) + Sync) {
+    let mut shards: [Option<S>; SHARDS] = std::array::from_fn(|_| rest.next());
+    assert!(rest.next().is_none(), "at most {SHARDS} shards");
+    let count = shards.iter().flatten().count();
+    team::for_each_chunk_mut(&mut shards[..count], 1, |_, shard| {
+        shard[0].take().into_iter().for_each(&work);
+    });
 }
 
 /// C = A B.
@@ -157,15 +173,19 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
-        for (m, k, n) in
-            [(100, 64, 200), (64, 1146, 128), (1600, 256, 64), (100, 512, 2048), (70, 300, 1004)]
-        {
+        for (m, k, n) in [
+            (100, 64, 200),
+            (64, 1146, 128),
+            (1600, 256, 64),
+            (300, 90, 130),
+            (100, 512, 2048),
+            (70, 300, 1004),
+        ] {
             let a = Array2::from_shape_fn((m, k), |_| rng.random_range(-1.0f32..1.0));
             let b = Array2::from_shape_fn((k, n), |_| rng.random_range(-1.0f32..1.0));
             let run = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut c = Array2::zeros((m, n));
-                pool.install(|| product(a.view(), b.view(), c.view_mut()));
+                team::with_threads(threads, || product(a.view(), b.view(), c.view_mut()));
                 c
             };
             let one = run(1);

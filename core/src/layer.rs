@@ -8,6 +8,7 @@ use std::fmt;
 use crate::context::{Backward, Forward, Step};
 use crate::dim::Dim;
 use crate::init::Fill;
+use crate::operation::{Hints, Operation};
 use crate::shape::Shape;
 
 /// A node's operation: what it reads, what memory it needs, and how it computes.
@@ -16,7 +17,7 @@ use crate::shape::Shape;
 /// [`register!`](crate::register) beside it for their documentation and checks. The mathematics is in [`Kernel`], written
 /// once for every [`Scalar`](crate::Scalar).
 #[typetag::serde]
-pub trait Layer: Kernel<f32> + Kernel<f64> + fmt::Debug + Send + Sync {
+pub trait Layer: Operation {
     /// The inputs in the order in which a node's `from` lists them.
     fn ports(&self) -> Vec<Port>;
 
@@ -229,13 +230,14 @@ pub struct ParameterPlan {
 }
 
 /// What a layer computes and what memory that takes.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct LayerPlan {
     pub(crate) outputs: Vec<(&'static str, Shape)>,
     pub(crate) parameters: Vec<ParameterPlan>,
     pub(crate) saved: Vec<Shape>,
     pub(crate) scratch: Vec<Shape>,
     pub(crate) state: Vec<Shape>,
+    pub(crate) hints: Hints,
 }
 
 impl LayerPlan {

@@ -13,7 +13,8 @@
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
 //! | [`clip`], [`field`], [`init`] | limits on gradients, ranges in types, first values of parameters |
-//! | [`gemm`], [`math`] | the kernels that all mathematics goes through |
+//! | [`gemm`], [`lanes`], [`math`], [`panel_product`] | the kernels that all mathematics goes through |
+//! | [`team`] | the threads that share work |
 
 pub mod batch;
 pub mod clip;
@@ -21,29 +22,40 @@ pub mod context;
 pub mod dim;
 pub mod engine;
 pub mod field;
+pub mod flops;
 pub mod gemm;
 pub mod graph;
 pub mod init;
+pub mod lanes;
 pub mod layer;
 pub mod math;
+pub mod operation;
 pub mod optimizer;
 pub mod optimizers;
+pub mod panel_product;
+pub mod panels;
 pub mod registry;
 pub mod scalar;
 pub mod schedule;
 pub mod schedules;
 pub mod shape;
+pub mod shared;
+pub mod steps;
 pub mod tagged;
+pub mod team;
 pub mod tensor;
 pub mod testing;
+pub mod words;
 
 pub use batch::{Array, Batch, Elements};
 pub use context::{Backward, Forward, Mode, Step};
 pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
+pub use operation::{Counted, Packing, Part, Reach};
 pub use optimizer::{Optimizer, Update, UpdateStep};
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
 pub use shape::{Shape, Sizes};
+pub use steps::Steps;
 pub use tagged::Tagged;
 pub use tensor::Tensor;

@@ -6,7 +6,8 @@ use ndarray::NdFloat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Kernel, Layer};
+use crate::layer::Kernel;
+use crate::operation::Operation;
 use crate::optimizer::{Optimizer, Update};
 
 /// Which [`Scalar`] a graph computes in, chosen in its file: `precision: F64`.
@@ -30,8 +31,8 @@ pub trait Scalar: NdFloat + Default + Sum + crate::gemm::Gemm + crate::math::Mat
     /// The value in double precision.
     fn f64(self) -> f64;
 
-    /// The layer's mathematics in this type.
-    fn kernel(layer: &dyn Layer) -> &dyn Kernel<Self>;
+    /// The operation's mathematics in this type.
+    fn kernel(operation: &dyn Operation) -> &dyn Kernel<Self>;
 
     /// The rule's mathematics in this type.
     fn update(rule: &dyn Optimizer) -> &dyn Update<Self>;
@@ -47,8 +48,8 @@ macro_rules! scalar {
             fn f64(self) -> f64 {
                 f64::from(self)
             }
-            fn kernel(layer: &dyn Layer) -> &dyn Kernel<Self> {
-                layer
+            fn kernel(operation: &dyn Operation) -> &dyn Kernel<Self> {
+                operation
             }
             fn update(rule: &dyn Optimizer) -> &dyn Update<Self> {
                 rule

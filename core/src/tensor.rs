@@ -1,35 +1,60 @@
 //! A buffer with a shape: what the engine plans, layers read and write.
 
+use aligned_vec::{AVec, CACHELINE_ALIGN};
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
-/// A dense row-major array whose memory is kept when its shape changes.
+/// A dense row-major array whose memory is kept when its shape changes. Its first element begins a cache line.
 ///
 /// Layers look at it through ndarray: [`rows`](Self::rows) folds all dimensions but the last into one,
 /// [`view3`](Self::view3) sees batch, time and features.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tensor<T> {
     shape: Vec<usize>,
-    data: Vec<T>,
+    data: AVec<T>,
+}
+
+impl<T> Default for Tensor<T> {
+    /// An array of one dimension, without elements.
+    fn default() -> Self {
+        Tensor { shape: vec![0], data: AVec::new(CACHELINE_ALIGN) }
+    }
 }
 
 impl<T: Copy + Default> Tensor<T> {
     /// An array of zeros.
     pub fn zeros(shape: &[usize]) -> Self {
-        Tensor { shape: shape.to_vec(), data: vec![T::default(); shape.iter().product()] }
+        let mut tensor = Tensor::default();
+        tensor.reshape(shape);
+        tensor
     }
 
     /// An array of the given elements in row-major order, or `None` when their number is not the shape's.
     pub fn from_vec(shape: &[usize], data: Vec<T>) -> Option<Self> {
-        (data.len() == shape.iter().product::<usize>())
-            .then(|| Tensor { shape: shape.to_vec(), data })
+        (data.len() == shape.iter().product::<usize>()).then(|| Tensor {
+            shape: shape.to_vec(),
+            data: AVec::from_slice(CACHELINE_ALIGN, &data),
+        })
     }
 
     /// Takes on another shape. Allocates only when it needs more memory than ever before; elements that are new are
     /// zero, those kept are unspecified.
     pub fn reshape(&mut self, shape: &[usize]) {
+        self.reshape_rows(&[], shape);
+    }
+
+    /// As [`reshape`](Self::reshape), to the dimensions `lead` and `rest` one after the other.
+    pub fn reshape_rows(&mut self, lead: &[usize], rest: &[usize]) {
         self.shape.clear();
-        self.shape.extend_from_slice(shape);
-        self.data.resize(shape.iter().product(), T::default());
+        self.shape.extend_from_slice(lead);
+        self.shape.extend_from_slice(rest);
+        self.data.resize(self.shape.iter().product(), T::default());
+    }
+
+    /// Makes room for so many elements, so that no shape of no more of them allocates.
+    pub fn reserve(&mut self, elements: usize) {
+        if elements > self.data.capacity() {
+            self.data.reserve(elements - self.data.len());
+        }
     }
 
     /// The length of each dimension.

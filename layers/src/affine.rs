@@ -1,9 +1,10 @@
 //! y = x w + b over the rows of x, and its gradients: what every layer with weights does to its input.
 
 use engine_core::gemm::{add_product, product};
-use engine_core::{Scalar, Tensor};
+use engine_core::{Scalar, Tensor, team};
 use ndarray::{ArrayView2, ArrayViewMut2};
-use rayon::prelude::*;
+
+use crate::elementwise::rows_a_piece;
 
 /// The default of the field `bias`.
 pub(crate) fn with_bias() -> bool {
@@ -20,7 +21,13 @@ pub(crate) fn forward<T: Scalar>(
     match b {
         Some(b) => {
             let b = b.as_slice();
-            y.as_mut_slice().chunks_exact_mut(b.len()).for_each(|row| row.copy_from_slice(b));
+            team::for_each_chunk_mut(
+                y.as_mut_slice(),
+                rows_a_piece(b.len()) * b.len(),
+                |_, rows| {
+                    rows.chunks_exact_mut(b.len()).for_each(|row| row.copy_from_slice(b));
+                },
+            );
             add_product(x, w.rows(), y.rows_mut());
         }
         None => product(x, w.rows(), y.rows_mut()),
@@ -47,9 +54,9 @@ pub(crate) fn add_weight_gradient<T: Scalar>(
 
 /// db = db + the sum of dy's rows, one row after the other, so that the bits do not depend on the number of threads.
 pub(crate) fn add_bias_gradient<T: Scalar>(dy: &Tensor<T>, db: &mut Tensor<T>) {
-    const COLUMNS: usize = 256;
+    const COLUMNS: usize = 128;
     let width = db.as_slice().len();
-    db.as_mut_slice().par_chunks_mut(COLUMNS).enumerate().for_each(|(block, db)| {
+    team::for_each_chunk_mut(db.as_mut_slice(), COLUMNS, |block, db| {
         for row in dy.as_slice().chunks_exact(width) {
             let row = &row[block * COLUMNS..][..db.len()];
             db.iter_mut().zip(row).for_each(|(db, &dy)| *db += dy);

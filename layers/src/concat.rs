@@ -3,8 +3,8 @@
 use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Symbol,
-    register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
+    Symbol, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ impl Layer for Concat {
             )));
         }
         let width = widths().reduce(Dim::plus).expect("the port takes two inputs or more");
-        Ok(LayerPlan::output(inputs.shape(FIRST).with_last(width)))
+        Ok(LayerPlan::output(inputs.shape(FIRST).with_last(width)).reach(Reach::Row))
     }
 }
 

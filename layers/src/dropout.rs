@@ -1,10 +1,11 @@
 //! Noise that switches numbers off.
 
-use engine_core::context::Forward;
+use engine_core::context::{Forward, Noise};
 use engine_core::field::Fraction;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Scalar, register,
+    Axis, Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar,
+    register,
 };
 use rand::Rng;
 use schemars::JsonSchema;
@@ -50,18 +51,28 @@ impl Layer for Dropout {
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let shape = inputs.shape(X);
-        Ok(LayerPlan::output(shape.clone()).saved(shape.clone()))
+        Ok(LayerPlan::output(shape.clone()).saved(shape.clone()).reach(Reach::Position))
     }
 }
 
 impl Dropout {
-    /// Draws m, one number after the other.
-    fn draw<T: Scalar>(&self, mask: &mut [T], mut rng: impl Rng) {
+    /// Draws m, one number after the other: number w of the row at place p is the `p width + w`-th of the stream.
+    fn draw<T: Scalar>(&self, mask: &mut [T], noise: Noise<'_>) {
+        let width = noise.row_length(mask.len());
         let rate = self.rate.get();
         let scale = T::of(1.0 / (1.0 - rate));
         let off_below = (rate * 2f64.powi(32)).round() as u64;
-        for m in mask {
-            *m = if u64::from(rng.next_u32()) < off_below { T::zero() } else { scale };
+        let mut rng = noise.rng();
+        let mut next = 0;
+        for (row, mask) in mask.chunks_exact_mut(width).enumerate() {
+            let place = noise.place(row);
+            if place != next {
+                rng.set_word_pos(place as u128 * width as u128);
+            }
+            next = place + 1;
+            for m in mask {
+                *m = if u64::from(rng.next_u32()) < off_below { T::zero() } else { scale };
+            }
         }
     }
 }
@@ -72,7 +83,7 @@ impl<T: Scalar> Kernel<T> for Dropout {
         y.copy_from_slice(cx.inputs[X].as_slice());
         if let Mode::Train { .. } = cx.mode {
             let mask = cx.saved[MASK].as_mut_slice();
-            self.draw(mask, cx.noise.rng());
+            self.draw(mask, cx.noise);
             elementwise::multiply(y, mask);
         }
     }

@@ -1,7 +1,6 @@
 //! Work on one element at a time, shared among threads. No element depends on how the work is shared.
 
-use engine_core::Scalar;
-use rayon::prelude::*;
+use engine_core::{Scalar, team};
 
 /// The fewest elements that are worth a thread's while.
 const PIECE: usize = 1 << 13;
@@ -13,22 +12,24 @@ pub(crate) fn rows_a_piece(width: usize) -> usize {
 
 /// y = f(x), where f changes elements in place.
 pub(crate) fn apply<T: Scalar>(x: &[T], y: &mut [T], f: impl Fn(&mut [T]) + Sync) {
-    y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
-        y.copy_from_slice(x);
+    team::for_each_chunk_mut(y, PIECE, |at, y| {
+        y.copy_from_slice(part(x, at, y));
         f(y);
     });
 }
 
 /// dx = dx + dy.
 pub(crate) fn add<T: Scalar>(dx: &mut [T], dy: &[T]) {
-    dx.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).for_each(|(dx, dy)| {
+    team::for_each_chunk_mut(dx, PIECE, |at, dx| {
+        let dy = part(dy, at, dx);
         dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
     });
 }
 
 /// y = y x.
 pub(crate) fn multiply<T: Scalar>(y: &mut [T], x: &[T]) {
-    y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
+    team::for_each_chunk_mut(y, PIECE, |at, y| {
+        let x = part(x, at, y);
         y.iter_mut().zip(x).for_each(|(y, &x)| *y *= x);
     });
 }
@@ -40,10 +41,15 @@ pub(crate) fn add_scaled<T: Scalar>(
     y: &[T],
     slope: impl Fn(T) -> T + Sync,
 ) {
-    let pieces = (dx.par_chunks_mut(PIECE), dy.par_chunks(PIECE), y.par_chunks(PIECE));
-    pieces.into_par_iter().for_each(|(dx, dy, y)| {
+    team::for_each_chunk_mut(dx, PIECE, |at, dx| {
+        let (dy, y) = (part(dy, at, dx), part(y, at, dx));
         dx.iter_mut().zip(dy).zip(y).for_each(|((dx, &dy), &y)| *dx += dy * slope(y));
     });
+}
+
+/// The part of an array that belongs to a piece of another, by the piece's number.
+fn part<'a, T>(array: &'a [T], at: usize, piece: &[T]) -> &'a [T] {
+    &array[at * PIECE..][..piece.len()]
 }
 
 /// y = max(0, y). Not a number stays not a number, so that a run that diverges shows it.

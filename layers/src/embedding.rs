@@ -5,7 +5,8 @@ use engine_core::field::Positive;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,11 +54,10 @@ impl Layer for Embedding {
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let tokens = inputs.shape(TOKENS);
-        Ok(LayerPlan::output([tokens[0], tokens[1], self.units]).weights(
-            "w",
-            [self.vocabulary, self.units],
-            Fill::Random(self.init),
-        ))
+        Ok(LayerPlan::output([tokens[0], tokens[1], self.units])
+            .weights("w", [self.vocabulary, self.units], Fill::Random(self.init))
+            .lookup()
+            .reach(Reach::Row))
     }
 }
 
@@ -65,7 +65,7 @@ impl<T: Scalar> Kernel<T> for Embedding {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let w = &cx.parameters[W];
         let (w, units) = (w.as_slice(), w.dim(1));
-        let words = cx.inputs.tokens(TOKENS).as_slice();
+        let words = cx.inputs.tokens(TOKENS);
         let vectors = cx.outputs[0].as_mut_slice().chunks_exact_mut(units);
         for (vector, &word) in vectors.zip(words) {
             vector.copy_from_slice(&w[word as usize * units..][..units]);
@@ -76,7 +76,7 @@ impl<T: Scalar> Kernel<T> for Embedding {
         let dw = &mut cx.parameter_gradients[W];
         let units = dw.dim(1);
         let dw = dw.as_mut_slice();
-        let words = cx.inputs.tokens(TOKENS).as_slice();
+        let words = cx.inputs.tokens(TOKENS);
         // One position after the other: a word that stands at several is summed in one order on any machine.
         for (dy, &word) in cx.output_gradients[0].as_slice().chunks_exact(units).zip(words) {
             let dw = &mut dw[word as usize * units..][..units];

@@ -9,12 +9,11 @@ use engine_core::{
     Step, math, register,
 };
 use ndarray::{ArrayView2, Axis as Side};
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::affine;
-use crate::elementwise::{rows_a_piece, sigmoid_slope, tanh_slope};
+use crate::elementwise::{sigmoid_slope, tanh_slope};
 use crate::recurrent::{
     add_recurrent_gradient, add_start_gradient, matrix_at, rows_at, rows_at_mut, start, transpose,
 };
@@ -128,34 +127,29 @@ impl<T: Scalar> Kernel<T> for Gru {
         let [dh, reset_gradient, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
         let dy = &cx.output_gradients[0];
         let units = dy.dim(2);
-        let piece = rows_a_piece(gates.dim(2));
         transpose(&cx.parameters[WH], wh_t);
         let (wh_rz_t, wh_n_t) = wh_t.rows().split_at(Side(0), 2 * units);
         dh.fill(T::zero());
         for t in (0..dy.dim(1)).rev() {
-            let read = (rows_at(dy, t), rows_at(h_before, t));
-            let write = (rows_at_mut(gates, t), rows_at_mut(reset, t), rows_at_mut(dh, 0));
-            (read.into_par_iter(), write.into_par_iter())
-                .into_par_iter()
-                .with_min_len(piece)
-                .for_each(|((dy, h_before), (gates, reset, dh))| {
-                    dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                    blend_gradient(gates, h_before, dh);
-                    if self.reset == Reset::After {
-                        reset_after_gradient(gates, reset);
-                    }
-                });
+            let read = rows_at(dy, t).zip(rows_at(h_before, t));
+            let write = rows_at_mut(gates, t).zip(rows_at_mut(reset, t)).zip(rows_at_mut(dh, 0));
+            for ((dy, h_before), ((gates, reset), dh)) in read.zip(write) {
+                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+                blend_gradient(gates, h_before, dh);
+                if self.reset == Reset::After {
+                    reset_after_gradient(gates, reset);
+                }
+            }
             match self.reset {
                 Reset::Before => {
                     let (_, dn) = gate_columns(matrix_at(gates, t));
                     let (mut product_here, _) = reset_gradient.rows_mut().split_at(Side(1), units);
                     product(dn, wh_n_t, product_here.view_mut());
-                    let read = (rows_at(reset_gradient, 0), rows_at(h_before, t));
-                    let write = (rows_at_mut(gates, t), rows_at_mut(dh, 0));
-                    let rows = (read.into_par_iter(), write.into_par_iter()).into_par_iter();
-                    rows.with_min_len(piece).for_each(|((d, h_before), (gates, dh))| {
+                    let read = rows_at(reset_gradient, 0).zip(rows_at(h_before, t));
+                    let write = rows_at_mut(gates, t).zip(rows_at_mut(dh, 0));
+                    for ((d, h_before), (gates, dh)) in read.zip(write) {
                         reset_before_gradient(gates, h_before, d, dh);
-                    });
+                    }
                 }
                 Reset::After => add_product(matrix_at(reset, t), wh_n_t, dh.rows_mut()),
             }
@@ -187,43 +181,35 @@ impl Gru {
         let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
         let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
         let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
-        let piece = rows_a_piece(gates.dim(2));
         let (wh_rz, wh_n) = gate_columns(cx.parameters[WH].rows());
         affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), gates);
         for t in 0..x.dim(1) {
             let (recurrent_rz, _) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
             product(h.rows(), wh_rz, recurrent_rz);
-            let read = (rows_at(recurrent, 0), rows_at(h, 0));
-            let write = (rows_at_mut(gates, t), rows_at_mut(h_before, t), rows_at_mut(reset, t));
-            (read.into_par_iter(), write.into_par_iter())
-                .into_par_iter()
-                .with_min_len(piece)
-                .for_each(|((recurrent, h), (gates, h_before, reset))| {
-                    h_before.copy_from_slice(h);
-                    open_gates(gates, recurrent);
-                    if self.reset == Reset::Before {
-                        let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
-                        reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
-                    }
-                });
+            let read = rows_at(recurrent, 0).zip(rows_at(h, 0));
+            let write =
+                rows_at_mut(gates, t).zip(rows_at_mut(h_before, t)).zip(rows_at_mut(reset, t));
+            for ((recurrent, h), ((gates, h_before), reset)) in read.zip(write) {
+                h_before.copy_from_slice(h);
+                open_gates(gates, recurrent);
+                if self.reset == Reset::Before {
+                    let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
+                    reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
+                }
+            }
             let (_, recurrent_n) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
             match self.reset {
                 Reset::Before => product(matrix_at(reset, t), wh_n, recurrent_n),
                 Reset::After => product(h.rows(), wh_n, recurrent_n),
             }
             let bn = (self.reset == Reset::After).then(|| cx.parameters[BN].as_slice());
-            let rows = (
-                rows_at(recurrent, 0),
-                rows_at_mut(gates, t),
-                rows_at_mut(reset, t),
-                rows_at_mut(h, 0),
-                rows_at_mut(y, t),
-            );
-            rows.into_par_iter().with_min_len(piece).for_each(|(recurrent, gates, reset, h, y)| {
+            let open = rows_at(recurrent, 0).zip(rows_at_mut(gates, t)).zip(rows_at_mut(reset, t));
+            let state = rows_at_mut(h, 0).zip(rows_at_mut(y, t));
+            for (((recurrent, gates), reset), (h, y)) in open.zip(state) {
                 candidate(gates, recurrent, reset, bn);
                 blend(gates, h);
                 y.copy_from_slice(h);
-            });
+            }
         }
     }
 }

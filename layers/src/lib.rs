@@ -14,7 +14,7 @@
 //! | [`Relu`], [`Tanh`], [`Sigmoid`] | element-wise functions |
 //! | [`Add`], [`Multiply`], [`Concat`] | several arrays into one |
 //!
-//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`.
+//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`; their faster forms are in `fused`.
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
@@ -25,6 +25,7 @@ pub mod concat;
 pub mod dropout;
 mod elementwise;
 pub mod embedding;
+mod fused;
 pub mod gru;
 pub mod lstm;
 pub mod multiply;

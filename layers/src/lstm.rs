@@ -6,18 +6,20 @@ use engine_core::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape,
-    Step, math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
+    Scalar, Shape, Step, math, register,
 };
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::affine;
-use crate::elementwise::{rows_a_piece, sigmoid_slope, tanh_slope};
+use crate::elementwise::{sigmoid_slope, tanh_slope};
+use crate::fused::{LstmCell, Recurrence};
 use crate::recurrent::{
-    add_recurrent_gradient, add_start_gradient, matrix_at, rows_at, rows_at_mut, start, transpose,
+    add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
+    rows_at_mut, start, transpose,
 };
+use crate::temporal_affine::TemporalAffine;
 
 /// A recurrence with a memory that gates protect: the long short-term memory.
 ///
@@ -63,6 +65,9 @@ const WX: usize = 0;
 const WH: usize = 1;
 const B: usize = 2;
 
+/// Saved: the gates, and before that their sums.
+const A: usize = 0;
+
 /// Scratch and state: what is carried through time.
 const H: usize = 0;
 const C: usize = 1;
@@ -83,104 +88,164 @@ impl Layer for Lstm {
         let (units, wide) = (self.units, self.units.times(GATES));
         let over_time = inputs.shape(X).with_last(units);
         let gates_over_time = over_time.with_last(wide);
-        let now = Shape::new([over_time[0], units]);
         let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
-        Ok(LayerPlan::output(over_time.clone())
+        let map = TemporalAffine { units: wide, bias: true, init: self.init };
+        let map_plan = LayerPlan::output(gates_over_time).affine().reach(Reach::Row);
+        let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
+            Recurrence::new(LstmCell),
+            Recurrence::<LstmCell>::plan(&over_time, units),
+            [0],
+        ));
+        Ok(recurrence_plan(&over_time, units)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
             .bias("b", [wide], bias)
-            // The gates, h and c before each step, tanh(c).
-            .saved(gates_over_time)
-            .saved(over_time.clone())
-            .saved(over_time.clone())
-            .saved(over_time)
-            // h, c, or their gradients; h wh; the transpose of wh.
-            .scratch(now.clone())
-            .scratch(now.clone())
-            .scratch(now.with_last(wide))
-            .scratch([wide, units])
-            .state(now.clone())
-            .state(now))
+            .split(
+                Part::new(map, map_plan, [WX, B]),
+                Part::new(LstmRecurrence {}, recurrence, [WH]),
+            ))
     }
+}
+
+/// The memory of the recurrence, over time and at one step.
+fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
+    let now = Shape::new([over_time[0], units]);
+    let wide = units.times(GATES);
+    LayerPlan::output(over_time.clone())
+        // The gates, h and c before each step, tanh(c).
+        .saved(over_time.with_last(wide))
+        .saved(over_time.clone())
+        .saved(over_time.clone())
+        .saved(over_time.clone())
+        // h, c, or their gradients; h wh; the transpose of wh.
+        .scratch(now.clone())
+        .scratch(now.clone())
+        .scratch(now.with_last(wide))
+        .scratch([wide, units])
+        .state(now.clone())
+        .state(now)
 }
 
 impl<T: Scalar> Kernel<T> for Lstm {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        start(&mut cx.scratch[C], cx.inputs.get(C0));
-        advance(cx);
+        map_input(cx);
+        begin(cx);
+        advance(cx, WH);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        for (carried, port) in [(H, H0), (C, C0)] {
-            let before =
-                if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
-            start(&mut cx.forward.scratch[carried], before);
-        }
-        advance(&mut cx.forward);
-        for carried in [H, C] {
-            start(&mut cx.state[carried], Some(&cx.forward.scratch[carried]));
-        }
+        map_input(&mut cx.forward);
+        step(cx, WH);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else {
-            unreachable!("as planned")
-        };
-        let [dh, dc, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
-        let dy = &cx.output_gradients[0];
-        let piece = rows_a_piece(gates.dim(2));
-        transpose(&cx.parameters[WH], wh_t);
-        dh.fill(T::zero());
-        dc.fill(T::zero());
-        for t in (0..dy.dim(1)).rev() {
-            let carried = (rows_at(dy, t), rows_at_mut(dh, 0), rows_at_mut(dc, 0));
-            let memory = (rows_at(c_before, t), rows_at(tanh_c, t));
-            let rows = (rows_at_mut(gates, t), memory.into_par_iter(), carried.into_par_iter());
-            rows.into_par_iter().with_min_len(piece).for_each(
-                |(gates, (c_before, tanh_c), (dy, dh, dc))| {
-                    dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                    cell_gradient(gates, c_before, tanh_c, dh, dc);
-                },
-            );
-            product(matrix_at(gates, t), wh_t.rows(), dh.rows_mut());
-        }
-        add_start_gradient(dh, cx.input_gradients.get(H0));
-        add_start_gradient(dc, cx.input_gradients.get(C0));
+        go_back(cx, WH);
+        let gates = &cx.saved[A];
         if let Some(dx) = cx.input_gradients.get(X) {
             affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
         }
         let gradients = &mut cx.parameter_gradients;
         affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
-        add_recurrent_gradient(h_before, gates.rows(), gradients[WH].rows_mut());
         affine::add_bias_gradient(gates, &mut gradients[B]);
     }
 }
 
-/// Runs over the time of the input from the carried h and c on, which it leaves at the last step's.
-fn advance<T: Scalar>(cx: &mut Forward<'_, T>) {
+/// The LSTM from `x wx + b` on: its first port is that, its only parameter `wh`.
+#[derive(Debug)]
+struct LstmRecurrence {}
+
+impl<T: Scalar> Kernel<T> for LstmRecurrence {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+        begin(cx);
+        advance(cx, 0);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        let inputs = cx.forward.inputs;
+        look_up(&inputs[X], inputs.index(X), &mut cx.forward.saved[A]);
+        step(cx, 0);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        go_back(cx, 0);
+        let index = cx.inputs.index(X);
+        if let Some(dx) = cx.input_gradients.get(X) {
+            add_look_up_gradient(&cx.saved[A], index, dx);
+        }
+    }
+}
+
+/// The part of the gates' sums that the input makes, over all steps.
+fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
+    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
+    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
+}
+
+/// Sets h and c to where they start.
+fn begin<T: Scalar>(cx: &mut Forward<'_, T>) {
+    start(&mut cx.scratch[H], cx.inputs.get(H0));
+    start(&mut cx.scratch[C], cx.inputs.get(C0));
+}
+
+/// One time step from the carried h and c on.
+fn step<T: Scalar>(cx: &mut Step<'_, T>, wh: usize) {
+    for (carried, port) in [(H, H0), (C, C0)] {
+        let before = if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
+        start(&mut cx.forward.scratch[carried], before);
+    }
+    advance(&mut cx.forward, wh);
+    for carried in [H, C] {
+        start(&mut cx.state[carried], Some(&cx.forward.scratch[carried]));
+    }
+}
+
+/// Runs over time from the carried h and c on, which it leaves at the last step's. Finds in the gates' place what the
+/// input adds to their sums.
+fn advance<T: Scalar>(cx: &mut Forward<'_, T>, wh: usize) {
     let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
     let [h, c, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
-    let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
-    let piece = rows_a_piece(gates.dim(2));
-    affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), gates);
-    for t in 0..x.dim(1) {
-        product(h.rows(), cx.parameters[WH].rows(), recurrent.rows_mut());
-        let sums = (rows_at(recurrent, 0), rows_at_mut(gates, t));
-        let before = (rows_at_mut(h_before, t), rows_at_mut(c_before, t));
-        let after =
-            (rows_at_mut(h, 0), rows_at_mut(c, 0), rows_at_mut(tanh_c, t), rows_at_mut(y, t));
-        let rows = (sums.into_par_iter(), before.into_par_iter(), after.into_par_iter());
-        rows.into_par_iter().with_min_len(piece).for_each(
-            |((recurrent, gates), (h_before, c_before), (h, c, tanh_c, y))| {
-                h_before.copy_from_slice(h);
-                c_before.copy_from_slice(c);
-                gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
-                cell(gates, c, tanh_c, h);
-                y.copy_from_slice(h);
-            },
-        );
+    let y = &mut cx.outputs[0];
+    for t in 0..y.dim(1) {
+        product(h.rows(), cx.parameters[wh].rows(), recurrent.rows_mut());
+        let sums = rows_at(recurrent, 0).zip(rows_at_mut(gates, t));
+        let before = rows_at_mut(h_before, t).zip(rows_at_mut(c_before, t));
+        let after = rows_at_mut(h, 0).zip(rows_at_mut(c, 0));
+        let kept = rows_at_mut(tanh_c, t).zip(rows_at_mut(y, t));
+        for (((recurrent, gates), (h_before, c_before)), ((h, c), (tanh_c, y))) in
+            sums.zip(before).zip(after.zip(kept))
+        {
+            h_before.copy_from_slice(h);
+            c_before.copy_from_slice(c);
+            gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
+            cell(gates, c, tanh_c, h);
+            y.copy_from_slice(h);
+        }
     }
+}
+
+/// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of `wh` and of
+/// where h and c start.
+fn go_back<T: Scalar>(cx: &mut Backward<'_, T>, wh: usize) {
+    let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
+    let [dh, dc, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
+    let dy = &cx.output_gradients[0];
+    transpose(&cx.parameters[wh], wh_t);
+    dh.fill(T::zero());
+    dc.fill(T::zero());
+    for t in (0..dy.dim(1)).rev() {
+        let carried = rows_at_mut(dh, 0).zip(rows_at_mut(dc, 0));
+        let memory = rows_at(c_before, t).zip(rows_at(tanh_c, t));
+        let sums = rows_at(dy, t).zip(rows_at_mut(gates, t));
+        for (((dh, dc), (c_before, tanh_c)), (dy, gates)) in carried.zip(memory).zip(sums) {
+            dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+            cell_gradient(gates, c_before, tanh_c, dh, dc);
+        }
+        product(matrix_at(gates, t), wh_t.rows(), dh.rows_mut());
+    }
+    add_start_gradient(dh, cx.input_gradients.get(H0));
+    add_start_gradient(dc, cx.input_gradients.get(C0));
+    add_recurrent_gradient(h_before, gates.rows(), cx.parameter_gradients[wh].rows_mut());
 }
 
 /// One sequence's step: opens the gates in place, renews c, computes tanh(c) and h.

@@ -3,7 +3,7 @@
 use engine_core::context::{Forward, Inputs};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
+    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl Layer for Multiply {
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let shape = inputs.shape(FIRST);
-        Ok(LayerPlan::output(shape.clone()).scratch(shape.clone()))
+        Ok(LayerPlan::output(shape.clone()).scratch(shape.clone()).reach(Reach::Row))
     }
 }
 

@@ -4,8 +4,8 @@ use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Symbol,
-    register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
+    Symbol, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,11 +57,10 @@ impl Layer for Projection {
             )));
         }
         let width = x.dims()[1..].iter().copied().reduce(Dim::by).unwrap_or(Dim::Fixed(1));
-        let plan = LayerPlan::output([x[0], self.units]).weights(
-            "w",
-            [width, self.units],
-            Fill::Random(self.init),
-        );
+        let plan = LayerPlan::output([x[0], self.units])
+            .weights("w", [width, self.units], Fill::Random(self.init))
+            .reach(Reach::Row);
+        let plan = if x.rank() == 2 { plan.affine() } else { plan };
         Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
     }
 }

@@ -5,28 +5,24 @@
 //! the gates a step.
 
 use engine_core::gemm::add_product;
-use engine_core::{Scalar, Tensor};
+use engine_core::{Scalar, Tensor, team};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
-use rayon::prelude::*;
 
 use crate::elementwise;
 
 /// The rows of time step `t`, one a sequence. An array without time has one step.
-pub(crate) fn rows_at<T: Scalar>(
-    tensor: &Tensor<T>,
-    t: usize,
-) -> impl IndexedParallelIterator<Item = &[T]> {
+pub(crate) fn rows_at<T: Scalar>(tensor: &Tensor<T>, t: usize) -> impl Iterator<Item = &[T]> {
     let (sequence, width) = strides(tensor);
-    tensor.as_slice().par_chunks_exact(sequence).map(move |row| &row[t * width..][..width])
+    tensor.as_slice().chunks_exact(sequence).map(move |row| &row[t * width..][..width])
 }
 
 /// As [`rows_at`], to be changed.
 pub(crate) fn rows_at_mut<T: Scalar>(
     tensor: &mut Tensor<T>,
     t: usize,
-) -> impl IndexedParallelIterator<Item = &mut [T]> {
+) -> impl Iterator<Item = &mut [T]> {
     let (sequence, width) = strides(tensor);
-    let sequences = tensor.as_mut_slice().par_chunks_exact_mut(sequence);
+    let sequences = tensor.as_mut_slice().chunks_exact_mut(sequence);
     sequences.map(move |row| &mut row[t * width..][..width])
 }
 
@@ -64,6 +60,29 @@ pub(crate) fn add_recurrent_gradient<T: Scalar>(
     add_product(before.rows().reversed_axes(), gates, dwh);
 }
 
+/// y = x, its rows looked up by `index` if there is one.
+pub(crate) fn look_up<T: Scalar>(x: &Tensor<T>, index: Option<&[u32]>, y: &mut Tensor<T>) {
+    let Some(index) = index else { return y.as_mut_slice().copy_from_slice(x.as_slice()) };
+    let width = x.rows().ncols();
+    for (y, &row) in y.as_mut_slice().chunks_exact_mut(width).zip(index) {
+        y.copy_from_slice(&x.as_slice()[row as usize * width..][..width]);
+    }
+}
+
+/// The gradient of [`look_up`]: adds each row of dy to the row of dx that it was looked up from.
+pub(crate) fn add_look_up_gradient<T: Scalar>(
+    dy: &Tensor<T>,
+    index: Option<&[u32]>,
+    dx: &mut Tensor<T>,
+) {
+    let Some(index) = index else { return elementwise::add(dx.as_mut_slice(), dy.as_slice()) };
+    let width = dy.rows().ncols();
+    for (dy, &row) in dy.as_slice().chunks_exact(width).zip(index) {
+        let dx = &mut dx.as_mut_slice()[row as usize * width..][..width];
+        dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
+    }
+}
+
 /// Copies the transpose of `w`. A loop over time multiplies by it, and a matrix product with a transposed view of long
 /// rows takes three times as long as one with a copy.
 pub(crate) fn transpose<T: Scalar>(w: &Tensor<T>, transposed: &mut Tensor<T>) {
@@ -71,7 +90,7 @@ pub(crate) fn transpose<T: Scalar>(w: &Tensor<T>, transposed: &mut Tensor<T>) {
     const BLOCK: usize = 16;
     let (rows, columns) = w.rows().dim();
     let w = w.as_slice();
-    transposed.as_mut_slice().par_chunks_mut(BLOCK * rows).enumerate().for_each(|(block, out)| {
+    team::for_each_chunk_mut(transposed.as_mut_slice(), BLOCK * rows, |block, out| {
         for from in (0..rows).step_by(BLOCK) {
             let to = rows.min(from + BLOCK);
             for (row, out) in out.chunks_exact_mut(rows).enumerate() {

@@ -5,16 +5,18 @@ use engine_core::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape,
-    Step, math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
+    Scalar, Shape, Step, math, register,
 };
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fused::{Recurrence, RnnCell};
 use crate::recurrent::{
-    add_recurrent_gradient, add_start_gradient, matrix_at, rows_at, rows_at_mut, start, transpose,
+    add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
+    rows_at_mut, start, transpose,
 };
+use crate::temporal_affine::TemporalAffine;
 use crate::{affine, elementwise};
 
 /// A plain recurrence: each state is an affine map of the input and the state before, squashed.
@@ -84,7 +86,10 @@ const WX: usize = 0;
 const WH: usize = 1;
 const B: usize = 2;
 
-/// Scratch: the state that is carried through time.
+/// Saved: the sums that are squashed.
+const A: usize = 0;
+
+/// Scratch and state: what is carried through time.
 const H: usize = 0;
 
 #[typetag::serde]
@@ -99,82 +104,138 @@ impl Layer for Rnn {
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let units = self.units;
         let over_time = inputs.shape(X).with_last(units);
-        let now = Shape::new([over_time[0], units]);
-        Ok(LayerPlan::output(over_time.clone())
+        let map = TemporalAffine { units, bias: true, init: self.init };
+        let map_plan = LayerPlan::output(over_time.clone()).affine().reach(Reach::Row);
+        let fused = Recurrence::new(RnnCell(self.activation));
+        let fused_plan = Recurrence::<RnnCell>::plan(&over_time, units);
+        let recurrence = RnnRecurrence { activation: self.activation };
+        let recurrence_plan =
+            recurrence_plan(&over_time, units).indexed(X).fused(Part::new(fused, fused_plan, [0]));
+        Ok(self::recurrence_plan(&over_time, units)
             .weights("wx", [inputs.dim("Inputs"), units], Fill::Random(self.init))
             .weights("wh", [units, units], Fill::Random(self.recurrent_init))
             .bias("b", [units], Fill::zero())
-            .saved(over_time.clone())
-            .scratch(now.clone())
-            .scratch(now.clone())
-            .scratch(over_time)
-            .scratch([units, units])
-            .state(now))
+            .split(Part::new(map, map_plan, [WX, B]), Part::new(recurrence, recurrence_plan, [WH])))
     }
+}
+
+/// The memory of the recurrence, over time and at one step.
+fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
+    let now = Shape::new([over_time[0], units]);
+    LayerPlan::output(over_time.clone())
+        // The sums and their gradients, h before each step.
+        .saved(over_time.clone())
+        .saved(over_time.clone())
+        // h or its gradient; h wh; the transpose of wh.
+        .scratch(now.clone())
+        .scratch(now.clone())
+        .scratch([units, units])
+        .state(now)
 }
 
 impl<T: Scalar> Kernel<T> for Rnn {
     fn forward(&self, cx: &mut Forward<'_, T>) {
+        map_input(cx);
         start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.advance(cx);
+        self.activation.advance(cx, WH);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
-        start(&mut cx.forward.scratch[H], before);
-        self.advance(&mut cx.forward);
-        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+        map_input(&mut cx.forward);
+        self.activation.step(cx, WH);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let [before] = &mut *cx.saved else { unreachable!("as planned") };
-        let [dh, _, da, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
-        let (h, dy) = (&cx.outputs[0], &cx.output_gradients[0]);
-        let piece = elementwise::rows_a_piece(h.dim(2));
-        transpose(&cx.parameters[WH], wh_t);
-        dh.fill(T::zero());
-        for t in (0..h.dim(1)).rev() {
-            let rows = (rows_at(h, t), rows_at(dy, t), rows_at_mut(dh, 0), rows_at_mut(da, t));
-            rows.into_par_iter().with_min_len(piece).for_each(|(h, dy, dh, da)| {
-                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                self.activation.gradient(dh, h, da);
-            });
-            product(matrix_at(da, t), wh_t.rows(), dh.rows_mut());
-        }
-        add_start_gradient(dh, cx.input_gradients.get(H0));
+        self.activation.go_back(cx, WH);
+        let da = &cx.saved[A];
         if let Some(dx) = cx.input_gradients.get(X) {
             affine::add_input_gradient(da, &cx.parameters[WX], dx.rows_mut());
         }
         let gradients = &mut cx.parameter_gradients;
         affine::add_weight_gradient(cx.inputs[X].rows(), da, &mut gradients[WX]);
-        add_recurrent_gradient(before, da.rows(), gradients[WH].rows_mut());
         affine::add_bias_gradient(da, &mut gradients[B]);
     }
 }
 
-impl Rnn {
-    /// Runs over the time of the input from the carried state on, which it leaves at the last step's.
-    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
-        let [before] = &mut *cx.saved else { unreachable!("as planned") };
-        let [h, recurrent, _, _] = &mut *cx.scratch else { unreachable!("as planned") };
-        let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
-        let piece = elementwise::rows_a_piece(y.dim(2));
-        affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), y);
-        for t in 0..x.dim(1) {
-            product(h.rows(), cx.parameters[WH].rows(), recurrent.rows_mut());
-            let rows = (
-                rows_at(recurrent, 0),
-                rows_at_mut(before, t),
-                rows_at_mut(h, 0),
-                rows_at_mut(y, t),
-            );
-            rows.into_par_iter().with_min_len(piece).for_each(|(recurrent, before, h, y)| {
-                before.copy_from_slice(h);
-                y.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
-                self.activation.squash(y);
-                h.copy_from_slice(y);
-            });
+/// The recurrence from `x wx + b` on: its first port is that, its only parameter `wh`.
+#[derive(Debug)]
+struct RnnRecurrence {
+    activation: Activation,
+}
+
+impl<T: Scalar> Kernel<T> for RnnRecurrence {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+        start(&mut cx.scratch[H], cx.inputs.get(H0));
+        self.activation.advance(cx, 0);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        let inputs = cx.forward.inputs;
+        look_up(&inputs[X], inputs.index(X), &mut cx.forward.saved[A]);
+        self.activation.step(cx, 0);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        self.activation.go_back(cx, 0);
+        let index = cx.inputs.index(X);
+        if let Some(dx) = cx.input_gradients.get(X) {
+            add_look_up_gradient(&cx.saved[A], index, dx);
         }
+    }
+}
+
+/// The part of the sums that the input makes, over all steps.
+fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
+    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
+    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
+}
+
+impl Activation {
+    /// One time step from the carried state on.
+    fn step<T: Scalar>(self, cx: &mut Step<'_, T>, wh: usize) {
+        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
+        start(&mut cx.forward.scratch[H], before);
+        self.advance(&mut cx.forward, wh);
+        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+    }
+
+    /// Runs over time from the carried state on, which it leaves at the last step's.
+    fn advance<T: Scalar>(self, cx: &mut Forward<'_, T>, wh: usize) {
+        let [sums, before] = &mut *cx.saved else { unreachable!("as planned") };
+        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
+        let y = &mut cx.outputs[0];
+        for t in 0..y.dim(1) {
+            product(h.rows(), cx.parameters[wh].rows(), recurrent.rows_mut());
+            let read = rows_at(recurrent, 0).zip(rows_at(sums, t));
+            let write = rows_at_mut(before, t).zip(rows_at_mut(h, 0)).zip(rows_at_mut(y, t));
+            for ((recurrent, sums), ((before, h), y)) in read.zip(write) {
+                before.copy_from_slice(h);
+                y.iter_mut().zip(sums).zip(recurrent).for_each(|((y, &a), &b)| *y = a + b);
+                self.squash(y);
+                h.copy_from_slice(y);
+            }
+        }
+    }
+
+    /// Goes back through time: leaves the gradients of the sums in their place, and adds those of `wh` and of where the
+    /// state starts.
+    fn go_back<T: Scalar>(self, cx: &mut Backward<'_, T>, wh: usize) {
+        let [da, before] = &mut *cx.saved else { unreachable!("as planned") };
+        let [dh, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
+        let (h, dy) = (&cx.outputs[0], &cx.output_gradients[0]);
+        transpose(&cx.parameters[wh], wh_t);
+        dh.fill(T::zero());
+        for t in (0..h.dim(1)).rev() {
+            let read = rows_at(h, t).zip(rows_at(dy, t));
+            for ((h, dy), (dh, da)) in read.zip(rows_at_mut(dh, 0).zip(rows_at_mut(da, t))) {
+                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+                self.gradient(dh, h, da);
+            }
+            product(matrix_at(da, t), wh_t.rows(), dh.rows_mut());
+        }
+        add_start_gradient(dh, cx.input_gradients.get(H0));
+        add_recurrent_gradient(before, da.rows(), cx.parameter_gradients[wh].rows_mut());
     }
 }
 

@@ -3,14 +3,14 @@
 use engine_core::context::{Forward, Inputs};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, math,
-    register,
+    Axis, Backward, Counted, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
+    Shape, math, register, team,
 };
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
+use crate::fused::AffineLoss;
 
 /// The objective: how surprised the scores are by the targets, as cross entropy of a softmax.
 ///
@@ -78,9 +78,15 @@ impl Layer for SoftmaxLoss {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        let targets = inputs.shape(TARGETS);
+        let counted = Counted { targets: TARGETS, ignore: self.ignore, mask: MASK };
+        let over_affine =
+            Part::new(AffineLoss(self.clone()), AffineLoss::plan(targets).counted(counted), [0, 1]);
         Ok(LayerPlan::output(Shape::scalar())
             .saved(inputs.shape(SCORES).clone())
-            .scratch(inputs.shape(TARGETS).clone()))
+            .scratch(targets.clone())
+            .counted(counted)
+            .over_affine(over_affine))
     }
 }
 
@@ -89,22 +95,22 @@ impl<T: Scalar> Kernel<T> for SoftmaxLoss {
         let scores = &cx.inputs[SCORES];
         let classes = scores.rows().ncols();
         let positions = self.positions(&cx.inputs);
-        let rows = (
-            scores.as_slice().par_chunks_exact(classes),
-            cx.saved[PROBABILITIES].as_mut_slice().par_chunks_exact_mut(classes),
-            cx.scratch[LOSSES].as_mut_slice().par_iter_mut(),
-            positions.targets.par_iter(),
-        );
-        rows.into_par_iter().enumerate().with_min_len(rows_a_piece(classes)).for_each(
-            |(at, (scores, p, loss, &target))| {
+        let piece = rows_a_piece(classes);
+        let p = (cx.saved[PROBABILITIES].as_mut_slice(), piece * classes);
+        let losses = (cx.scratch[LOSSES].as_mut_slice(), piece);
+        team::for_each_chunk_mut2(p, losses, |at, p, losses| {
+            let rows = p.chunks_exact_mut(classes).zip(losses).zip(at * piece..);
+            for ((p, loss), at) in rows {
+                let scores = &scores.as_slice()[at * classes..][..classes];
                 *loss = match positions.counts(at) {
-                    true => T::of(cross_entropy(scores, target as usize, p)),
+                    true => T::of(cross_entropy(scores, positions.targets[at] as usize, p)),
                     false => T::zero(),
                 };
-            },
-        );
+            }
+        });
         let sum: f64 = cx.scratch[LOSSES].as_slice().iter().map(|loss| loss.f64()).sum();
-        cx.outputs[0].fill(within_range(sum / self.divisor(&positions, scores.dim(0))));
+        let sequences = cx.steps.map_or(scores.dim(0), |steps| steps.sequences());
+        cx.outputs[0].fill(within_range(sum / self.divisor(&positions, sequences)));
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
@@ -112,33 +118,31 @@ impl<T: Scalar> Kernel<T> for SoftmaxLoss {
         let p = &cx.saved[PROBABILITIES];
         let classes = p.rows().ncols();
         let positions = self.positions(&cx.inputs);
-        let weight = cx.output_gradients[0].as_slice()[0]
-            / T::of(self.divisor(&positions, cx.inputs[SCORES].dim(0)));
-        let rows = (
-            gradient.as_mut_slice().par_chunks_exact_mut(classes),
-            p.as_slice().par_chunks_exact(classes),
-            positions.targets.par_iter(),
-        );
-        rows.into_par_iter().enumerate().with_min_len(rows_a_piece(classes)).for_each(
-            |(at, (gradient, p, &target))| {
+        let sequences = cx.steps.map_or(cx.inputs[SCORES].dim(0), |steps| steps.sequences());
+        let weight =
+            cx.output_gradients[0].as_slice()[0] / T::of(self.divisor(&positions, sequences));
+        let piece = rows_a_piece(classes);
+        team::for_each_chunk_mut(gradient.as_mut_slice(), piece * classes, |at, gradient| {
+            for (gradient, at) in gradient.chunks_exact_mut(classes).zip(at * piece..) {
                 if positions.counts(at) {
+                    let p = &p.as_slice()[at * classes..][..classes];
                     gradient.iter_mut().zip(p).for_each(|(gradient, &p)| *gradient += weight * p);
-                    gradient[target as usize] -= weight;
+                    gradient[positions.targets[at] as usize] -= weight;
                 }
-            },
-        );
+            }
+        });
     }
 }
 
 /// The targets, and which of them count.
-struct Positions<'a, T> {
-    targets: &'a [u32],
+pub(crate) struct Positions<'a, T> {
+    pub(crate) targets: &'a [u32],
     mask: Option<&'a [T]>,
     ignore: Option<u32>,
 }
 
 impl<T: Scalar> Positions<'_, T> {
-    fn counts(&self, at: usize) -> bool {
+    pub(crate) fn counts(&self, at: usize) -> bool {
         match self.mask {
             Some(mask) => mask[at] != T::zero(),
             None => Some(self.targets[at]) != self.ignore,
@@ -147,16 +151,16 @@ impl<T: Scalar> Positions<'_, T> {
 }
 
 impl SoftmaxLoss {
-    fn positions<'a, T: Scalar>(&self, inputs: &Inputs<'a, T>) -> Positions<'a, T> {
+    pub(crate) fn positions<'a, T: Scalar>(&self, inputs: &Inputs<'a, T>) -> Positions<'a, T> {
         Positions {
-            targets: inputs.tokens(TARGETS).as_slice(),
+            targets: inputs.tokens(TARGETS),
             mask: inputs.get(MASK).map(|mask| mask.as_slice()),
             ignore: self.ignore,
         }
     }
 
     /// N; 1 where nothing counts, for the sum is 0 then.
-    fn divisor<T: Scalar>(&self, positions: &Positions<'_, T>, sequences: usize) -> f64 {
+    pub(crate) fn divisor<T: Scalar>(&self, positions: &Positions<'_, T>, sequences: usize) -> f64 {
         match self.per {
             Per::Sequence => sequences as f64,
             Per::Token => {
@@ -203,7 +207,7 @@ fn sum<T: Scalar>(xs: &[T]) -> f64 {
 }
 
 /// The nearest number that the precision has. Not a number stays so.
-fn within_range<T: Scalar>(value: f64) -> T {
+pub(crate) fn within_range<T: Scalar>(value: f64) -> T {
     let bound = T::max_value();
     if value > bound.f64() { bound } else { T::of(value) }
 }

@@ -3,7 +3,8 @@
 use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, math, register,
+    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, math,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ impl Layer for Tanh {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone()))
+        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row))
     }
 }
 

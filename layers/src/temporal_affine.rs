@@ -4,7 +4,8 @@ use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
+    register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,11 +46,10 @@ impl Layer for TemporalAffine {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let plan = LayerPlan::output(inputs.shape(X).with_last(self.units)).weights(
-            "w",
-            [inputs.dim("Inputs"), self.units],
-            Fill::Random(self.init),
-        );
+        let plan = LayerPlan::output(inputs.shape(X).with_last(self.units))
+            .weights("w", [inputs.dim("Inputs"), self.units], Fill::Random(self.init))
+            .affine()
+            .reach(Reach::Row);
         Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
     }
 }

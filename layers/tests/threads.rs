@@ -1,7 +1,7 @@
 //! The same bits on any number of threads, for every layer that shares its work out.
 
 use engine_core::testing::{LayerBench, Value};
-use engine_core::{Mode, Tensor};
+use engine_core::{Mode, Tensor, team};
 use engine_layers as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,8 +26,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     ];
     for (layer, inputs) in cases {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            pool.expect("a few threads can be started").install(|| {
+            team::with_threads(threads, || {
                 let mut bench = LayerBench::<f32>::new(layer, inputs.clone());
                 let y = bench.forward(Mode::Train { iteration: 2 });
                 bench.backward(&y);

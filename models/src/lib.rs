@@ -7,6 +7,9 @@
 //! The generic parts live below: [`engine_core`] checks and runs any graph, [`engine_layers`] holds the layers,
 //! [`engine_datasets`] the data.
 
+pub mod allocations;
+mod batches;
+pub mod bench;
 pub mod caption;
 pub mod cli;
 pub mod decode;
@@ -18,6 +21,7 @@ mod settings;
 mod train;
 mod validate;
 
+pub use batches::{Batches, Draw, Drawn, with_batches};
 pub use caption::{Captioner, Truth};
 pub use error::Error;
 pub use experiment::{Experiment, Override};

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use engine::allocations::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
 fn main() -> ExitCode {
     engine::cli::main()
 }

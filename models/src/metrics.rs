@@ -19,8 +19,11 @@ pub struct Record {
     pub learning_rate: f64,
     /// The Euclidean norm of all gradients before clipping by norm.
     pub gradient_norm: f64,
-    /// The speed of this step.
+    /// The speed of this step, waiting for data included.
     pub captions_per_second: f64,
+    /// How long this step waited for its batch, in seconds.
+    #[serde(default)]
+    pub data_wait: f64,
     /// The mean loss over the validation captions, where they were looked at after this step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_loss: Option<f64>,

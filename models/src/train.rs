@@ -1,11 +1,12 @@
 //! The training loop.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine_core::engine::{Engine, Updater, checkpoint};
 use engine_core::{Batch, Mode, Progress, Scalar};
 use engine_datasets::{Source, Split};
 
+use crate::batches::{Draw, Drawn, with_batches};
 use crate::error::Error;
 use crate::metrics::{Metrics, Record};
 use crate::run::RunFolder;
@@ -27,8 +28,10 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// The norm of all gradients before clipping by norm.
     pub gradient_norm: f64,
-    /// Its speed.
+    /// Its speed, waiting for data included.
     pub captions_per_second: f64,
+    /// How long it waited for its batch, in seconds.
+    pub data_wait: f64,
 }
 
 /// What one epoch came to.
@@ -55,12 +58,19 @@ pub struct Summary {
     pub epochs: Vec<EpochReport>,
     /// The whole time in seconds.
     pub seconds: f64,
+    /// How much of it steps have waited for their batches, in seconds.
+    pub data_wait: f64,
 }
 
 impl Summary {
     /// The epoch with the lowest validation loss.
     pub fn best(&self) -> Option<&EpochReport> {
         self.epochs.iter().rev().find(|epoch| epoch.best)
+    }
+
+    /// The part of the time that steps have waited for their batches, from 0 to 1.
+    pub fn data_wait_share(&self) -> f64 {
+        self.data_wait / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 
@@ -92,30 +102,27 @@ pub fn train<T: Scalar>(
     let captions = source.captions(Split::Train);
     let per_epoch = settings.order.batches(captions, settings.batch.as_usize()) as u64;
     let total = settings.total_steps(captions);
+    let draw = Draw {
+        split: Split::Train,
+        order: settings.order,
+        seed: settings.seed,
+        rows: settings.batch.as_usize(),
+        batches: total,
+    };
     let begun = Instant::now();
-    let (mut batch, mut epochs, mut best) = (Batch::new(), Vec::new(), f64::INFINITY);
-    let mut iteration = 0;
+    let (mut epochs, mut best, mut iteration) = (Vec::new(), f64::INFINITY, 0);
+    let (mut epoch_begun, mut losses, mut first) = (begun, 0.0, iteration);
     save(engine, run.last(), iteration, None)?;
 
-    for epoch in 0.. {
-        if iteration == total {
-            break;
-        }
-        let (epoch_begun, mut losses, first) = (Instant::now(), 0.0, iteration);
-        for rows in settings
-            .order
-            .epoch(settings.seed, epoch, captions, settings.batch.as_usize())
-            .batches()
-        {
-            let step_begun = Instant::now();
-            source.fill(Split::Train, rows, &mut batch);
+    with_batches(source, draw, |batches| {
+        let (mut step_begun, mut waited) = (Instant::now(), Duration::ZERO);
+        while let Some(Drawn { epoch, rows, batch }) = batches.next() {
+            let (epoch, rows) = (*epoch, *rows);
             let learning_rate = settings.learning_rate(Progress { iteration, per_epoch, total });
             let (loss, gradient_norm) =
-                step(engine, &mut updater, &batch, iteration, learning_rate, run)?;
+                step(engine, &mut updater, batch, iteration, learning_rate, run)?;
             iteration += 1;
             losses += loss;
-            let captions_per_second = rows.len() as f64 / step_begun.elapsed().as_secs_f64();
-            let epoch = epoch + 1;
             let report = StepReport {
                 iteration,
                 total,
@@ -123,7 +130,8 @@ pub fn train<T: Scalar>(
                 loss,
                 learning_rate,
                 gradient_norm,
-                captions_per_second,
+                captions_per_second: rows as f64 / step_begun.elapsed().as_secs_f64(),
+                data_wait: (batches.waited() - waited).as_secs_f64(),
             };
             watch.step(&report);
             if iteration == total || iteration == first + per_epoch {
@@ -139,12 +147,15 @@ pub fn train<T: Scalar>(
                 let seconds = epoch_begun.elapsed().as_secs_f64();
                 epochs.push(EpochReport { epoch, loss, val_loss, best: is_best, seconds });
                 watch.epoch(&epochs[epochs.len() - 1]);
-                break;
+                (epoch_begun, losses, first) = (Instant::now(), 0.0, iteration);
+            } else {
+                metrics.write(&report.record(None)).map_err(write)?;
             }
-            metrics.write(&report.record(None)).map_err(write)?;
+            (step_begun, waited) = (Instant::now(), batches.waited());
         }
-    }
-    Ok(Summary { iterations: iteration, epochs, seconds: begun.elapsed().as_secs_f64() })
+        let (seconds, data_wait) = (begun.elapsed().as_secs_f64(), waited.as_secs_f64());
+        Ok(Summary { iterations: iteration, epochs, seconds, data_wait })
+    })
 }
 
 /// Forward, backward, limits, update. Returns the loss and the gradients' norm.
@@ -161,7 +172,6 @@ fn step<T: Scalar>(
     if !loss.is_finite() {
         return Err(not_finite(engine, "the loss", iteration + 1, run));
     }
-    engine.zero_gradients();
     engine.backward();
     let norm = updater.limit(engine);
     if !norm.is_finite() {
@@ -217,6 +227,7 @@ impl StepReport {
             learning_rate: self.learning_rate,
             gradient_norm: self.gradient_norm,
             captions_per_second: self.captions_per_second,
+            data_wait: self.data_wait,
             val_loss,
         }
     }

@@ -84,7 +84,6 @@ pub(crate) fn caption_batch(features: &Tensor<f64>, captions: &Tensor<u32>) -> B
 /// Computes the loss, which it returns, and its gradients.
 pub(crate) fn gradients<T: Scalar>(engine: &mut Engine<T>, batch: &Batch) -> f64 {
     engine.forward(batch, Mode::Train { iteration: 0 }).unwrap_or_else(|e| panic!("{e}"));
-    engine.zero_gradients();
     engine.backward();
     engine.loss().expect("a graph with a loss")
 }

@@ -4,9 +4,10 @@ use super::memory::Memory;
 use crate::batch::{Array, Batch, Elements};
 use crate::context::Slot;
 use crate::dim::Symbol;
-use crate::graph::{InputPlan, Plan};
+use crate::graph::{CountedInput, InputPlan, Plan};
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
+use crate::steps::Steps;
 
 /// A batch that does not fit a graph's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,10 +71,47 @@ pub(super) fn feed<T: Scalar>(
         let array = array(batch, input)?;
         fit(input, array, sizes, &mut rows, &mut steps)?;
     }
-    memory.bind(plan, sizes, rows.unwrap_or(default_batch), steps.unwrap_or(default_time));
-    for (_, input) in inputs() {
-        copy(memory, input, array(batch, input)?, sizes)?;
+    let (rows, steps) = (rows.unwrap_or(default_batch), steps.unwrap_or(default_time));
+    arrange(memory, plan, batch, (rows, steps))?;
+    for (_, input) in inputs().filter(|(_, input)| input.is_tokens()) {
+        copy_tokens(memory, input, array(batch, input)?, sizes)?;
     }
+    memory.bind(rows, steps);
+    for (_, input) in inputs().filter(|(_, input)| !input.is_tokens()) {
+        copy_numbers(memory, input, array(batch, input)?)?;
+    }
+    Ok(())
+}
+
+/// Arranges the sequences by where their last counted position is.
+fn arrange<T: Scalar>(
+    memory: &mut Memory<T>,
+    plan: &Plan,
+    batch: &Batch,
+    (rows, time): (usize, usize),
+) -> Result<(), FeedError> {
+    let (Some(steps), Some(counts)) = (&mut memory.steps, &plan.arranged) else { return Ok(()) };
+    memory.lengths.clear();
+    memory.lengths.resize(rows, if counts.is_empty() { time } else { 0 });
+    for counted in counts {
+        let (slot, ignore) = match *counted {
+            CountedInput::Tokens { at, ignore } => (Slot::Tokens(at), ignore),
+            CountedInput::Mask(at) => (Slot::Value(at), None),
+        };
+        let input = plan.inputs.iter().find(|input| input.slot == slot);
+        let Some(input) = input else { continue };
+        let counts = |at: usize| match array(batch, input).map(Array::elements) {
+            Ok(Elements::Tokens(tokens)) => Some(tokens[at]) != ignore,
+            Ok(Elements::F32(mask)) => mask[at] != 0.0,
+            Ok(Elements::F64(mask)) => mask[at] != 0.0,
+            Err(_) => true,
+        };
+        for (sequence, length) in memory.lengths.iter_mut().enumerate() {
+            let last = (*length..time).rev().find(|t| counts(sequence * time + t));
+            *length = last.map_or(*length, |t| t + 1);
+        }
+    }
+    steps.arrange(&memory.lengths, time);
     Ok(())
 }
 
@@ -117,42 +155,96 @@ fn fit(
     })
 }
 
-fn copy<T: Scalar>(
+/// Calls `copy` with each row of an input's array in memory and the row of the batch's array that belongs there.
+fn for_each_row(input: &InputPlan, steps: Option<&Steps>, mut copy: impl FnMut(usize, usize)) {
+    match (steps, input.has_time()) {
+        (None, _) => copy(0, 0),
+        (Some(steps), false) => {
+            steps.order().iter().enumerate().for_each(|(row, from)| copy(row, *from));
+        }
+        (Some(steps), true) => {
+            steps.places().iter().enumerate().for_each(|(row, from)| copy(row, *from));
+        }
+    }
+}
+
+/// How many elements a row has; all of them where rows keep their order.
+fn row_length(input: &InputPlan, shape: &[usize], steps: Option<&Steps>) -> usize {
+    let lead = match steps {
+        None => 0,
+        Some(_) => 1 + usize::from(input.has_time()),
+    };
+    shape[lead..].iter().product()
+}
+
+fn copy_numbers<T: Scalar>(
+    memory: &mut Memory<T>,
+    input: &InputPlan,
+    array: &Array,
+) -> Result<(), FeedError> {
+    let Slot::Value(at) = input.slot else { return Ok(()) };
+    let (shape, steps) = (array.shape(), memory.steps.as_ref());
+    let length = row_length(input, shape, steps);
+    let to = memory.values[at].as_mut_slice();
+    macro_rules! copy {
+        ($elements:expr, $convert:expr) => {
+            for_each_row(input, steps, |row, from| {
+                let to = to[row * length..][..length].iter_mut();
+                to.zip(&$elements[from * length..][..length])
+                    .for_each(|(to, x)| *to = $convert(*x));
+            })
+        };
+    }
+    match array.elements() {
+        Elements::F32(elements) => copy!(elements, |x| T::of(f64::from(x))),
+        Elements::F64(elements) => copy!(elements, T::of),
+        Elements::Tokens(_) => return Err(wrong_kind(input, "numbers", "vocabulary indices")),
+    }
+    Ok(())
+}
+
+fn copy_tokens<T: Scalar>(
     memory: &mut Memory<T>,
     input: &InputPlan,
     array: &Array,
     sizes: &Sizes,
 ) -> Result<(), FeedError> {
-    let wrong =
-        |expected, found| Err(FeedError::Kind { input: input.name.clone(), expected, found });
-    match (input.slot, array.elements()) {
-        (Slot::Value(at), Elements::F32(elements)) => {
-            let to = memory.values[at].as_mut_slice().iter_mut();
-            to.zip(elements).for_each(|(to, from)| *to = T::of(f64::from(*from)));
-            Ok(())
-        }
-        (Slot::Value(at), Elements::F64(elements)) => {
-            let to = memory.values[at].as_mut_slice().iter_mut();
-            to.zip(elements).for_each(|(to, from)| *to = T::of(*from));
-            Ok(())
-        }
-        (Slot::Tokens(at), Elements::Tokens(elements)) => {
-            let limits = input.below.iter().filter_map(|dim| sizes.resolve(*dim).ok());
-            let limit = limits.min().unwrap_or(usize::MAX);
-            if let Some(bad) = elements.iter().position(|token| *token as usize >= limit) {
-                let per_row = elements.len() / array.shape().first().copied().unwrap_or(1).max(1);
-                return Err(FeedError::Token {
-                    input: input.name.clone(),
-                    row: bad / per_row.max(1),
-                    token: elements[bad],
-                    limit,
-                });
-            }
-            memory.tokens[at].reshape(array.shape());
-            memory.tokens[at].as_mut_slice().copy_from_slice(elements);
-            Ok(())
-        }
-        (Slot::Tokens(_), _) => wrong("vocabulary indices", "numbers"),
-        (Slot::Value(_) | Slot::Absent, _) => wrong("numbers", "vocabulary indices"),
+    let Slot::Tokens(at) = input.slot else { return Ok(()) };
+    let Elements::Tokens(elements) = array.elements() else {
+        return Err(wrong_kind(input, "vocabulary indices", "numbers"));
+    };
+    let limits = input.below.iter().filter_map(|dim| sizes.resolve(*dim).ok());
+    let limit = limits.min().unwrap_or(usize::MAX);
+    if let Some(bad) = elements.iter().position(|token| *token as usize >= limit) {
+        let per_row = elements.len() / array.shape().first().copied().unwrap_or(1).max(1);
+        return Err(FeedError::Token {
+            input: input.name.clone(),
+            row: bad / per_row.max(1),
+            token: elements[bad],
+            limit,
+        });
     }
+    let tokens = &mut memory.tokens[at];
+    let steps = memory.steps.as_ref();
+    match steps.filter(|_| input.has_time()) {
+        Some(steps) => {
+            tokens.all.reserve(elements.len());
+            tokens.all.reshape_rows(&[steps.rows()], &array.shape()[2..]);
+        }
+        None => tokens.all.reshape(array.shape()),
+    }
+    let length = row_length(input, array.shape(), steps);
+    let to = tokens.all.as_mut_slice();
+    for_each_row(input, steps, |row, from| {
+        to[row * length..][..length].copy_from_slice(&elements[from * length..][..length]);
+    });
+    if tokens.counts_words {
+        tokens.words.reserve(elements.len(), limit);
+        tokens.words.collect(tokens.all.as_slice());
+    }
+    Ok(())
+}
+
+fn wrong_kind(input: &InputPlan, expected: &'static str, found: &'static str) -> FeedError {
+    FeedError::Kind { input: input.name.clone(), expected, found }
 }

@@ -58,7 +58,7 @@ pub fn gradient_check(
 ) -> Result<Option<Disagreement>, FeedError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     engine.forward(batch, mode)?;
-    let plan = engine.plan().clone();
+    let plan = engine.program().clone();
     let weights: Vec<(usize, Vec<f64>)> = plan
         .outputs
         .iter()
@@ -69,7 +69,6 @@ pub fn gradient_check(
         })
         .collect();
     let seeds: Vec<(usize, &[f64])> = weights.iter().map(|(at, w)| (*at, w.as_slice())).collect();
-    engine.zero_gradients();
     engine.backward_from(&seeds);
 
     let objective = |engine: &Engine<f64>| -> f64 {

@@ -1,19 +1,27 @@
 //! The arrays of a running plan, and the one way a node is run over them.
 
-use crate::context::{Forward, Inputs, Mode, Noise, Parameters};
+use super::extent::Extent;
+use crate::context::{Forward, Inputs, Mode, Noise, Parameters, Slot, Tokens};
 use crate::dim::Symbol;
-use crate::graph::Plan;
+use crate::graph::{NodePlan, Plan};
+use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
+use crate::steps::Steps;
 use crate::tensor::Tensor;
 
 /// Every array that a forward pass reads and writes, but for the parameters.
 #[derive(Debug, Clone)]
 pub(super) struct Memory<T> {
     pub(super) values: Vec<Tensor<T>>,
-    pub(super) tokens: Vec<Tensor<u32>>,
+    pub(super) tokens: Vec<Tokens>,
     pub(super) nodes: Vec<NodeMemory<T>>,
-    /// The batch and time that the arrays have now.
+    /// How the batch's sequences lie, where the plan leaves padding out.
+    pub(super) steps: Option<Steps>,
+    /// The length of each sequence, to arrange steps by.
+    pub(super) lengths: Vec<usize>,
+    extents: Extents,
+    /// The batch and time that there is room for.
     bound: Option<(usize, usize)>,
 }
 
@@ -25,17 +33,49 @@ pub(super) struct NodeMemory<T> {
     pub(super) state: Vec<Tensor<T>>,
 }
 
+/// How large every array of a plan is.
+#[derive(Debug, Clone)]
+struct Extents {
+    values: Vec<Option<Extent>>,
+    /// For each node its saved arrays, scratch and state.
+    nodes: Vec<[Vec<Extent>; 3]>,
+}
+
+impl Extents {
+    fn new(plan: &Plan, sizes: &Sizes) -> Self {
+        // What no node reads or writes takes no memory.
+        let mut used = vec![false; plan.values.len()];
+        for node in &plan.nodes {
+            node.reads().chain(node.outputs.clone()).for_each(|value| used[value] = true);
+        }
+        let value = |(value, used): (&crate::graph::Value, bool)| {
+            used.then(|| Extent::new(&value.shape, value.words, sizes))
+        };
+        let nodes = plan.nodes.iter().map(|node| {
+            let all = |shapes: &[Shape]| {
+                shapes.iter().map(|shape| Extent::new(shape, node.words, sizes)).collect()
+            };
+            [all(&node.saved), all(&node.scratch), all(&node.state)]
+        });
+        Extents {
+            values: plan.values.iter().zip(used).map(value).collect(),
+            nodes: nodes.collect(),
+        }
+    }
+}
+
 impl<T: Scalar> Memory<T> {
-    /// Arrays that take no memory yet.
-    pub(super) fn new(plan: &Plan) -> Self {
+    /// Arrays that take no memory yet. `sizes` binds every symbol but `Batch` and `Time`.
+    pub(super) fn new(plan: &Plan, sizes: &Sizes) -> Self {
         let empty = |shapes: &[Shape]| shapes.iter().map(|_| Tensor::default()).collect();
+        let tokens = plan.inputs.iter().filter_map(|input| match input.slot {
+            Slot::Tokens(at) => Some(at + 1),
+            _ => None,
+        });
         Memory {
             values: plan.values.iter().map(|_| Tensor::default()).collect(),
-            tokens: plan
-                .inputs
-                .iter()
-                .filter(|i| i.is_tokens())
-                .map(|_| Tensor::default())
+            tokens: (0..tokens.max().unwrap_or(0))
+                .map(|at| Tokens { counts_words: counts_words(plan, at), ..Tokens::default() })
                 .collect(),
             nodes: plan
                 .nodes
@@ -46,31 +86,42 @@ impl<T: Scalar> Memory<T> {
                     state: empty(&node.state),
                 })
                 .collect(),
+            steps: plan.arranged.is_some().then(Steps::default),
+            lengths: Vec::new(),
+            extents: Extents::new(plan, sizes),
             bound: None,
         }
     }
 
-    /// Gives every array the shape that it has for this batch and time. Memory is kept, so only a larger batch than ever
-    /// before allocates.
-    pub(super) fn bind(&mut self, plan: &Plan, sizes: &Sizes, batch: usize, time: usize) {
-        if self.bound == Some((batch, time)) {
+    /// Gives every array the shape that it has for this batch and time, once steps are arranged and words are counted.
+    /// Memory is kept, so only a larger batch than ever before allocates.
+    pub(super) fn bind(&mut self, batch: usize, time: usize) {
+        let fresh = self.bound != Some((batch, time));
+        let varies = self.steps.is_some() || self.tokens.iter().any(|t| t.counts_words);
+        if !fresh && !varies {
             return;
         }
         self.bound = Some((batch, time));
-        let sizes = sizes.clone().with(Symbol::BATCH, batch).with(Symbol::TIME, time);
-        let shape = |tensor: &mut Tensor<T>, shape: &Shape| {
-            tensor.reshape(
-                &shape.resolve(&sizes).expect("every size is bound when an engine is made"),
-            );
+        let rows = Rows {
+            batch,
+            time,
+            positions: self.steps.as_ref().map(Steps::rows),
+            tokens: &self.tokens,
         };
-        let all = |tensors: &mut [Tensor<T>], shapes: &[Shape]| {
-            tensors.iter_mut().zip(shapes).for_each(|(t, s)| shape(t, s));
+        let shape = |tensor: &mut Tensor<T>, extent: &Extent| {
+            if fresh {
+                tensor.reserve(extent.most(batch, time));
+            }
+            extent.bind(tensor, &rows);
         };
-        self.values.iter_mut().zip(&plan.values).for_each(|(t, value)| shape(t, &value.shape));
-        for (memory, node) in self.nodes.iter_mut().zip(&plan.nodes) {
-            all(&mut memory.saved, &node.saved);
-            all(&mut memory.scratch, &node.scratch);
-            all(&mut memory.state, &node.state);
+        for (tensor, extent) in self.values.iter_mut().zip(&self.extents.values) {
+            extent.iter().for_each(|extent| shape(tensor, extent));
+        }
+        for (memory, extents) in self.nodes.iter_mut().zip(&self.extents.nodes) {
+            let arrays = [&mut memory.saved, &mut memory.scratch, &mut memory.state];
+            for (tensors, extents) in arrays.into_iter().zip(extents) {
+                tensors.iter_mut().zip(extents).for_each(|(t, extent)| shape(t, extent));
+            }
         }
     }
 
@@ -80,11 +131,11 @@ impl<T: Scalar> Memory<T> {
         plan: &Plan,
         at: usize,
         parameters: &[Tensor<T>],
-        mode: Mode,
-        seed: u64,
+        packed: &[Panels<T>],
+        (mode, seed): (Mode, u64),
     ) {
-        let kernel = T::kernel(&*plan.nodes[at].layer);
-        self.run(plan, at, parameters, mode, seed, |mut cx, _| kernel.forward(&mut cx));
+        let kernel = T::kernel(&*plan.nodes[at].operation);
+        self.run(plan, at, parameters, packed, (mode, seed), |mut cx, _| kernel.forward(&mut cx));
     }
 
     /// Hands node `at` what it needs for a forward pass or a step, and its carried state.
@@ -93,8 +144,8 @@ impl<T: Scalar> Memory<T> {
         plan: &Plan,
         at: usize,
         parameters: &[Tensor<T>],
-        mode: Mode,
-        seed: u64,
+        packed: &[Panels<T>],
+        (mode, seed): (Mode, u64),
         kernel: impl FnOnce(Forward<'_, T>, &mut [Tensor<T>]) -> R,
     ) -> R {
         let node = &plan.nodes[at];
@@ -105,20 +156,51 @@ impl<T: Scalar> Memory<T> {
             inputs: Inputs { slots: &node.slots, values: before, tokens: &self.tokens },
             outputs: &mut rest[..node.outputs.len()],
             parameters: Parameters { ids: &node.parameters, table: parameters },
+            packed,
+            steps: self.steps.as_ref(),
             saved: &mut memory.saved,
             scratch: &mut memory.scratch,
             mode,
-            noise: noise(seed, mode, at),
+            noise: noise(seed, mode, node.stream, places(self.steps.as_ref(), plan, node)),
         };
         kernel(forward, &mut memory.state)
     }
 }
 
-/// The random numbers of node `at` in this step.
-pub(super) fn noise(seed: u64, mode: Mode, at: usize) -> Noise {
+/// Whether a node goes through the different words of a token array in place of its positions.
+fn counts_words(plan: &Plan, tokens: usize) -> bool {
+    plan.nodes.iter().any(|node| node.words == Some(tokens))
+}
+
+/// What arrays have rows for.
+pub(super) struct Rows<'a> {
+    pub(super) batch: usize,
+    pub(super) time: usize,
+    /// The positions of all sequences, where padding is left out.
+    pub(super) positions: Option<usize>,
+    pub(super) tokens: &'a [Tokens],
+}
+
+/// The places of the rows of a node's output.
+pub(super) fn places<'a>(
+    steps: Option<&'a Steps>,
+    plan: &Plan,
+    node: &NodePlan,
+) -> Option<&'a [usize]> {
+    let timed = plan.values[node.outputs.start].shape.has(Symbol::TIME);
+    steps.map(|steps| if timed { steps.places() } else { steps.order() })
+}
+
+/// The random numbers of a node's stream in this step.
+pub(super) fn noise<'a>(
+    seed: u64,
+    mode: Mode,
+    node: u64,
+    places: Option<&'a [usize]>,
+) -> Noise<'a> {
     let iteration = match mode {
         Mode::Train { iteration } => iteration,
         Mode::Eval => 0,
     };
-    Noise { seed, iteration, node: at as u64 }
+    Noise { seed, iteration, node, places }
 }

@@ -5,15 +5,19 @@
 //! holds the backward pass against finite differences.
 
 pub mod checkpoint;
+mod extent;
 mod feed;
 mod gradient_check;
 mod memory;
 mod network;
+mod packs;
+mod profile;
 mod stepper;
 mod update;
 
 pub use feed::FeedError;
 pub use gradient_check::{Disagreement, gradient_check};
 pub use network::{BuildError, Engine};
+pub use profile::{NodeProfile, Profile, Work};
 pub use stepper::{StepError, Stepper};
 pub use update::{Limits, Updater};

@@ -1,18 +1,21 @@
 //! Forward and backward over whole sequences.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::feed::{FeedError, feed};
-use super::memory::{Memory, noise};
+use super::memory::{Memory, noise, places};
+use super::packs::Packs;
+use super::profile::{Profile, measured};
 use crate::batch::Batch;
 use crate::context::{
     Backward, InputGradients, Inputs, Mode, ParameterGradients, Parameters, Slot,
 };
 use crate::dim::Symbol;
-use crate::graph::Plan;
+use crate::graph::{NodePlan, Passes, Plan};
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
@@ -53,15 +56,26 @@ const MOST_PARAMETERS: usize = 1 << 31;
 #[derive(Debug, Clone)]
 pub struct Engine<T> {
     plan: Arc<Plan>,
+    /// The plan that runs: the one above, or a rewritten one.
+    program: Arc<Plan>,
     sizes: Sizes,
     seed: u64,
     parameters: Vec<Tensor<T>>,
+    /// Another number each time that someone may have changed the parameters.
+    version: u64,
+    packs: Packs<T>,
     gradients: Vec<Tensor<T>>,
     memory: Memory<T>,
     value_gradients: Vec<Tensor<T>>,
     /// The values whose gradients someone wants.
     wanted: Vec<bool>,
+    /// Whether the gradients of inputs are among them.
+    input_gradients: bool,
+    /// For each value and each parameter, whether its gradient is still to be written by this pass.
+    fresh: (Vec<bool>, Vec<bool>),
     mode: Mode,
+    passes: Passes,
+    profile: Option<Profile>,
 }
 
 impl<T: Scalar> Engine<T> {
@@ -123,10 +137,17 @@ impl<T: Scalar> Engine<T> {
         }
         Ok(Engine {
             gradients: parameters.iter().map(|p: &Tensor<T>| Tensor::zeros(p.shape())).collect(),
-            memory: Memory::new(&plan),
+            version: next_version(),
+            packs: Packs::new(&plan),
+            memory: Memory::new(&plan, &sizes),
             value_gradients: plan.values.iter().map(|_| Tensor::default()).collect(),
             wanted: wanted(&plan, input_gradients),
+            input_gradients,
+            fresh: (vec![false; plan.values.len()], vec![false; plan.parameters.len()]),
             mode: Mode::Eval,
+            passes: Passes::none(),
+            profile: None,
+            program: plan.clone(),
             plan,
             sizes,
             seed,
@@ -134,9 +155,39 @@ impl<T: Scalar> Engine<T> {
         })
     }
 
-    /// The plan that runs.
+    /// The same network, which from now on computes its loss and the gradients of that, and nothing else, by a plan that
+    /// passes have rewritten. A network without a loss stays as it is.
+    pub fn rewritten(mut self, passes: &Passes) -> Self {
+        self.passes = passes.clone();
+        let Some(program) = self.plan.rewritten("loss", passes) else { return self };
+        self.packs = Packs::new(&program);
+        self.memory = Memory::new(&program, &self.sizes);
+        self.value_gradients = program.values.iter().map(|_| Tensor::default()).collect();
+        self.wanted = wanted(&program, self.input_gradients);
+        self.fresh.0 = vec![false; program.values.len()];
+        self.program = Arc::new(program);
+        self
+    }
+
+    /// The network as its graph file writes it.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
+    }
+
+    /// The plan that runs: the network as it is written, unless passes have [`rewritten`](Self::rewritten) it. Indices
+    /// of values are those of this plan.
+    pub fn program(&self) -> &Arc<Plan> {
+        &self.program
+    }
+
+    /// Begins to measure what each node takes, or begins anew.
+    pub fn begin_profile(&mut self) {
+        self.profile = Some(Profile::new(&self.program));
+    }
+
+    /// What passes have taken since [`begin_profile`](Self::begin_profile).
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
     }
 
     /// What every symbol but the batch and the time stands for.
@@ -150,70 +201,123 @@ impl<T: Scalar> Engine<T> {
     /// When the batch does not fit the graph's inputs.
     pub fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<(), FeedError> {
         self.mode = mode;
-        feed(&mut self.memory, &self.plan, &self.sizes, batch, (1, 1), |_, _| true)?;
-        for at in 0..self.plan.nodes.len() {
-            self.memory.forward(&self.plan, at, &self.parameters, mode, self.seed);
+        let Engine { program, sizes, memory, packs, parameters, profile, .. } = self;
+        measured(
+            profile,
+            |profile| &mut profile.feed,
+            || feed(memory, program, sizes, batch, (1, 1), |_, _| true),
+        )?;
+        let version = self.version;
+        measured(
+            profile,
+            |profile| &mut profile.pack,
+            || packs.renew(program, parameters, version),
+        );
+        for at in 0..program.nodes.len() {
+            measured(
+                profile,
+                |profile| &mut profile.nodes[at].forward,
+                || {
+                    memory.forward(program, at, parameters, packs.of(at), (mode, self.seed));
+                },
+            );
         }
         Ok(())
     }
 
-    /// Adds to the parameters' gradients those of the value in the role `loss`, at the batch of the last
-    /// [`forward`](Self::forward).
-    ///
-    /// Does nothing for a graph without a loss.
+    /// Computes the parameters' gradients of the value in the role `loss`, at the batch of the last
+    /// [`forward`](Self::forward). Without a loss, they are 0.
     pub fn backward(&mut self) {
-        if let Some(loss) = self.plan.output("loss") {
-            self.backward_from(&[(loss, &[T::one()])]);
+        match self.program.output("loss") {
+            Some(loss) => self.backward_from(&[(loss, &[T::one()])]),
+            None => self.backward_from(&[]),
         }
     }
 
-    /// Adds to the parameters' gradients those of a sum of values, each weighted by the given gradient.
+    /// Computes the parameters' gradients of a sum of values, each weighted by the given gradient.
     ///
     /// # Panics
     /// When a gradient is not as long as its value.
     pub fn backward_from(&mut self, seeds: &[(usize, &[T])]) {
+        self.fresh.1.fill(true);
+        self.backward_more_from(seeds);
+    }
+
+    /// As [`backward_from`](Self::backward_from), adding to the gradients that the parameters have.
+    ///
+    /// # Panics
+    /// When a gradient is not as long as its value.
+    pub fn backward_more_from(&mut self, seeds: &[(usize, &[T])]) {
+        self.fresh.0.fill(true);
         for (gradient, value) in self.value_gradients.iter_mut().zip(&self.memory.values) {
             gradient.reshape(value.shape());
-            gradient.fill(T::zero());
         }
         for (value, seed) in seeds {
-            let gradient = self.value_gradients[*value].as_mut_slice();
+            let gradient = zeroed(&mut self.value_gradients[*value], &mut self.fresh.0[*value]);
             assert_eq!(gradient.len(), seed.len(), "a gradient for each element of the value");
             gradient.iter_mut().zip(*seed).for_each(|(g, s)| *g += *s);
         }
-        for (at, node) in self.plan.nodes.iter().enumerate().rev() {
-            if !node.outputs.clone().any(|value| self.wanted[value]) {
-                continue;
+        let program = self.program.clone();
+        for (at, node) in program.nodes.iter().enumerate().rev() {
+            if node.outputs.clone().any(|value| self.wanted[value]) {
+                for value in node.outputs.clone() {
+                    zeroed(&mut self.value_gradients[value], &mut self.fresh.0[value]);
+                }
+                self.backward_through(at, node);
             }
-            let (before, rest) = self.memory.values.split_at(node.outputs.start);
-            let (before_gradients, rest_gradients) =
-                self.value_gradients.split_at_mut(node.outputs.start);
-            let memory = &mut self.memory.nodes[at];
-            T::kernel(&*node.layer).backward(&mut Backward {
-                inputs: Inputs { slots: &node.slots, values: before, tokens: &self.memory.tokens },
-                outputs: &rest[..node.outputs.len()],
-                output_gradients: &rest_gradients[..node.outputs.len()],
-                parameters: Parameters { ids: &node.parameters, table: &self.parameters },
-                saved: &mut memory.saved,
-                scratch: &mut memory.scratch,
-                input_gradients: InputGradients {
-                    slots: &node.slots,
-                    wanted: &self.wanted,
-                    table: before_gradients,
-                },
-                parameter_gradients: ParameterGradients {
-                    ids: &node.parameters,
-                    table: &mut self.gradients,
-                },
-                mode: self.mode,
-                noise: noise(self.seed, self.mode, at),
-            });
         }
+        // What no node has written is 0.
+        let gradients = self.value_gradients.iter_mut().zip(&mut self.fresh.0);
+        gradients.zip(&self.wanted).filter(|(_, wanted)| **wanted).for_each(
+            |((gradient, fresh), _)| {
+                zeroed(gradient, fresh);
+            },
+        );
+        self.gradients.iter_mut().zip(&mut self.fresh.1).for_each(|(gradient, fresh)| {
+            zeroed(gradient, fresh);
+        });
     }
 
-    /// Sets the parameters' gradients to zero.
-    pub fn zero_gradients(&mut self) {
-        self.gradients.iter_mut().for_each(|gradient| gradient.fill(T::zero()));
+    fn backward_through(&mut self, at: usize, node: &NodePlan) {
+        let Engine { memory, packs, parameters, profile, value_gradients, .. } = self;
+        let (before, rest) = memory.values.split_at(node.outputs.start);
+        let (before_gradients, rest_gradients) = value_gradients.split_at_mut(node.outputs.start);
+        let arrays = &mut memory.nodes[at];
+        let mut cx = Backward {
+            inputs: Inputs { slots: &node.slots, values: before, tokens: &memory.tokens },
+            outputs: &rest[..node.outputs.len()],
+            output_gradients: &rest_gradients[..node.outputs.len()],
+            parameters: Parameters { ids: &node.parameters, table: parameters },
+            packed: packs.of(at),
+            steps: memory.steps.as_ref(),
+            saved: &mut arrays.saved,
+            scratch: &mut arrays.scratch,
+            input_gradients: InputGradients {
+                slots: &node.slots,
+                wanted: &self.wanted,
+                table: before_gradients,
+                fresh: &mut self.fresh.0,
+            },
+            parameter_gradients: ParameterGradients {
+                ids: &node.parameters,
+                table: &mut self.gradients,
+                fresh: &mut self.fresh.1,
+            },
+            mode: self.mode,
+            noise: noise(
+                self.seed,
+                self.mode,
+                node.stream,
+                places(memory.steps.as_ref(), &self.program, node),
+            ),
+        };
+        measured(
+            profile,
+            |profile| &mut profile.nodes[at].backward,
+            || {
+                T::kernel(&*node.operation).backward(&mut cx);
+            },
+        );
     }
 
     /// The loss of the last forward pass; `None` for a graph without one.
@@ -223,7 +327,7 @@ impl<T: Scalar> Engine<T> {
 
     /// The value in a role, as the last forward pass left it.
     pub fn output(&self, role: &str) -> Option<&Tensor<T>> {
-        Some(&self.memory.values[self.plan.output(role)?])
+        Some(&self.memory.values[self.program.output(role)?])
     }
 
     /// A value by its index in the plan.
@@ -239,7 +343,7 @@ impl<T: Scalar> Engine<T> {
     /// The name of the first node, in the order of computation, with an output that is not finite.
     pub fn first_not_finite(&self) -> Option<&str> {
         let finite = |at: usize| self.memory.values[at].as_slice().iter().all(|x| x.is_finite());
-        let node = self.plan.nodes.iter().find(|node| !node.outputs.clone().all(finite))?;
+        let node = self.program.nodes.iter().find(|node| !node.outputs.clone().all(finite))?;
         Some(&node.name)
     }
 
@@ -250,6 +354,7 @@ impl<T: Scalar> Engine<T> {
 
     /// The parameters, to be changed.
     pub fn parameters_mut(&mut self) -> &mut [Tensor<T>] {
+        self.version = next_version();
         &mut self.parameters
     }
 
@@ -260,6 +365,7 @@ impl<T: Scalar> Engine<T> {
 
     /// The parameters and their gradients, for an update.
     pub fn parameters_and_gradients_mut(&mut self) -> (&mut [Tensor<T>], &mut [Tensor<T>]) {
+        self.version = next_version();
         (&mut self.parameters, &mut self.gradients)
     }
 
@@ -271,6 +377,30 @@ impl<T: Scalar> Engine<T> {
     pub(super) fn seed(&self) -> u64 {
         self.seed
     }
+
+    /// The passes that rewrite its plans.
+    pub(super) fn passes(&self) -> &Passes {
+        &self.passes
+    }
+
+    /// Which state of the parameters this is: equal numbers, equal parameters.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// A number that no engine had before.
+fn next_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A gradient that holds the sum so far: 0 where nobody has written it yet.
+fn zeroed<'a, T: Scalar>(gradient: &'a mut Tensor<T>, fresh: &mut bool) -> &'a mut [T] {
+    if std::mem::take(fresh) {
+        gradient.fill(T::zero());
+    }
+    gradient.as_mut_slice()
 }
 
 /// The values whose gradients someone wants: those that depend on a parameter, or on an input if its gradient counts.
@@ -282,7 +412,7 @@ fn wanted(plan: &Plan, input_gradients: bool) -> Vec<bool> {
         }
     }
     for node in &plan.nodes {
-        let reads = node.slots.iter().any(|slot| matches!(slot, Slot::Value(at) if wanted[*at]));
+        let reads = node.reads().any(|value| wanted[value]);
         wanted[node.outputs.clone()].fill(reads || !node.parameters.is_empty());
     }
     wanted

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::feed::{FeedError, feed};
 use super::memory::Memory;
 use super::network::Engine;
+use super::packs::Packs;
 use crate::batch::Batch;
 use crate::context::{Mode, Slot, Step};
 use crate::dim::Symbol;
-use crate::graph::Plan;
+use crate::graph::{Plan, Purpose};
 use crate::scalar::Scalar;
 use crate::shape::Sizes;
 use crate::tensor::Tensor;
@@ -41,12 +42,11 @@ pub struct Stepper<T> {
     plan: Arc<Plan>,
     sizes: Sizes,
     seed: u64,
+    packs: Packs<T>,
     memory: Memory<T>,
     target: usize,
     once: Vec<usize>,
     every: Vec<usize>,
-    /// For each input, whether the target depends on it.
-    needed_inputs: Vec<bool>,
     rows: usize,
     first: bool,
 }
@@ -57,18 +57,21 @@ impl<T: Scalar> Stepper<T> {
     /// # Errors
     /// When there is none, or when it cannot be computed step by step.
     pub fn new(engine: &Engine<T>, name: &str) -> Result<Self, StepError> {
-        let plan = engine.plan().clone();
-        let target = plan.output(name).or_else(|| plan.value(name));
+        let written = engine.plan();
+        let target = written.output(name).or_else(|| written.value(name));
         let target = target.ok_or_else(|| StepError::NoValue(name.to_owned()))?;
-        let needed = plan.needed_for(target);
+        let plan = written.rewritten_for(name, target, engine.passes(), Purpose::Steps);
+        let target = plan.output(name).ok_or_else(|| StepError::NoValue(name.to_owned()))?;
         let mut timed: Vec<bool> = plan.values.iter().map(|v| v.shape.has(Symbol::TIME)).collect();
         let (mut once, mut every) = (Vec::new(), Vec::new());
-        for (at, node) in plan.nodes.iter().enumerate().filter(|(at, _)| needed[*at]) {
-            let reads_time = node.slots.iter().any(|slot| match slot {
-                Slot::Value(value) => timed[*value],
-                Slot::Tokens(_) => {
-                    plan.inputs.iter().any(|input| input.slot == *slot && input.has_time())
-                }
+        for (at, node) in plan.nodes.iter().enumerate() {
+            let timed_tokens = |at: usize| {
+                let mut inputs = plan.inputs.iter();
+                inputs.any(|input| input.slot == Slot::Tokens(at) && input.has_time())
+            };
+            let reads_time = node.slots.iter().any(|slot| match *slot {
+                Slot::Value(value) | Slot::Indexed { value, .. } => timed[value],
+                Slot::Tokens(at) | Slot::Words(at) => timed_tokens(at),
                 Slot::Absent => false,
             });
             let writes_time = node.outputs.clone().any(|value| timed[value]);
@@ -82,23 +85,15 @@ impl<T: Scalar> Stepper<T> {
             }
             timed[node.outputs.clone()].fill(writes_time);
         }
-        let needed_inputs = plan
-            .inputs
-            .iter()
-            .map(|input| {
-                let reads = |at: &usize| plan.nodes[*at].slots.contains(&input.slot);
-                once.iter().chain(&every).any(reads)
-            })
-            .collect();
         Ok(Stepper {
-            memory: Memory::new(&plan),
+            packs: Packs::new(&plan),
+            memory: Memory::new(&plan, engine.sizes()),
             sizes: engine.sizes().clone(),
             seed: engine.seed(),
-            plan,
+            plan: Arc::new(plan),
             target,
             once,
             every,
-            needed_inputs,
             rows: 1,
             first: true,
         })
@@ -106,8 +101,8 @@ impl<T: Scalar> Stepper<T> {
 
     /// The inputs that each step must be fed, by name.
     pub fn step_inputs(&self) -> impl Iterator<Item = &str> {
-        let needed = self.plan.inputs.iter().zip(&self.needed_inputs);
-        needed.filter(|(input, needed)| **needed && input.has_time()).map(|(i, _)| i.name.as_str())
+        let timed = self.plan.inputs.iter().filter(|input| input.has_time());
+        timed.map(|input| input.name.as_str())
     }
 
     /// Begins `rows` sequences: feeds the inputs without time and runs what depends on them alone.
@@ -120,12 +115,12 @@ impl<T: Scalar> Stepper<T> {
         batch: &Batch,
         rows: usize,
     ) -> Result<(), StepError> {
-        let needed = &self.needed_inputs;
-        feed(&mut self.memory, &self.plan, &self.sizes, batch, (rows, 1), |at, input| {
-            needed[at] && !input.has_time()
-        })?;
+        let Stepper { memory, plan, sizes, packs, .. } = self;
+        feed(memory, plan, sizes, batch, (rows, 1), |_, input| !input.has_time())?;
+        packs.renew(plan, engine.parameters(), engine.version());
         for &at in &self.once {
-            self.memory.forward(&self.plan, at, engine.parameters(), Mode::Eval, self.seed);
+            let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
+            memory.forward(plan, at, engine.parameters(), packed, mode);
         }
         for node in &mut self.memory.nodes {
             node.state.iter_mut().for_each(|state| state.fill(T::zero()));
@@ -139,23 +134,14 @@ impl<T: Scalar> Stepper<T> {
     /// # Errors
     /// When the batch does not fit the graph's inputs.
     pub fn step(&mut self, engine: &Engine<T>, batch: &Batch) -> Result<&Tensor<T>, StepError> {
-        let needed = &self.needed_inputs;
-        feed(&mut self.memory, &self.plan, &self.sizes, batch, (self.rows, 1), |at, input| {
-            needed[at] && input.has_time()
-        })?;
-        let first = self.first;
+        let Stepper { memory, plan, sizes, packs, first, .. } = self;
+        feed(memory, plan, sizes, batch, (self.rows, 1), |_, input| input.has_time())?;
         for &at in &self.every {
-            let kernel = T::kernel(&*self.plan.nodes[at].layer);
-            self.memory.run(
-                &self.plan,
-                at,
-                engine.parameters(),
-                Mode::Eval,
-                self.seed,
-                |forward, state| {
-                    kernel.step(&mut Step { forward, state, first });
-                },
-            );
+            let kernel = T::kernel(&*plan.nodes[at].operation);
+            let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
+            memory.run(plan, at, engine.parameters(), packed, mode, |forward, state| {
+                kernel.step(&mut Step { forward, state, first: *first });
+            });
         }
         self.first = false;
         Ok(&self.memory.values[self.target])

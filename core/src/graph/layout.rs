@@ -42,7 +42,11 @@ impl Layout<'_> {
                 token_count += 1;
                 Slot::Tokens(token_count - 1)
             } else {
-                values.push(Value { name: input.name.clone(), shape: input_shape(input) });
+                values.push(Value {
+                    name: input.name.clone(),
+                    shape: input_shape(input),
+                    words: None,
+                });
                 Slot::Value(values.len() - 1)
             });
         }
@@ -53,7 +57,7 @@ impl Layout<'_> {
             for (output, shape) in &planned[node].layer.outputs {
                 let name =
                     if output.is_empty() { name.clone() } else { format!("{name}.{output}") };
-                values.push(Value { name, shape: shape.clone() });
+                values.push(Value { name, shape: shape.clone(), words: None });
             }
         }
         let slot = |reader: usize, port: usize| match wires[reader].get(port) {
@@ -68,17 +72,18 @@ impl Layout<'_> {
         let (parameters, owned) = self.parameters(&order);
         let nodes = order
             .iter()
-            .map(|&at| {
+            .zip(0..)
+            .map(|(&at, stream)| {
                 let (node, plan) = (&graph.nodes[at], &planned[at]);
                 let ports = plan.ports.len().max(wires[at].len());
+                let layer = node.layer.as_ref().expect("a node that is planned has a layer");
                 NodePlan {
                     name: node.name.value.clone(),
-                    layer: node
-                        .layer
-                        .as_ref()
-                        .expect("a node that is planned has a layer")
-                        .value
-                        .clone(),
+                    layer: layer.value.clone(),
+                    operation: layer.value.0.clone(),
+                    hints: plan.layer.hints.clone(),
+                    words: None,
+                    stream,
                     slots: (0..ports).map(|port| slot(at, port)).collect(),
                     outputs: first_value[at]..first_value[at] + plan.layer.outputs.len(),
                     parameters: owned[at].clone(),
@@ -107,6 +112,7 @@ impl Layout<'_> {
                 .map(|(role, node, output)| (role.clone(), first_value[*node] + output))
                 .collect(),
             values,
+            arranged: None,
         }
     }
 

@@ -1,11 +1,13 @@
 //! A checked network, laid out: what is computed in which order from what, and every array that takes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
 use crate::init::Fill;
-use crate::layer::Layer;
+use crate::layer::{Layer, LayerPlan};
+use crate::operation::{Hints, Operation};
 use crate::scalar::Precision;
 use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
@@ -25,6 +27,23 @@ pub struct Plan {
     pub parameters: Vec<Parameter>,
     /// Results by role: an index into `values`.
     pub outputs: Vec<(String, usize)>,
+    /// Set if arrays with time are arranged as [`Steps`](crate::Steps) says: the inputs by which the last position that
+    /// counts is found, all positions if there are none.
+    pub(crate) arranged: Option<Vec<CountedInput>>,
+}
+
+/// Inputs that say which positions influence the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountedInput {
+    /// Those whose index in this token array is not `ignore`.
+    Tokens {
+        /// The entry of the table of tokens.
+        at: usize,
+        /// The index that does not count.
+        ignore: Option<u32>,
+    },
+    /// Those where this value is not 0.
+    Mask(usize),
 }
 
 /// An array that data feeds.
@@ -58,6 +77,9 @@ pub struct Value {
     pub name: String,
     /// Its symbolic shape.
     pub shape: Shape,
+    /// The token array whose different words are its rows, if it has a row for each of these in place of one for each
+    /// position.
+    pub(crate) words: Option<usize>,
 }
 
 /// One layer in its place.
@@ -65,8 +87,15 @@ pub struct Value {
 pub struct NodePlan {
     /// Its name.
     pub name: String,
-    /// What it computes.
+    /// The layer that the graph file names.
     pub layer: Tagged<dyn Layer>,
+    /// What it computes, which may be a part of that layer, or more.
+    pub(crate) operation: Arc<dyn Operation>,
+    pub(crate) hints: Hints,
+    /// Which stream of random numbers is its own: its place in the plan that was not rewritten.
+    pub(crate) stream: u64,
+    /// The token array whose different words it goes through in place of positions.
+    pub(crate) words: Option<usize>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) outputs: Range<usize>,
     /// Indices into the plan's parameters.
@@ -90,6 +119,30 @@ pub struct Parameter {
 }
 
 impl NodePlan {
+    /// Takes on other mathematics and the memory that it needs.
+    pub(crate) fn become_operation(&mut self, operation: Arc<dyn Operation>, plan: LayerPlan) {
+        self.operation = operation;
+        self.saved = plan.saved;
+        self.scratch = plan.scratch;
+        self.state = plan.state;
+        self.hints = plan.hints;
+    }
+
+    /// The values it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().filter_map(|slot| slot.value())
+    }
+
+    /// Whether it goes through different words in place of positions.
+    pub fn by_word(&self) -> bool {
+        self.words.is_some()
+    }
+
+    /// What computes it: the layer that the graph file names, or what a pass has put in its place.
+    pub fn kernel(&self) -> String {
+        format!("{:?}", self.operation)
+    }
+
     /// Its outputs: indices into the plan's values.
     pub fn outputs(&self) -> Range<usize> {
         self.outputs.clone()
@@ -97,6 +150,11 @@ impl NodePlan {
 }
 
 impl Plan {
+    /// Whether sequences end at their last position that counts.
+    pub fn ends_early(&self) -> bool {
+        self.arranged.as_ref().is_some_and(|counts| !counts.is_empty())
+    }
+
     /// The value in this role, if the graph has one.
     pub fn output(&self, role: &str) -> Option<usize> {
         self.outputs.iter().find(|(name, _)| name == role).map(|(_, value)| *value)
@@ -126,11 +184,7 @@ impl Plan {
         for (i, node) in self.nodes.iter().enumerate().rev() {
             needed[i] = node.outputs.clone().any(|output| values[output]);
             if needed[i] {
-                for slot in &node.slots {
-                    if let Slot::Value(read) = slot {
-                        values[*read] = true;
-                    }
-                }
+                node.reads().for_each(|read| values[read] = true);
             }
         }
         needed

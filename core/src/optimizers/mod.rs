@@ -17,6 +17,8 @@ pub use momentum::Momentum;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
+use crate::team::{self, Chunks};
+
 /// Elements that one task updates: few enough to share out small parameters, enough that a task's own cost vanishes.
 const CHUNK: usize = 1 << 14;
 
@@ -37,31 +39,10 @@ fn update_each<T, const S: usize>(
     assert_eq!(gradients.len(), weights.len(), "a gradient for each weight");
     assert!(slots.iter().all(|slot| slot.len() == weights.len()), "a slot for each weight");
     let slots: &mut [Vec<T>; S] = slots.try_into().expect("an array for each slot of the rule");
-    for_each_chunk(weights, gradients, slots.each_mut().map(Vec::as_mut_slice), &|w, g, s| {
-        update_chunk(w, g, s, &rule);
+    let slots = slots.each_mut().map(|slot| Chunks::new(slot, CHUNK));
+    team::for_each_cut((Chunks::new(weights, CHUNK), slots), |at, (weights, slots)| {
+        update_chunk(weights, &gradients[at * CHUNK..], slots, &rule);
     });
-}
-
-/// Calls `work` with matching parts of all arrays, at most [`CHUNK`] elements each, on rayon's threads.
-fn for_each_chunk<T: Send + Sync, const S: usize>(
-    weights: &mut [T],
-    gradients: &[T],
-    slots: [&mut [T]; S],
-    work: &(impl Fn(&mut [T], &[T], [&mut [T]; S]) + Sync),
-) {
-    if weights.len() <= CHUNK {
-        return work(weights, gradients, slots);
-    }
-    let middle = (weights.len() / 2).next_multiple_of(CHUNK);
-    let (first_weights, last_weights) = weights.split_at_mut(middle);
-    let (first_gradients, last_gradients) = gradients.split_at(middle);
-    let mut last_slots = slots.map(|slot| slot.split_at_mut(middle));
-    let first_slots = last_slots.each_mut().map(|(first, _)| std::mem::take(first));
-    let last_slots = last_slots.map(|(_, last)| last);
-    rayon::join(
-        || for_each_chunk(first_weights, first_gradients, first_slots, work),
-        || for_each_chunk(last_weights, last_gradients, last_slots, work),
-    );
 }
 
 fn update_chunk<T: Copy, const S: usize>(
@@ -86,7 +67,7 @@ fn update_chunk<T: Copy, const S: usize>(
 mod tests {
     use ron::extensions::Extensions;
 
-    use super::CHUNK;
+    use super::{CHUNK, team};
     use crate::registry::{Entry, UPDATE_RULE};
     use crate::{Optimizer, Scalar, Tagged, UpdateStep};
 
@@ -237,8 +218,7 @@ mod tests {
     #[test]
     fn threads_do_not_show() {
         let hash = |rule: &dyn Optimizer, threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| trained::<f32>(rule, 9 * CHUNK + 3).weights)
+            team::with_threads(threads, || trained::<f32>(rule, 9 * CHUNK + 3).weights)
         };
         for (_, rule) in rules() {
             let one = hash(&*rule, 1);

@@ -141,14 +141,18 @@ impl<T: Scalar> LayerBench<T> {
 
     /// Computes all gradients, given that of the output. Earlier gradients are dropped.
     pub fn backward(&mut self, output_gradient: &Tensor<T>) {
-        self.engine.zero_gradients();
-        self.backward_more(output_gradient);
+        let out = self.out();
+        self.engine.backward_from(&[(out, output_gradient.as_slice())]);
     }
 
     /// As [`backward`](Self::backward), on top of the parameters' earlier gradients.
     pub fn backward_more(&mut self, output_gradient: &Tensor<T>) {
-        let out = self.engine.plan().output("out").expect("a bench's graph has the output `out`");
-        self.engine.backward_from(&[(out, output_gradient.as_slice())]);
+        let out = self.out();
+        self.engine.backward_more_from(&[(out, output_gradient.as_slice())]);
+    }
+
+    fn out(&self) -> usize {
+        self.engine.plan().output("out").expect("a bench's graph has the output `out`")
     }
 
     /// A parameter by its name within the layer.

@@ -15,8 +15,8 @@ pub(super) struct Arrays {
     file: hdf5::File,
 }
 
-/// The rows that are converted at a time: enough to make calls cheap, few enough to cost no memory.
-const SLAB_ROWS: usize = 16_384;
+/// The rows that are checked and narrowed at a time: enough to make calls cheap, few enough to stay in the cache.
+const SLAB_ROWS: usize = 4096;
 
 impl Arrays {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
@@ -60,14 +60,16 @@ impl Arrays {
         Ok((data, shape))
     }
 
-    /// The integers of `name` in row-major order, each as `convert(row, column, value)` gives it, and their shape.
+    /// The integers of `name` in row-major order, and their shape. Any integer type will do.
     ///
-    /// The data set has `N` dimensions; the second one is 1 where `N` is 1. Any integer type will do.
+    /// The first one that is negative or not below `limit` is the error `fault(row, column, value)`. The data set has
+    /// `N` dimensions; the column is 0 where `N` is 1.
     pub(super) fn integers<const N: usize>(
         &self,
         name: &'static str,
         expected: &'static str,
-        convert: impl Fn(usize, usize, i64) -> Result<u32, DataError>,
+        limit: usize,
+        fault: impl Fn(usize, usize, i64) -> DataError,
     ) -> Result<(Vec<u32>, [usize; N]), DataError> {
         let data = self.dataset(name)?;
         match descriptor(&data) {
@@ -81,6 +83,9 @@ impl Arrays {
         // A slab of whole chunks decompresses each chunk once.
         let chunk = data.chunk().and_then(|c| c.first().copied()).unwrap_or(1).clamp(1, rows);
         let slab = SLAB_ROWS.div_ceil(chunk) * chunk;
+        let limit = (limit as u64).min(1 << 32);
+        // As an unsigned number a negative one is beyond every limit.
+        let beyond = |value: &i64| *value as u64 >= limit;
         let mut integers = Vec::with_capacity(rows * columns);
         for first in (0..rows).step_by(slab) {
             let end = (first + slab).min(rows);
@@ -93,11 +98,13 @@ impl Arrays {
                     .map(|a| a.into_raw_vec_and_offset()),
             };
             let (values, _) = read.map_err(|e| self.failed(name, &e))?;
-            for (row, values) in (first..end).zip(values.chunks(columns)) {
-                for (column, value) in values.iter().enumerate() {
-                    integers.push(convert(row, column, *value)?);
-                }
+            // Without a way out the test vectorises; only a faulty slab is searched.
+            if values.iter().fold(false, |found, value| found | beyond(value))
+                && let Some(at) = values.iter().position(beyond)
+            {
+                return Err(fault(first + at / columns, at % columns, values[at]));
             }
+            integers.extend(values.iter().map(|value| *value as u32));
         }
         Ok((integers, shape))
     }
@@ -220,13 +227,22 @@ mod tests {
         (dir, arrays)
     }
 
-    fn token(_: usize, _: usize, value: i64) -> Result<u32, DataError> {
-        Ok(value as u32)
+    /// The integers of a matrix; what is wrong with one comes as the shape of an empty data set.
+    fn tokens(
+        arrays: &Arrays,
+        name: &'static str,
+        limit: usize,
+    ) -> Result<(Vec<u32>, [usize; 2]), DataError> {
+        arrays.integers(name, "[rows, T]", limit, |row, column, value| DataError::Empty {
+            path: PathBuf::new(),
+            dataset: name,
+            shape: vec![row, column, value as usize],
+        })
     }
 
     #[test]
     fn any_integer_type_and_any_layout_reads_the_same() {
-        let rows = SLAB_ROWS + 321;
+        let rows = 4 * SLAB_ROWS + 321;
         let values: Vec<u32> = (0..rows as u32 * 3).map(|i| i % 120).collect();
         macro_rules! with {
             ($type:ty, $chunk:expr) => {{
@@ -240,7 +256,7 @@ mod tests {
                     };
                     builder.with_data(&data).create("x").unwrap();
                 });
-                let (found, shape) = arrays.integers::<2>("x", "[rows, T]", token).unwrap();
+                let (found, shape) = tokens(&arrays, "x", 120).unwrap();
                 assert_eq!(shape, [rows, 3]);
                 assert!(found == values, stringify!($type));
             }};
@@ -251,6 +267,25 @@ mod tests {
         with!(i32, 256);
         with!(i64, 0);
         with!(u64, 10_000);
+    }
+
+    #[test]
+    fn the_first_integer_out_of_range_is_found() {
+        let rows = 2 * SLAB_ROWS + 5;
+        let at = |row: usize, column: usize| row * 3 + column;
+        for value in [-1, 120, i64::MIN, i64::MAX, 1 << 32] {
+            let mut data = vec![119i64; rows * 3];
+            (data[at(SLAB_ROWS + 7, 2)], data[at(2 * SLAB_ROWS + 1, 0)]) = (value, value);
+            let data = ndarray::Array2::from_shape_vec((rows, 3), data).unwrap();
+            let (_dir, arrays) = arrays(|file| {
+                file.new_dataset_builder().with_data(&data).create("x").unwrap();
+            });
+            let found = match tokens(&arrays, "x", 120).unwrap_err() {
+                DataError::Empty { shape, .. } => shape,
+                other => panic!("{other}"),
+            };
+            assert_eq!(found, [SLAB_ROWS + 7, 2, value as usize]);
+        }
     }
 
     #[test]
@@ -283,8 +318,8 @@ mod tests {
             (arrays.numbers("integers").unwrap_err(), "floating-point numbers, but holds int32"),
             (arrays.numbers("numbers").unwrap_err(), "[images, width], but has [2]"),
             (arrays.numbers("none").unwrap_err(), "is empty: its shape is [0, 4]"),
-            (arrays.integers::<1>("numbers", "", token).unwrap_err(), "should hold integers"),
-            (arrays.integers::<2>("integers", "[rows, T]", token).unwrap_err(), "but has [2]"),
+            (tokens(&arrays, "numbers", 9).unwrap_err(), "should hold integers"),
+            (tokens(&arrays, "integers", 9).unwrap_err(), "but has [2]"),
         ] {
             let message = error.to_string();
             assert!(message.contains(expected), "{message}\nshould contain\n{expected}");

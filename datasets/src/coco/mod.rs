@@ -12,6 +12,7 @@ mod arrays;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folder;
+mod names;
 mod source;
 mod split;
 

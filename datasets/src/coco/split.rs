@@ -1,12 +1,12 @@
 //! One split of the data set in memory, checked.
 
-use std::fs;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::arrays::Arrays;
 use super::folder::Folder;
+use super::names::ImageNames;
 use crate::random::{Purpose, Stream};
 use crate::{DataError, Split};
 
@@ -26,7 +26,7 @@ pub(super) struct SplitData {
     /// `[images, width]`.
     features: Vec<f32>,
     width: usize,
-    names: Option<Vec<String>>,
+    names: Option<ImageNames>,
 }
 
 /// The names of a split's data sets.
@@ -53,7 +53,7 @@ impl SplitData {
         check_finite(&features, width, &features_path)?;
 
         let (mut tokens, columns) = read_captions(captions, names.captions, words)?;
-        let image_fault = |row, value| DataError::ImageOutOfRange {
+        let image_fault = |row, _, value| DataError::ImageOutOfRange {
             path: captions.path().to_owned(),
             dataset: names.images,
             row,
@@ -62,12 +62,7 @@ impl SplitData {
             images: image_count,
         };
         let (mut images, [rows]) =
-            captions.integers::<1>(names.images, "[captions]", |row, _, value| {
-                u32::try_from(value)
-                    .ok()
-                    .filter(|image| (*image as usize) < image_count)
-                    .ok_or_else(|| image_fault(row, value))
-            })?;
+            captions.integers::<1>(names.images, "[captions]", image_count, image_fault)?;
         if rows * columns != tokens.len() {
             return Err(DataError::LengthsDiffer {
                 path: captions.path().to_owned(),
@@ -79,7 +74,8 @@ impl SplitData {
         if let Some(most) = most.filter(|most| *most < rows) {
             (tokens, images) = subset(&tokens, columns, &images, most);
         }
-        let names = folder.names(split).map(|path| read_names(&path, image_count)).transpose()?;
+        let names =
+            folder.names(split).map(|path| ImageNames::read(&path, image_count)).transpose()?;
         let (first_row, rows_of) = group_rows(&images, image_count);
         Ok(SplitData {
             captions: tokens,
@@ -126,7 +122,7 @@ impl SplitData {
     }
 
     pub(super) fn name(&self, image: usize) -> Option<&str> {
-        self.names.as_ref()?.get(image).map(String::as_str)
+        self.names.as_ref()?.get(image)
     }
 }
 
@@ -137,17 +133,15 @@ fn read_captions(
 ) -> Result<(Vec<u32>, usize), DataError> {
     const EXPECTED: &str = "[captions, T] with T at least 2";
     let (tokens, [rows, columns]) =
-        captions.integers::<2>(name, EXPECTED, |row, column, value| {
-            u32::try_from(value).ok().filter(|token| (*token as usize) < words).ok_or_else(|| {
-                DataError::TokenOutOfVocabulary {
-                    path: captions.path().to_owned(),
-                    dataset: name,
-                    row,
-                    column,
-                    value,
-                    words,
-                }
-            })
+        captions.integers::<2>(name, EXPECTED, words, |row, column, value| {
+            DataError::TokenOutOfVocabulary {
+                path: captions.path().to_owned(),
+                dataset: name,
+                row,
+                column,
+                value,
+                words,
+            }
         })?;
     if columns < 2 {
         return Err(DataError::WrongShape {
@@ -208,16 +202,6 @@ fn group_rows(images: &[u32], count: usize) -> (Vec<u32>, Vec<u32>) {
         *at += 1;
     }
     (first_row, rows_of)
-}
-
-fn read_names(path: &Path, images: usize) -> Result<Vec<String>, DataError> {
-    let text = fs::read(path).map_err(|e| DataError::io("read", path, e))?;
-    let names: Vec<String> =
-        String::from_utf8_lossy(&text).lines().map(|line| line.trim().to_owned()).collect();
-    if names.len() != images {
-        return Err(DataError::NamesDiffer { path: path.to_owned(), lines: names.len(), images });
-    }
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use engine_core::Sizes;
-use engine_core::graph::Plan;
+use engine_core::graph::{PASSES, Passes, Plan};
 
 use super::graph_args::GraphArgs;
 use super::out::say;
+use super::pass_args::PassArgs;
 use super::report;
 use crate::error::Error;
 use crate::experiment::Experiment;
@@ -16,19 +17,29 @@ use crate::experiment::Experiment;
 #[command(after_help = "\
 Examples:
   engine check graphs/*.ron
-  engine check graphs/caption_lstm.ron --set nodes.hidden.layer='Gru(units: 256)'")]
+  engine check graphs/caption_lstm.ron --set nodes.hidden.layer='Gru(units: 256)'
+  engine check graphs/caption_lstm.ron --passes --without padding")]
 pub(super) struct Args {
     /// The graph files
-    #[arg(required = true, value_name = "GRAPH")]
+    #[arg(required_unless_present = "passes", value_name = "GRAPH")]
     graphs: Vec<PathBuf>,
+    /// Lists the rewrites of plans, and shows the nodes that training runs once they are applied
+    #[arg(long)]
+    passes: bool,
+    #[command(flatten)]
+    without: PassArgs,
     #[command(flatten)]
     values: GraphArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
+    let passes = args.without.passes()?;
+    if args.passes {
+        print_passes();
+    }
     let mut first_error = None;
     for graph in &args.graphs {
-        if let Err(error) = check(graph, &args.values) {
+        if let Err(error) = check(graph, &args.values, args.passes.then_some(&passes)) {
             // All but one are printed here; the last is the command's own error.
             if let Some(earlier) = first_error.replace(error) {
                 report::print(&earlier);
@@ -38,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     first_error.map_or(Ok(()), Err)
 }
 
-fn check(path: &Path, values: &GraphArgs) -> Result<(), Error> {
+fn check(path: &Path, values: &GraphArgs, passes: Option<&Passes>) -> Result<(), Error> {
     let experiment = Experiment::load(path, &values.overrides(Vec::new()))?;
     let first = experiment.plan(&Sizes::new())?;
     // Data that is there decides sizes; data that is not is no fault of the graph.
@@ -52,7 +63,29 @@ fn check(path: &Path, values: &GraphArgs) -> Result<(), Error> {
     };
     report::print_faults(&experiment.document, &warnings);
     print_plan(path, &plan, &sizes, experiment.data.dir());
+    if let Some(rewritten) = passes.and_then(|passes| plan.rewritten("loss", passes)) {
+        print_rewritten(&rewritten);
+    }
     Ok(())
+}
+
+fn print_passes() {
+    say!("Rewrites of plans, in their order; `--without PASS` leaves one out");
+    let width = PASSES.iter().map(|pass| pass.name.len()).max().unwrap_or(0);
+    PASSES.iter().for_each(|pass| say!("  {:width$}  {}", pass.name, pass.summary));
+    say!("");
+}
+
+/// What training runs.
+fn print_rewritten(plan: &Plan) {
+    let ends =
+        if plan.ends_early() { ", sequences end at their last position that counts" } else { "" };
+    say!("  as training runs it{ends}:");
+    let width = plan.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
+    for node in &plan.nodes {
+        let rows = if node.by_word() { "   once for each different word" } else { "" };
+        say!("    {:width$}  {}{rows}", node.name, node.kernel());
+    }
 }
 
 fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {

@@ -3,11 +3,13 @@
 //! Results go to standard output, progress and errors to standard error. The exit code is 0 for success, 2 for what the
 //! user can mend, 1 for a fault of this program.
 
+mod bench;
 mod check;
 mod data;
 mod graph_args;
 mod layers;
 mod out;
+mod pass_args;
 mod progress;
 mod report;
 mod sample;
@@ -39,6 +41,7 @@ enum Command {
     Train(train::Args),
     Sample(sample::Args),
     Check(check::Args),
+    Bench(bench::Args),
     Layers(layers::Args),
     #[command(subcommand, verbatim_doc_comment)]
     Data(data::Command),
@@ -69,6 +72,7 @@ fn run(command: &Command) -> Result<(), Error> {
         Command::Train(args) => train::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Data(command) => data::run(command),
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use engine_core::Scalar;
 use engine_core::engine::Engine;
+use engine_core::{Scalar, team};
 use engine_datasets::{Source, Split};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -44,7 +44,7 @@ impl Terminal {
             source.images(Split::Train),
             source.vocabulary().len(),
             T::PRECISION,
-            rayon::current_num_threads(),
+            team::threads(),
             run.display()
         ));
         terminal

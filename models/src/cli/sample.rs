@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::graph_args::quoted;
 use super::out::say;
+use super::pass_args::PassArgs;
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
 use crate::decode::DecodeScalar;
@@ -43,11 +44,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
+    passes: PassArgs,
+    #[command(flatten)]
     threads: ThreadArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
+    args.passes.passes()?;
     let run = RunFolder::open(&args.run)?;
     let data =
         args.data.iter().map(|dir| Override::new("data.dir", quoted(&dir.to_string_lossy())));
@@ -69,7 +73,9 @@ fn run_in<T: DecodeScalar>(
     run: &RunFolder,
     args: &Args,
 ) -> Result<(), Error> {
-    let mut engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
+    let passes = args.passes.passes()?;
+    let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
+    let mut engine = engine.rewritten(&passes);
     let parameters = Some(run.best()).filter(|best| best.is_file()).unwrap_or(run.last());
     checkpoint::load(&mut engine, &parameters)?;
     let mut captioner = Captioner::new(&engine, source, &*experiment.decoder)?;

@@ -1,5 +1,9 @@
 //! `--threads`: how many threads compute.
 
+use std::num::NonZeroUsize;
+
+use engine_core::team;
+
 use crate::error::Error;
 
 /// How many threads compute. Results do not depend on it.
@@ -12,11 +16,16 @@ pub(super) struct ThreadArgs {
 
 impl ThreadArgs {
     pub(super) fn apply(&self) -> Result<(), Error> {
-        let Some(threads) = self.threads else { return Ok(()) };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
-        pool.map_err(|error| Error::Usage {
-            message: format!("cannot start {threads} threads: {error}"),
+        let Some(threads) = self.threads.and_then(|threads| NonZeroUsize::new(threads.into()))
+        else {
+            return Ok(());
+        };
+        let refused = |reason: String| Error::Usage {
+            message: format!("cannot start {threads} threads: {reason}"),
             help: "ask for fewer".into(),
-        })
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
+        pool.map_err(|error| refused(error.to_string()))?;
+        team::set_threads(threads).map_err(|error| refused(error.to_string()))
     }
 }

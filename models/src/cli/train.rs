@@ -11,6 +11,7 @@ use engine_datasets::{Source, Split};
 
 use super::graph_args::{GraphArgs, make_default_data};
 use super::out::say;
+use super::pass_args::PassArgs;
 use super::progress::Terminal;
 use super::report;
 use super::sample::print_captions;
@@ -47,6 +48,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
+    passes: PassArgs,
+    #[command(flatten)]
     threads: ThreadArgs,
     /// The run folder, in place of runs/<graph>-<number>
     #[arg(long, value_name = "DIR")]
@@ -58,6 +61,7 @@ const SHOWN: usize = 5;
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
+    args.passes.passes()?;
     let options = [
         ("train.epochs", args.epochs),
         ("train.steps", args.steps),
@@ -87,7 +91,9 @@ fn run_in<T: DecodeScalar>(
     args: &Args,
 ) -> Result<(), Error> {
     let writes = plan.output(SCORES).or_else(|| plan.value(SCORES)).is_some();
-    let mut engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
+    let passes = args.passes.passes()?;
+    let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
+    let mut engine = engine.rewritten(&passes);
     if writes {
         // A graph that cannot write step by step is refused now rather than after its training.
         Captioner::new(&engine, source, &*experiment.decoder)?;
@@ -138,7 +144,12 @@ fn print_unseen<T: DecodeScalar>(
 }
 
 fn print_summary(summary: &Summary, run: &RunFolder, args: &Args) {
-    say!("\n{} steps in {:.1} s", summary.iterations, summary.seconds);
+    say!(
+        "\n{} steps in {:.1} s, {:.2} % of it waiting for data",
+        summary.iterations,
+        summary.seconds,
+        100.0 * summary.data_wait_share()
+    );
     if let Some(best) = summary.best() {
         say!(
             "best validation loss {:.4} nats a caption, after epoch {}",

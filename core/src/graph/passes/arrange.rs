@@ -1,0 +1,42 @@
+//! Whether arrays with time can be arranged step by step.
+
+use crate::context::Slot;
+use crate::dim::{Dim, Symbol};
+use crate::graph::plan::{NodePlan, Plan};
+use crate::operation::Reach;
+use crate::shape::Shape;
+
+/// Whether every node does the same whatever the order of sequences and however many positions they have, and whether no
+/// result has a row for each.
+pub(super) fn arrangeable(plan: &Plan) -> bool {
+    let result = |(_, at): &(String, usize)| plan.values[*at].shape.dims().iter().any(of_batch);
+    let read = |at: &usize| plan.readers(*at).next().is_some();
+    let values = (0..plan.values.len()).filter(read).map(|at| &plan.values[at].shape);
+    let inputs = plan.inputs.iter().map(|input| &input.shape);
+    !plan.outputs.iter().any(result)
+        && values.chain(inputs).all(leads)
+        && plan.nodes.iter().all(|node| any_order(plan, node))
+}
+
+/// Whether `Batch` and `Time` are the first dimensions, in this order, and no others.
+fn leads(shape: &Shape) -> bool {
+    let dims = shape.dims();
+    let is = |at: usize, symbol| dims.get(at).is_some_and(|dim| dim.is(symbol));
+    let lead = match (is(0, Symbol::BATCH), is(1, Symbol::TIME)) {
+        (true, true) => 2,
+        (true, false) => 1,
+        _ => 0,
+    };
+    !dims[lead..].iter().any(of_batch)
+}
+
+fn of_batch(dim: &Dim) -> bool {
+    dim.is(Symbol::BATCH) || dim.is(Symbol::TIME)
+}
+
+fn any_order(plan: &Plan, node: &NodePlan) -> bool {
+    let of_values = node.reads().any(|value| plan.values[value].shape.has(Symbol::BATCH));
+    let reads_sequences =
+        of_values || node.slots.iter().any(|slot| matches!(slot, Slot::Tokens(_) | Slot::Words(_)));
+    node.hints.counted.is_some() || node.hints.reach != Reach::Whole || !reads_sequences
+}

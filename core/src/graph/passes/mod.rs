@@ -1,0 +1,177 @@
+//! Rewrites of plans: exact ones, that a network known before it runs makes possible. One a file.
+//!
+//! A pass looks for a pattern in what layers say about themselves ([`operation`](crate::operation)), never for names.
+//! Loss and gradients are the same with and without each; only rounding differs.
+
+mod arrange;
+mod blocked_loss;
+mod distinct_words;
+mod fused_cells;
+mod hoist;
+mod padding;
+
+use super::plan::Plan;
+use super::suggest::did_you_mean;
+use crate::context::Slot;
+
+/// A rewrite that can be switched off by its name.
+#[derive(Clone, Copy)]
+pub struct Pass {
+    /// How `--without` names it.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    apply: fn(&mut Plan, Purpose),
+}
+
+/// What a plan is rewritten for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Whole sequences, and their gradients.
+    Sequences,
+    /// One step after another.
+    Steps,
+}
+
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// All passes, in the order in which they are applied.
+pub const PASSES: [Pass; 5] =
+    [hoist::PASS, fused_cells::PASS, blocked_loss::PASS, distinct_words::PASS, padding::PASS];
+
+/// A name that no pass has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no pass `{name}`")]
+pub struct UnknownPass {
+    /// The name.
+    pub name: String,
+    /// The nearest one, and all there are.
+    pub help: String,
+}
+
+/// Which passes are applied.
+#[derive(Debug, Clone)]
+pub struct Passes(Vec<Pass>);
+
+impl Default for Passes {
+    /// All of them.
+    fn default() -> Self {
+        Passes(PASSES.to_vec())
+    }
+}
+
+impl Passes {
+    /// No pass: a plan is run as the graph file writes it.
+    pub fn none() -> Self {
+        Passes(Vec::new())
+    }
+
+    /// All but those of these names.
+    ///
+    /// # Errors
+    /// When a name is none of a pass.
+    pub fn without<S: AsRef<str>>(names: &[S]) -> Result<Self, UnknownPass> {
+        for name in names.iter().map(AsRef::as_ref) {
+            if PASSES.iter().all(|pass| pass.name != name) {
+                let help = did_you_mean(name, PASSES.iter().map(|pass| pass.name));
+                return Err(UnknownPass { name: name.to_owned(), help });
+            }
+        }
+        let kept = |pass: &Pass| names.iter().all(|name| name.as_ref() != pass.name);
+        Ok(Passes(PASSES.into_iter().filter(kept).collect()))
+    }
+}
+
+impl Plan {
+    /// A plan that computes the value in the role `role`, and its gradients, faster.
+    ///
+    /// Values that it does not depend on are gone, and so is every other role. Parameters are the same, in the same
+    /// order. `None` when no value has the role.
+    pub fn rewritten(&self, role: &str, passes: &Passes) -> Option<Plan> {
+        let target = self.output(role)?;
+        Some(self.rewritten_for(role, target, passes, Purpose::Sequences))
+    }
+
+    /// As [`rewritten`](Self::rewritten) for any value, which has the role in the new plan.
+    pub(crate) fn rewritten_for(
+        &self,
+        role: &str,
+        target: usize,
+        passes: &Passes,
+        purpose: Purpose,
+    ) -> Plan {
+        let mut plan = self.restricted(role, target);
+        passes.0.iter().for_each(|pass| (pass.apply)(&mut plan, purpose));
+        plan
+    }
+
+    /// The part of the plan that a value depends on. Values keep their places.
+    fn restricted(&self, role: &str, target: usize) -> Plan {
+        let needed = self.needed_for(target);
+        let mut plan = self.clone();
+        plan.outputs = vec![(role.to_owned(), target)];
+        let mut at = 0..;
+        plan.nodes.retain(|_| at.next().is_some_and(|at| needed[at]));
+        let reads = |slot: Slot| plan.nodes.iter().any(|node| node.slots.contains(&slot));
+        let inputs = plan.inputs.clone();
+        plan.inputs = inputs.into_iter().filter(|input| reads(input.slot)).collect();
+        plan
+    }
+
+    /// The nodes that read a value, and at which ports.
+    fn readers(&self, value: usize) -> impl Iterator<Item = (usize, usize)> {
+        self.nodes.iter().enumerate().flat_map(move |(node, plan)| {
+            let at = plan.slots.iter().enumerate().filter(move |(_, s)| s.value() == Some(value));
+            at.map(move |(port, _)| (node, port))
+        })
+    }
+
+    /// The node that computes a value, if it is no input.
+    fn writer(&self, value: usize) -> Option<usize> {
+        self.nodes.iter().position(|node| node.outputs.contains(&value))
+    }
+
+    /// Whether a value is a result.
+    fn is_output(&self, value: usize) -> bool {
+        self.outputs.iter().any(|(_, at)| *at == value)
+    }
+
+    /// Moves every value from `at` on by one, so that there is room for another.
+    fn make_room(&mut self, at: usize) {
+        let moved = |value: &mut usize| *value += usize::from(*value >= at);
+        for node in &mut self.nodes {
+            for slot in &mut node.slots {
+                if let Slot::Value(value) | Slot::Indexed { value, .. } = slot {
+                    moved(value);
+                }
+            }
+            let length = node.outputs.len();
+            moved(&mut node.outputs.start);
+            node.outputs.end = node.outputs.start + length;
+        }
+        for input in &mut self.inputs {
+            if let Slot::Value(value) = &mut input.slot {
+                moved(value);
+            }
+        }
+        self.outputs.iter_mut().for_each(|(_, value)| moved(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_passes_are_refused_with_all_names() {
+        let error = Passes::without(&["hoist", "paddin"]).unwrap_err();
+        assert_eq!(error.name, "paddin");
+        assert!(error.help.contains("did you mean `padding`"), "{}", error.help);
+        assert!(PASSES.iter().all(|pass| error.help.contains(pass.name)), "{}", error.help);
+        assert_eq!(Passes::without(&["hoist"]).unwrap().0.len(), PASSES.len() - 1);
+    }
+}

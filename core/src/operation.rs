@@ -1,0 +1,151 @@
+//! What a layer says about its mathematics so that a plan can be rewritten: see [`passes`](crate::graph::passes).
+//!
+//! Everything here is optional. A layer that says nothing is run as it is written.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::layer::{Kernel, LayerPlan};
+
+/// Mathematics in every precision: what a node of a plan runs. Every type with both kernels is one.
+pub trait Operation: Kernel<f32> + Kernel<f64> + Debug + Send + Sync {}
+
+impl<K: Kernel<f32> + Kernel<f64> + Debug + Send + Sync> Operation for K {}
+
+/// What an output at one position of a sequence depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// On anything.
+    #[default]
+    Whole,
+    /// On the inputs at this position and those before it, in arrays as [`Steps`](crate::Steps) arranges them as well
+    /// as in full ones.
+    Past,
+    /// On the inputs at this position, and on where it is: noise is drawn for it.
+    Position,
+    /// On the inputs at this position alone: equal inputs give equal outputs.
+    Row,
+}
+
+/// Which positions influence an objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The port with the targets.
+    pub targets: usize,
+    /// The target whose positions do not count.
+    pub ignore: Option<u32>,
+    /// The port with a mask. Where it is wired, it decides alone: what is 0 does not count.
+    pub mask: usize,
+}
+
+/// Other mathematics for all or some of a node, over some of the node's parameters.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub(crate) operation: Arc<dyn Operation>,
+    pub(crate) plan: LayerPlan,
+    pub(crate) parameters: Vec<usize>,
+}
+
+impl Part {
+    /// An operation that takes memory as `plan` says and uses these of the node's parameters, by their order in the
+    /// layer's own plan.
+    pub fn new(
+        operation: impl Operation + 'static,
+        plan: LayerPlan,
+        parameters: impl Into<Vec<usize>>,
+    ) -> Self {
+        Part { operation: Arc::new(operation), plan, parameters: parameters.into() }
+    }
+}
+
+/// A node as two: what needs only one of its inputs, row by row, and the rest.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// Reads the node's first port.
+    pub(crate) before: Part,
+    /// Reads what `before` computes in place of it, and the node's other ports.
+    pub(crate) after: Part,
+}
+
+/// Weights in the order in which kernels read them, kept by the engine and renewed when they change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packing {
+    /// Which of the operation's parameters.
+    pub parameter: usize,
+    /// Whether kernels multiply by the transpose.
+    pub transposed: bool,
+    /// How many blocks of columns are interleaved: the gates of a cell; 1 for none.
+    pub gates: usize,
+}
+
+/// Everything that a layer says to passes.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    pub(crate) reach: Reach,
+    pub(crate) counted: Option<Counted>,
+    pub(crate) affine: bool,
+    pub(crate) indexed: Option<usize>,
+    pub(crate) lookup: bool,
+    pub(crate) split: Option<Box<Split>>,
+    pub(crate) fused: Option<Box<Part>>,
+    pub(crate) over_affine: Option<Box<Part>>,
+    pub(crate) packings: Vec<Packing>,
+}
+
+impl LayerPlan {
+    /// Says what an output depends on.
+    pub fn reach(mut self, reach: Reach) -> Self {
+        self.hints.reach = reach;
+        self
+    }
+
+    /// Says that the output is `x w + b`, x the only port, w and b the first parameters, `b` perhaps left out.
+    pub fn affine(mut self) -> Self {
+        self.hints.affine = true;
+        self
+    }
+
+    /// Says that the output is made of rows of a parameter, one for each index at the only port.
+    pub fn lookup(mut self) -> Self {
+        self.hints.lookup = true;
+        self
+    }
+
+    /// Says that `port` may hold each different row once, with an index that says which of them stands where: see
+    /// [`Inputs::index`](crate::context::Inputs::index).
+    pub fn indexed(mut self, port: usize) -> Self {
+        self.hints.indexed = Some(port);
+        self
+    }
+
+    /// Says which positions count for this objective.
+    pub fn counted(mut self, counted: Counted) -> Self {
+        self.hints.counted = Some(counted);
+        self
+    }
+
+    /// Offers the node as two.
+    pub fn split(mut self, before: Part, after: Part) -> Self {
+        self.hints.split = Some(Box::new(Split { before, after }));
+        self
+    }
+
+    /// Offers a faster way to compute the same.
+    pub fn fused(mut self, part: Part) -> Self {
+        self.hints.fused = Some(Box::new(part));
+        self
+    }
+
+    /// Offers a faster way to compute the same where the first port is an affine map that nobody else reads: it reads
+    /// that map's input instead, and its parameters are the map's.
+    pub fn over_affine(mut self, part: Part) -> Self {
+        self.hints.over_affine = Some(Box::new(part));
+        self
+    }
+
+    /// Asks for a parameter in the order in which kernels read it.
+    pub fn packed(mut self, packing: Packing) -> Self {
+        self.hints.packings.push(packing);
+        self
+    }
+}

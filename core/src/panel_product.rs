@@ -1,0 +1,554 @@
+//! Matrix products whose right factor lies in [`panels`](crate::panels): the kernel that training spends its time in.
+//!
+//! Every number of a result is one chain of fused multiplications and additions along the shared dimension, from its
+//! first element to its last. Rows and panels of a result can therefore be computed in any order, by any thread, in
+//! blocks of any size: the bits are the same.
+//!
+//! A block of [`ROWS`] rows by one panel is kept in registers. For each step along the shared dimension the kernel reads
+//! one row of the panel and one number for each row of the left factor.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::lanes::{self, Lanes, Simd, WithSimd};
+use crate::panels::{Cut, line, width};
+use crate::shared::Shared;
+
+/// Rows of a block.
+pub const ROWS: usize = 6;
+
+/// The left factor of a product.
+#[derive(Debug, Clone, Copy)]
+pub struct Left<'a, T> {
+    start: *const T,
+    /// How many numbers there are from `start` on.
+    length: usize,
+    rows: usize,
+    depth: usize,
+    order: Order,
+    lifetime: PhantomData<&'a [T]>,
+}
+
+// SAFETY: a `Left` only reads, and stands for a shared borrow, or for a promise to the same effect.
+unsafe impl<T: Sync> Send for Left<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Left<'_, T> {}
+
+/// How the numbers of a left factor lie.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// Row by row, so many numbers from one to the next.
+    Rows { stride: usize },
+    /// Panels, so many numbers from one to the next.
+    Panels { stride: usize },
+    /// Blocks of [`ROWS`] rows, column by column: see [`stand`].
+    Standing,
+}
+
+impl<'a, T> Left<'a, T> {
+    fn new(data: &'a [T], rows: usize, depth: usize, order: Order) -> Self {
+        let (start, length) = (data.as_ptr(), data.len());
+        Left { start, length, rows, depth, order, lifetime: PhantomData }
+    }
+
+    /// A matrix `[rows, depth]` in row-major order.
+    pub fn rows(data: &'a [T], depth: usize) -> Self {
+        let rows = data.len().checked_div(depth).unwrap_or(0);
+        Left::new(data, rows, depth, Order::Rows { stride: depth })
+    }
+
+    /// The rows `rows` of a matrix that lies in panels of `rows_a_panel` rows each.
+    ///
+    /// # Panics
+    /// When a panel has not that many.
+    pub fn panels(data: &'a [T], rows_a_panel: usize, rows: Range<usize>) -> Self {
+        let stride = rows_a_panel * width::<T>();
+        assert!(rows.start <= rows.end && rows.end <= rows_a_panel, "rows of a panel");
+        let panels = data.len().checked_div(stride).unwrap_or(0);
+        let data = &data[(rows.start * width::<T>()).min(data.len())..];
+        Left::new(data, rows.len(), panels * width::<T>(), Order::Panels { stride })
+    }
+
+    /// As [`panels`](Self::panels), of panels of which others write other rows.
+    ///
+    /// # Panics
+    /// When a panel has not that many rows.
+    ///
+    /// # Safety
+    /// As long as the factor lives, nobody writes these rows.
+    pub unsafe fn shared_panels(
+        data: &'a Shared<'_, T>,
+        rows_a_panel: usize,
+        rows: Range<usize>,
+    ) -> Self {
+        let stride = rows_a_panel * width::<T>();
+        assert!(rows.start <= rows.end && rows.end <= rows_a_panel, "rows of a panel");
+        let panels = data.len().checked_div(stride).unwrap_or(0);
+        let first = (rows.start * width::<T>()).min(data.len());
+        Left {
+            // SAFETY: `first` is at most the number of elements.
+            start: unsafe { data.start().add(first) },
+            length: data.len() - first,
+            rows: rows.len(),
+            depth: panels * width::<T>(),
+            order: Order::Panels { stride },
+            lifetime: PhantomData,
+        }
+    }
+
+    /// A matrix `[rows, depth]` that [`stand`] has written.
+    ///
+    /// # Panics
+    /// When the slice is too short.
+    pub fn standing(data: &'a [T], rows: usize, depth: usize) -> Self {
+        assert!(data.len() >= rows.next_multiple_of(ROWS) * depth, "blocks of rows");
+        Left::new(data, rows, depth, Order::Standing)
+    }
+}
+
+/// Where the results for one panel go.
+#[derive(Debug)]
+pub struct Target<'a, T> {
+    start: *mut T,
+    /// Numbers from one row to the next.
+    stride: usize,
+    /// For each cache line of a panel's row, where it goes in a row of the result, and how many of its numbers.
+    lines: [(usize, usize); 4],
+    rows: usize,
+    lifetime: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> Target<'a, T> {
+    /// A panel: `[rows, width]`.
+    pub fn panel(panel: &'a mut [T]) -> Self {
+        let line = line::<T>();
+        Target {
+            start: panel.as_mut_ptr(),
+            stride: width::<T>(),
+            lines: [0, 1, 2, 3].map(|at| (at * line, line)),
+            rows: panel.len() / width::<T>(),
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The columns of panel `at` of a matrix in row-major order, cut so.
+    ///
+    /// # Safety
+    /// As long as the target lives, nobody else has these columns of any row.
+    pub unsafe fn columns(matrix: &'a Shared<'_, T>, cut: Cut, at: usize) -> Self {
+        let mut lines = [(0, 0); 4];
+        for (place, source, length) in cut.pieces::<T>(at) {
+            for part in (0..width::<T>() / cut.gates).step_by(line::<T>()) {
+                let length = length.saturating_sub(part).min(line::<T>());
+                lines[(place + part) / line::<T>()] = (source + part, length);
+            }
+        }
+        Target {
+            start: matrix.start(),
+            stride: cut.length,
+            lines,
+            rows: matrix.len().checked_div(cut.length).unwrap_or(0),
+            lifetime: PhantomData,
+        }
+    }
+}
+
+/// C = A B, or C = C + A B with `add`, for one panel of B and the columns of C that belong to it.
+///
+/// # Panics
+/// When B has not as many rows as A has columns, or C not as many rows as A.
+pub fn multiply<T: Lanes + Default>(
+    left: Left<'_, T>,
+    panel: &[T],
+    target: Target<'_, T>,
+    add: bool,
+) {
+    assert_eq!(panel.len(), left.depth * width::<T>(), "the inner dimensions of a product");
+    assert_eq!(left.rows, target.rows, "the rows of a product");
+    if left.rows > 0 && left.depth > 0 {
+        lanes::widest(Product { left, panel, target, add });
+    }
+}
+
+/// Writes the transpose of a row-major matrix `[depth, rows]` in the order of [`Left::standing`]: blocks of [`ROWS`] of
+/// its columns, each row by row. `first` is the first column of the part that `standing` is for, a multiple of [`ROWS`].
+pub fn stand<'a, T: Copy + Default + 'a>(
+    depth: usize,
+    rows: impl Iterator<Item = &'a [T]>,
+    first: usize,
+    standing: &mut [T],
+) {
+    let block = ROWS * depth;
+    for (at, row) in rows.take(depth).enumerate() {
+        let end = row.len().min(first + standing.len() / depth);
+        let blocks = row[first..end].chunks(ROWS).zip(standing.chunks_exact_mut(block));
+        for (numbers, block) in blocks {
+            let to = &mut block[at * ROWS..][..ROWS];
+            match <&[T; ROWS]>::try_from(numbers) {
+                Ok(numbers) => to.copy_from_slice(numbers),
+                Err(_) => {
+                    to.fill(T::default());
+                    to[..numbers.len()].copy_from_slice(numbers);
+                }
+            }
+        }
+    }
+}
+
+struct Product<'a, T> {
+    left: Left<'a, T>,
+    panel: &'a [T],
+    target: Target<'a, T>,
+    add: bool,
+}
+
+impl<T: Lanes + Default> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.left.order {
+            Order::Standing => self.blocks::<S, ROWS>(simd),
+            Order::Rows { .. } | Order::Panels { .. } => self.blocks::<S, 1>(simd),
+        }
+    }
+}
+
+/// A block of rows, as the innermost loops see it.
+struct Block<T> {
+    left: *const T,
+    /// Numbers from one row of the left factor to the next.
+    row: usize,
+    /// The shared dimension comes in pieces: how many, how long each is, how far apart they are.
+    pieces: (usize, usize, usize),
+    panel: *const T,
+    target: *mut T,
+    stride: usize,
+    offsets: [usize; 4],
+    add: bool,
+}
+
+impl<T: Lanes + Default> Product<'_, T> {
+    /// Goes through the rows, [`ROWS`] at a time; `K` is how far apart the left factor's columns are.
+    #[inline(always)]
+    fn blocks<S: Simd, const K: usize>(self, simd: S) {
+        let Product { left, panel, target, add } = self;
+        let whole = target.lines.iter().all(|(_, length)| *length == line::<T>());
+        let (row, pieces, block) = match left.order {
+            Order::Rows { stride } => (stride, (1, left.depth, 0), ROWS * stride),
+            Order::Panels { stride } => {
+                let width = width::<T>();
+                (width, (left.depth / width, width, stride), ROWS * width)
+            }
+            Order::Standing => (1, (1, left.depth, 0), ROWS * left.depth),
+        };
+        for at in 0..left.rows.div_ceil(ROWS) {
+            let rows = (left.rows - at * ROWS).min(ROWS);
+            let (last_piece, columns) = ((pieces.0 - 1) * pieces.2, (pieces.1 - 1) * K);
+            let last = at * block + (rows - 1) * row + last_piece + columns;
+            assert!(last < left.length, "the left factor is there");
+            let mut edge = Edge::new();
+            // SAFETY: `at * ROWS` is a row of the target.
+            let start = unsafe { target.start.add(at * ROWS * target.stride) };
+            let mut part = Block {
+                // SAFETY: that is before `last`, which is there.
+                left: unsafe { left.start.add(at * block) },
+                row,
+                pieces,
+                panel: panel.as_ptr(),
+                target: start,
+                stride: target.stride,
+                offsets: target.lines.map(|(offset, _)| offset),
+                add,
+            };
+            if !whole {
+                // SAFETY: the target's rows and lines are what it promises.
+                unsafe { edge.load(start, target.stride, &target.lines, rows) };
+                part.target = edge.0.as_mut_ptr().cast();
+                part.stride = width::<T>();
+                part.offsets = [0, 1, 2, 3].map(|at| at * line::<T>());
+            }
+            // SAFETY: the left factor was found to be long enough above; the panel has `depth` rows of a panel's width,
+            // as `multiply` asserts; the target has these rows, and each of its lines is a whole one: of the target
+            // itself where `whole`, of `edge` elsewhere.
+            unsafe { part.rows::<S, K>(simd, rows) };
+            if !whole {
+                // SAFETY: as for loading.
+                unsafe { edge.store(start, target.stride, &target.lines, rows) };
+            }
+        }
+    }
+}
+
+impl<T: Lanes + Default> Block<T> {
+    /// # Safety
+    /// The left factor has `rows` rows and all pieces, the panel a row for each number of these, the target `rows` rows
+    /// with four whole lines each.
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const K: usize>(&self, simd: S, rows: usize) {
+        // SAFETY: passed on from the caller, with the number of rows that it promises.
+        unsafe {
+            match rows {
+                1 => self.columns::<S, K, 1>(simd),
+                2 => self.columns::<S, K, 2>(simd),
+                3 => self.columns::<S, K, 3>(simd),
+                4 => self.columns::<S, K, 4>(simd),
+                5 => self.columns::<S, K, 5>(simd),
+                _ => self.columns::<S, K, ROWS>(simd),
+            }
+        }
+    }
+
+    /// Goes through the panel's columns, as many vectors at a time as there are registers for.
+    ///
+    /// # Safety
+    /// As for [`rows`](Self::rows), with `M` rows.
+    #[inline(always)]
+    unsafe fn columns<S: Simd, const K: usize, const M: usize>(&self, simd: S) {
+        let lanes = T::lanes(simd);
+        // SAFETY: the steps cover the panel's width and no more: the number of lanes is a power of two, and at most that
+        // of a cache line.
+        unsafe {
+            if lanes == line::<T>() {
+                self.accumulate::<S, K, M, 4>(simd, 0);
+            } else {
+                for column in (0..width::<T>()).step_by(2 * lanes) {
+                    self.accumulate::<S, K, M, 2>(simd, column);
+                }
+            }
+        }
+    }
+
+    /// `M` rows by `V` vectors from `column` on.
+    ///
+    /// # Safety
+    /// As for [`rows`](Self::rows), with `M` rows; `V` vectors fit from `column` on.
+    #[inline(always)]
+    unsafe fn accumulate<S: Simd, const K: usize, const M: usize, const V: usize>(
+        &self,
+        simd: S,
+        column: usize,
+    ) {
+        let lanes = T::lanes(simd);
+        let place = |row: usize, v: usize| {
+            let column = column + v * lanes;
+            let (at, within) = (column / line::<T>(), column % line::<T>());
+            row * self.stride + self.offsets[at] + within
+        };
+        let mut sums = [[T::splat(simd, T::default()); V]; M];
+        // SAFETY: every address lies in the arrays that the caller promises.
+        unsafe {
+            if self.add {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = T::load(simd, self.target.add(place(row, v)));
+                    }
+                }
+            }
+            let (pieces, length, apart) = self.pieces;
+            let mut right = self.panel.add(column);
+            for piece in 0..pieces {
+                let left = self.left.add(piece * apart);
+                for k in 0..length {
+                    let mut b = [T::splat(simd, T::default()); V];
+                    for (v, b) in b.iter_mut().enumerate() {
+                        *b = T::load(simd, right.add(v * lanes));
+                    }
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let a = T::splat(simd, *left.add(row * self.row + k * K));
+                        for (sum, b) in sums.iter_mut().zip(b) {
+                            *sum = T::mul_add(simd, a, b, *sum);
+                        }
+                    }
+                    right = right.wrapping_add(width::<T>());
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    T::store(simd, self.target.add(place(row, v)), *sum);
+                }
+            }
+        }
+    }
+}
+
+/// A block of a panel's width that stands for one at the edge of a matrix.
+#[repr(C, align(64))]
+struct Edge([[u8; 256]; ROWS]);
+
+impl Edge {
+    #[inline(always)]
+    fn new() -> Self {
+        Edge([[0; 256]; ROWS])
+    }
+
+    /// # Safety
+    /// `from` has `rows` rows, `stride` numbers apart, with these lines.
+    #[inline(always)]
+    unsafe fn load<T: Copy>(
+        &mut self,
+        from: *const T,
+        stride: usize,
+        lines: &[(usize, usize); 4],
+        rows: usize,
+    ) {
+        for row in 0..rows {
+            for (at, (offset, length)) in lines.iter().enumerate() {
+                let to = self.0[row].as_mut_ptr().cast::<T>();
+                // SAFETY: a row of the edge has four lines; the caller promises the row and line that are read.
+                unsafe {
+                    let from = from.add(row * stride + offset);
+                    to.add(at * line::<T>()).copy_from_nonoverlapping(from, *length);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// `to` has `rows` rows, `stride` numbers apart, with these lines.
+    #[inline(always)]
+    unsafe fn store<T: Copy>(
+        &self,
+        to: *mut T,
+        stride: usize,
+        lines: &[(usize, usize); 4],
+        rows: usize,
+    ) {
+        for row in 0..rows {
+            for (at, (offset, length)) in lines.iter().enumerate() {
+                let from = self.0[row].as_ptr().cast::<T>();
+                // SAFETY: as for loading.
+                unsafe {
+                    let to = to.add(row * stride + offset);
+                    to.copy_from_nonoverlapping(from.add(at * line::<T>()), *length);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::operation::Packing;
+    use crate::panels::Panels;
+
+    fn random(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |_| rng.random_range(-1.0..1.0))
+    }
+
+    /// [`multiply`] in one form.
+    #[derive(Clone, Copy)]
+    struct Whole<'a> {
+        left: Left<'a, f64>,
+        panels: &'a Panels<f64>,
+        cut: Cut,
+        start: &'a Array2<f64>,
+        add: bool,
+    }
+
+    impl WithSimd for Whole<'_> {
+        type Output = Array2<f64>;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Array2<f64> {
+            let mut result = self.start.clone();
+            let shared = Shared::new(result.as_slice_mut().expect("a fresh array"));
+            for at in 0..self.cut.panels::<f64>() {
+                // SAFETY: one panel's columns after the other's, on one thread.
+                let target = unsafe { Target::columns(&shared, self.cut, at) };
+                let panel = self.panels.panel(at);
+                Product { left: self.left, panel, target, add: self.add }.with_simd(simd);
+            }
+            result
+        }
+    }
+
+    fn assert_near(found: &Array2<f64>, expected: &Array2<f64>, what: &str) {
+        let error = (found - expected).iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        assert!(error < 1e-12, "{what}: {error}");
+    }
+
+    #[test]
+    fn every_form_equals_a_naive_product_over_random_shapes_and_orders() {
+        let seed = 11;
+        println!("seed {seed}");
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for round in 0..60 {
+            let most = if cfg!(miri) { 9 } else { 70 };
+            let gates = [1, 4][round % 2];
+            let [m, k, units] = [0; 3].map(|_| rng.random_range(1..most));
+            let (n, add) = (units * gates, round % 3 == 0);
+            let (a, b, start) =
+                (random(m, k, &mut rng), random(k, n, &mut rng), random(m, n, &mut rng));
+            let expected = if add { a.dot(&b) + &start } else { a.dot(&b) };
+            let cut = Cut { length: n, gates };
+            let mut panels = Panels::default();
+            panels.pack(b.view(), Packing { parameter: 0, transposed: false, gates });
+
+            let rows = a.as_slice().unwrap();
+            let across = a.t().as_standard_layout().into_owned();
+            let mut standing = vec![f64::NAN; m.next_multiple_of(ROWS) * k];
+            stand(k, across.as_slice().unwrap().chunks_exact(m), 0, &mut standing);
+            let lefts = [Left::rows(rows, k), Left::standing(&standing, m, k)];
+            for left in lefts {
+                let whole = Whole { left, panels: &panels, cut, start: &start, add };
+                for (form, found) in lanes::on_each_form(whole) {
+                    assert_near(&found, &expected, &format!("{form}, {m}x{k}x{n}, {left:?}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn panels_are_factors_on_either_side() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for (m, units, n, gates) in [(1, 1, 1, 1), (7, 9, 3, 4), (13, 40, 33, 1), (20, 17, 40, 4)] {
+            let (a, w) = (random(m, units * gates, &mut rng), random(n, units * gates, &mut rng));
+            let cut = Cut { length: units * gates, gates };
+            let width = width::<f64>();
+            // Two rows of something else stand before.
+            let mut left = vec![0.0; cut.panels::<f64>() * (m + 2) * width];
+            for (at, panel) in left.chunks_exact_mut((m + 2) * width).enumerate() {
+                for (row, numbers) in a.outer_iter().zip(panel.chunks_exact_mut(width).skip(2)) {
+                    for (place, source, length) in cut.pieces::<f64>(at) {
+                        for i in 0..length {
+                            numbers[place + i] = row[source + i];
+                        }
+                    }
+                }
+            }
+            let mut panels = Panels::default();
+            panels.pack(w.view(), Packing { parameter: 0, transposed: true, gates });
+            let (plain, start) = (Cut { length: n, gates: 1 }, Array2::zeros((m, n)));
+            let left = Left::panels(&left, m + 2, 2..m + 2);
+            let whole = Whole { left, panels: &panels, cut: plain, start: &start, add: false };
+            for (form, found) in lanes::on_each_form(whole) {
+                assert_near(&found, &a.dot(&w.t()), form);
+            }
+        }
+    }
+
+    #[test]
+    fn bits_depend_neither_on_the_rows_at_once_nor_on_the_order_of_the_left_factor() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let (m, k, n) = (29, 50, 64);
+        let (a, b) = (random(m, k, &mut rng), random(k, n, &mut rng));
+        let mut panels = Panels::default();
+        panels.pack(b.view(), Packing { parameter: 0, transposed: false, gates: 1 });
+        let product = |rows: Range<usize>| {
+            let mut result = vec![0.0; rows.len() * width::<f64>()];
+            let left = Left::rows(&a.as_slice().unwrap()[rows.start * k..rows.end * k], k);
+            multiply(left, panels.panel(1), Target::panel(&mut result), false);
+            result
+        };
+        let all = product(0..m);
+        for cut in [1, 5, 6, 7, 28] {
+            assert!(all == [product(0..cut), product(cut..m)].concat(), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Matrices in the order in which kernels read them.
+//!
+//! A *panel* is a strip of a matrix as wide as four cache lines. Kernels read a panel from its first row to its last, one
+//! row after the other, and so from one end of memory to the other. Panels also interleave the blocks of a cell's gates,
+//! so that one panel has all gates of the same few units.
+
+use aligned_vec::{AVec, CACHELINE_ALIGN, avec};
+use ndarray::ArrayView2;
+
+use crate::operation::Packing;
+use crate::team;
+
+/// Numbers in a row of a panel: four cache lines.
+pub const fn width<T>() -> usize {
+    4 * line::<T>()
+}
+
+/// Numbers in a cache line.
+pub const fn line<T>() -> usize {
+    64 / size_of::<T>()
+}
+
+/// How a dimension of some length is cut into panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// How many numbers there are.
+    pub length: usize,
+    /// How many equal blocks they consist of that are interleaved; 1 for none.
+    pub gates: usize,
+}
+
+impl Cut {
+    /// How many panels there are, the last of them perhaps not full.
+    pub fn panels<T>(self) -> usize {
+        self.units().div_ceil(self.units_a_panel::<T>())
+    }
+
+    /// Numbers in a block.
+    pub fn units(self) -> usize {
+        self.length / self.gates
+    }
+
+    /// Numbers of each block that a panel has.
+    pub fn units_a_panel<T>(self) -> usize {
+        width::<T>() / self.gates
+    }
+
+    /// The pieces of a row of panel `panel`: where a piece begins in it, where in the matrix, and how long it is.
+    pub fn pieces<T>(self, panel: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (units, share) = (self.units(), self.units_a_panel::<T>());
+        let first = panel * share;
+        let length = units.saturating_sub(first).min(share);
+        (0..self.gates).map(move |gate| (gate * share, gate * units + first, length))
+    }
+}
+
+/// A matrix as panels, each with all rows: `[panels, depth, width]`. What lies beyond the matrix's edge is 0.
+#[derive(Debug, Clone)]
+pub struct Panels<T> {
+    data: AVec<T>,
+    depth: usize,
+}
+
+impl<T> Default for Panels<T> {
+    fn default() -> Self {
+        Panels { data: AVec::new(CACHELINE_ALIGN), depth: 0 }
+    }
+}
+
+impl<T: Copy + Default + Send + Sync> Panels<T> {
+    /// Rows of a panel.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// One panel, row by row.
+    pub fn panel(&self, at: usize) -> &[T] {
+        let size = self.depth * width::<T>();
+        &self.data[at * size..][..size]
+    }
+
+    /// Takes on a matrix, in row-major order, as `packing` says. Memory is kept.
+    ///
+    /// A transposed matrix has its rows in the order and number that panels of the other factor have: interleaved, with
+    /// zeros up to a whole panel.
+    pub fn pack(&mut self, matrix: ArrayView2<'_, T>, packing: Packing) {
+        let (rows, columns) = matrix.dim();
+        let matrix = matrix.to_slice().expect("parameters lie in row-major order");
+        if packing.transposed {
+            let cut = Cut { length: columns, gates: packing.gates };
+            self.bind(rows.div_ceil(width::<T>()), cut.panels::<T>() * width::<T>());
+            let size = self.depth * width::<T>();
+            team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
+                let first = at * width::<T>();
+                let rows = &matrix[first * columns..rows.min(first + width::<T>()) * columns];
+                transpose(rows, cut, panel);
+            });
+        } else {
+            let cut = Cut { length: columns, gates: packing.gates };
+            self.bind(cut.panels::<T>(), rows);
+            let size = self.depth * width::<T>();
+            team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
+                for (to, from) in
+                    panel.chunks_exact_mut(width::<T>()).zip(matrix.chunks_exact(columns))
+                {
+                    for (place, source, length) in cut.pieces::<T>(at) {
+                        to[place..][..length].copy_from_slice(&from[source..][..length]);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Memory for so many panels; new memory is 0, and what lies beyond the matrix's edge stays so.
+    fn bind(&mut self, panels: usize, depth: usize) {
+        let length = panels * depth * width::<T>();
+        if self.data.len() != length || self.depth != depth {
+            self.data = avec![T::default(); length];
+            self.depth = depth;
+        }
+    }
+}
+
+/// Writes rows of a matrix as the columns of a panel, their numbers as `cut` orders them.
+fn transpose<T: Copy>(rows: &[T], cut: Cut, panel: &mut [T]) {
+    let width = width::<T>();
+    // A row's piece is read once; what it is written to stays in the nearest cache until the last row.
+    for at in 0..cut.panels::<T>() {
+        let panel = &mut panel[at * width * width..][..width * width];
+        for (place, source, length) in cut.pieces::<T>(at) {
+            for part in (0..length).step_by(line::<T>()) {
+                let to = &mut panel[(place + part) * width..];
+                let part_length = (length - part).min(line::<T>());
+                for (column, row) in rows.chunks_exact(cut.length).enumerate() {
+                    let row = &row[source + part..][..part_length];
+                    row.iter().enumerate().for_each(|(i, x)| to[i * width + column] = *x);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    fn numbers(rows: usize, columns: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| (1 + i * columns + j) as f64)
+    }
+
+    /// Where column `column` of a matrix cut so is: its panel and its place in a row.
+    fn place(cut: Cut, column: usize) -> (usize, usize) {
+        let (gate, unit) = (column / cut.units(), column % cut.units());
+        let share = cut.units_a_panel::<f64>();
+        (unit / share, gate * share + unit % share)
+    }
+
+    #[test]
+    fn every_number_is_in_its_place_and_the_rest_is_zero() {
+        for (rows, units, gates) in
+            [(1, 1, 1), (3, 8, 4), (5, 9, 4), (40, 33, 1), (7, 70, 1), (33, 17, 4)]
+        {
+            let matrix = numbers(rows, units * gates);
+            let cut = Cut { length: units * gates, gates };
+            let mut panels = Panels::default();
+            panels.pack(matrix.view(), Packing { parameter: 0, transposed: false, gates });
+            let mut sum = 0.0;
+            for ((row, column), x) in matrix.indexed_iter() {
+                let (panel, at) = place(cut, column);
+                assert_eq!(panels.panel(panel)[row * width::<f64>() + at], *x);
+                sum += x;
+            }
+            assert_eq!(panels.data.iter().sum::<f64>(), sum, "the rest is 0");
+            panels.pack(matrix.view(), Packing { parameter: 0, transposed: true, gates });
+            assert_eq!(panels.depth(), cut.panels::<f64>() * width::<f64>());
+            for ((row, column), x) in matrix.indexed_iter() {
+                let (panel, at) = place(cut, column);
+                let deep = panel * width::<f64>() + at;
+                let (panel, at) = (row / width::<f64>(), row % width::<f64>());
+                assert_eq!(panels.panel(panel)[deep * width::<f64>() + at], *x);
+            }
+            assert_eq!(panels.data.iter().sum::<f64>(), sum, "the rest is 0");
+        }
+    }
+}

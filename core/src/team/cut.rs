@@ -1,0 +1,102 @@
+//! Arrays that are cut into chunks which members change side by side.
+
+use std::marker::PhantomData;
+
+/// Something cut into numbered chunks that do not overlap.
+pub(crate) trait Cut: Sync {
+    /// One chunk, exclusive to whoever has it.
+    type Chunk;
+
+    /// How many chunks there are.
+    fn count(&self) -> usize;
+
+    /// The chunk of a number.
+    ///
+    /// # Safety
+    /// The number must be below [`Cut::count`], and no chunk may be had twice at the same time.
+    unsafe fn chunk(&self, at: usize) -> Self::Chunk;
+}
+
+/// A slice cut into chunks of the same length, up to the last.
+pub(crate) struct Chunks<'a, T> {
+    items: *mut T,
+    len: usize,
+    chunk: usize,
+    borrow: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: sharing it hands chunks to other threads, each to one of them, which is to send `&mut [T]`.
+unsafe impl<T: Send> Sync for Chunks<'_, T> {}
+
+impl<'a, T> Chunks<'a, T> {
+    /// # Panics
+    /// When chunks are to have no items.
+    pub(crate) fn new(items: &'a mut [T], chunk: usize) -> Self {
+        assert!(chunk > 0, "chunks of at least one item");
+        Chunks { items: items.as_mut_ptr(), len: items.len(), chunk, borrow: PhantomData }
+    }
+}
+
+impl<'a, T: Send> Cut for Chunks<'a, T> {
+    type Chunk = &'a mut [T];
+
+    fn count(&self) -> usize {
+        self.len.div_ceil(self.chunk)
+    }
+
+    unsafe fn chunk(&self, at: usize) -> &'a mut [T] {
+        let start = at * self.chunk;
+        debug_assert!(start < self.len, "a chunk that there is");
+        let len = self.chunk.min(self.len - start);
+        // SAFETY: the chunk lies within the slice that is borrowed for 'a, and the caller has it only once at a time.
+        unsafe { std::slice::from_raw_parts_mut(self.items.add(start), len) }
+    }
+}
+
+impl<C: Cut, const N: usize> Cut for [C; N] {
+    type Chunk = [C::Chunk; N];
+
+    /// Without arrays there is no end to what they are cut into.
+    fn count(&self) -> usize {
+        same(self.iter().map(C::count))
+    }
+
+    unsafe fn chunk(&self, at: usize) -> Self::Chunk {
+        // SAFETY: the caller's promises.
+        std::array::from_fn(|array| unsafe { self[array].chunk(at) })
+    }
+}
+
+impl<A: Cut, B: Cut> Cut for (A, B) {
+    type Chunk = (A::Chunk, B::Chunk);
+
+    fn count(&self) -> usize {
+        same([self.0.count(), self.1.count()].into_iter())
+    }
+
+    unsafe fn chunk(&self, at: usize) -> Self::Chunk {
+        // SAFETY: the caller's promises.
+        unsafe { (self.0.chunk(at), self.1.chunk(at)) }
+    }
+}
+
+impl<A: Cut, B: Cut, C: Cut> Cut for (A, B, C) {
+    type Chunk = (A::Chunk, B::Chunk, C::Chunk);
+
+    fn count(&self) -> usize {
+        same([self.0.count(), self.1.count(), self.2.count()].into_iter())
+    }
+
+    unsafe fn chunk(&self, at: usize) -> Self::Chunk {
+        // SAFETY: the caller's promises.
+        unsafe { (self.0.chunk(at), self.1.chunk(at), self.2.chunk(at)) }
+    }
+}
+
+/// The count of every array that has one.
+fn same(counts: impl Iterator<Item = usize>) -> usize {
+    let mut counts = counts.filter(|count| *count != usize::MAX);
+    let first = counts.next().unwrap_or(usize::MAX);
+    assert!(counts.all(|count| count == first), "as many chunks of each array");
+    first
+}

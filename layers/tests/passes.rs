@@ -1,0 +1,187 @@
+//! Loss and gradients are the same with and without each rewrite of a plan.
+
+use engine_core::engine::Engine;
+use engine_core::graph::{PASSES, Passes};
+use engine_core::testing::engine;
+use engine_core::{Batch, Mode, Sizes};
+use engine_layers as _;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const BOUND: f64 = 1e-12;
+
+fn caption(cell: &str, middle: &str, reads: &str) -> String {
+    format!(
+        r#"Graph(
+            inputs: {{"features": [Batch, Features], "words_in": [Batch, Time], "words_out": [Batch, Time]}},
+            nodes: [
+                (name: "h0", layer: Projection(units: Units), from: ["features"]),
+                (name: "words", layer: Embedding(units: 7), from: ["words_in"]),
+                {middle}
+                (name: "hidden", layer: {cell}, from: ["{reads}", "h0"]),
+                (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
+                (name: "loss", layer: SoftmaxLoss(), from: ["scores", "words_out"]),
+            ],
+        )"#
+    )
+}
+
+/// Graphs with every pattern that passes look for, and with what keeps them from applying.
+fn graphs() -> Vec<String> {
+    let cells = [
+        "Lstm(units: Units)",
+        "Rnn(units: Units)",
+        "Rnn(units: Units, activation: Relu)",
+        "Gru(units: Units)",
+        "Gru(units: Units, reset: After)",
+    ];
+    let plain = cells.iter().map(|cell| caption(cell, "", "words"));
+    let dropout = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["words"]),"#;
+    let mapped = r#"(name: "wide", layer: TemporalAffine(units: 9), from: ["words"]),
+        (name: "bent", layer: Tanh(), from: ["wide"]),
+        (name: "both", layer: Concat(), from: ["wide", "bent"]),"#;
+    let deep = r#"(name: "first", layer: Lstm(units: 5), from: ["words"]),
+        (name: "noise", layer: Dropout(), from: ["first"]),"#;
+    let others = [
+        caption(cells[0], dropout, "noisy"),
+        caption(cells[0], mapped, "both"),
+        caption(cells[1], deep, "noise"),
+        caption(cells[0], "", "words").replace("SoftmaxLoss()", "SoftmaxLoss(per: Token)"),
+        caption(cells[0], "", "words").replace("SoftmaxLoss()", "SoftmaxLoss(ignore: None)"),
+        caption(cells[1], "", "words")
+            .replace("units: Vocabulary)", "units: Vocabulary, bias: false)"),
+        caption(cells[0], "", "words")
+            .replace(r#", "h0"]"#, "]")
+            .replace(r#"(name: "h0", layer: Projection(units: Units), from: ["features"]),"#, ""),
+        caption(cells[0], "", "words").replace(r#""h0"]"#, r#""h0", "h0"]"#),
+        caption(cells[0], "", "words")
+            .replace(r#""words_out"]"#, r#""words_out", "mask"]"#)
+            .replace(
+                r#""words_out": [Batch, Time]}"#,
+                r#""words_out": [Batch, Time], "mask": [Batch, Time]}"#,
+            ),
+    ];
+    plain.chain(others).collect()
+}
+
+/// A network and a batch of captions that end in padding, some at once.
+fn drawn(text: &str, seed: u64) -> (Engine<f64>, Batch) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut size = |most: usize| rng.random_range(1..=most);
+    let (rows, time, features, units) = (size(9), size(7), size(5), size(40));
+    let vocabulary = size(80) + 3;
+    let sizes = [("Features", features), ("Vocabulary", vocabulary), ("Units", units)];
+    let sizes: Sizes = sizes.into_iter().collect();
+    println!("seed {seed}: {rows} captions of {time}, {sizes:?}");
+    let mut batch = Batch::new();
+    let fill = batch.f64_mut("features", &[rows, features]);
+    fill.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
+    let mut words = vec![0; rows * time];
+    for caption in words.chunks_mut(time) {
+        let length = rng.random_range(0..=time);
+        // Some positions before the end do not count either.
+        caption[..length].iter_mut().for_each(|w| *w = rng.random_range(0..vocabulary as u32));
+    }
+    words[0] = 1;
+    batch.tokens_mut("words_out", &[rows, time]).copy_from_slice(&words);
+    let mask = batch.f64_mut("mask", &[rows, time]);
+    mask.iter_mut().zip(&words).for_each(|(mask, word)| *mask = f64::from(u8::from(*word > 2)));
+    let words = batch.tokens_mut("words_in", &[rows, time]);
+    words.iter_mut().for_each(|word| *word = rng.random_range(0..vocabulary.min(12) as u32));
+    let mut engine = engine::<f64>(text, sizes).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
+    parameters.for_each(|x| *x = rng.random_range(-0.8..0.8));
+    (engine, batch)
+}
+
+/// The loss, and the gradients of all parameters.
+fn outcome(engine: &mut Engine<f64>, batch: &Batch) -> (f64, Vec<Vec<f64>>) {
+    engine.forward(batch, Mode::Train { iteration: 3 }).unwrap_or_else(|error| panic!("{error}"));
+    engine.backward();
+    let gradients = engine.gradients().iter().map(|gradient| gradient.as_slice().to_vec());
+    (engine.loss().expect("a loss"), gradients.collect())
+}
+
+fn assert_same(
+    engine: &Engine<f64>,
+    found: &(f64, Vec<Vec<f64>>),
+    plain: &(f64, Vec<Vec<f64>>),
+    what: &str,
+) {
+    let near = |a: f64, b: f64, scale: f64| (a - b).abs() <= BOUND * scale.max(1.0);
+    assert!(near(found.0, plain.0, plain.0.abs()), "{what}: loss {} for {}", found.0, plain.0);
+    let named = engine.plan().parameters.iter().zip(found.1.iter().zip(&plain.1));
+    for (parameter, (found, plain)) in named {
+        let scale = plain.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        for (at, (a, b)) in found.iter().zip(plain).enumerate() {
+            assert!(near(*a, *b, scale), "{what}: {} element {at}: {a} for {b}", parameter.name);
+        }
+    }
+}
+
+#[test]
+fn loss_and_gradients_are_those_of_the_plain_network() {
+    for (text, seed) in graphs().iter().zip(1..) {
+        for round in 0..4 {
+            let (mut engine, batch) = drawn(text, seed + 100 * round);
+            let plain = outcome(&mut engine, &batch);
+            let mut selections = vec![("all passes".to_owned(), Passes::default())];
+            for pass in PASSES {
+                let without = Passes::without(&[pass.name]).expect("a pass");
+                selections.push((format!("without {}", pass.name), without));
+                let others: Vec<_> =
+                    PASSES.iter().map(|p| p.name).filter(|name| *name != pass.name).collect();
+                let alone = Passes::without(&others).expect("passes");
+                selections.push((format!("{} alone", pass.name), alone));
+            }
+            for (what, passes) in selections {
+                let mut rewritten = engine.clone().rewritten(&passes);
+                let nodes: Vec<&str> =
+                    rewritten.program().nodes.iter().map(|node| node.name.as_str()).collect();
+                let what = format!("{what}, {nodes:?}\n{text}");
+                assert_same(&engine, &outcome(&mut rewritten, &batch), &plain, &what);
+                // A second step finds arrays as the first has left them.
+                assert_same(&engine, &outcome(&mut rewritten, &batch), &plain, &what);
+            }
+        }
+    }
+}
+
+/// The nodes that run, with what is said of their rows.
+fn program(text: &str, without: &[&str]) -> String {
+    let (engine, _) = drawn(text, 1);
+    let program = engine.rewritten(&Passes::without(without).expect("passes")).program().clone();
+    let nodes = program.nodes.iter();
+    let nodes = nodes.map(|node| format!("{}{}", node.name, if node.by_word() { "*" } else { "" }));
+    let end = if program.ends_early() { "!" } else { "" };
+    nodes.collect::<Vec<_>>().join(" ") + end
+}
+
+#[test]
+fn every_pass_finds_its_pattern() {
+    let lstm = caption("Lstm(units: Units)", "", "words");
+    assert_eq!(program(&lstm, &[]), "h0 words* hidden.input* hidden scores+loss!");
+    assert_eq!(program(&lstm, &["hoist"]), "h0 words hidden scores+loss");
+    assert_eq!(program(&lstm, &["distinct-words"]), "h0 words hidden.input hidden scores+loss!");
+    assert_eq!(program(&lstm, &["blocked-loss"]), "h0 words* hidden.input* hidden scores loss!");
+    assert_eq!(program(&lstm, &["padding"]), "h0 words* hidden.input* hidden scores+loss");
+    let noisy = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["words"]),"#;
+    let noisy = caption("Rnn(units: Units)", noisy, "noisy");
+    assert_eq!(program(&noisy, &[]), "h0 words noisy hidden.input hidden scores+loss!");
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    for cell in ["Lstm(units: Units)", "Rnn(units: Units)", "Rnn(units: Units, activation: Relu)"] {
+        let (engine, mut batch) = drawn(&caption(cell, "", "words"), 1);
+        let shape = batch.get("features").expect("an input").shape().to_vec();
+        batch.f64_mut("features", &shape).fill(f64::NAN);
+        let (loss, _) = outcome(&mut engine.rewritten(&Passes::default()), &batch);
+        assert!(loss.is_nan(), "{cell}: {loss}");
+        let (mut engine, batch) = drawn(&caption(cell, "", "words"), 1);
+        let words = engine.plan().parameter("words.w").expect("a parameter");
+        engine.parameters_mut()[words].fill(f64::NAN);
+        let (loss, _) = outcome(&mut engine.rewritten(&Passes::default()), &batch);
+        assert!(loss.is_nan(), "{cell}: {loss}");
+    }
+}

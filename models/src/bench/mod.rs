@@ -1,0 +1,41 @@
+//! How fast a network trains, and how fast this machine could: whole training steps held against the operations that
+//! they need.
+
+mod measure;
+mod memory;
+mod peak;
+mod report;
+
+use engine_core::engine::Engine;
+use engine_core::{Scalar, team};
+use engine_datasets::Source;
+
+pub use measure::{Measured, Phase};
+pub use peak::Peak;
+pub use report::{NodeLine, PhaseLine, Report};
+
+use crate::error::Error;
+use crate::settings::TrainSettings;
+
+/// Steps before the measured ones: they make the engine's memory and fill caches.
+pub const WARM_UP: u64 = 3;
+
+/// Times `steps` training steps, at least one, of the network called `name`.
+///
+/// The machine's peak is measured before and after them, with as many threads as compute.
+///
+/// # Errors
+/// When the data does not fit the network, or a number is no longer finite.
+pub fn bench<T: Scalar>(
+    name: &str,
+    engine: &mut Engine<T>,
+    source: &dyn Source,
+    settings: &TrainSettings,
+    steps: usize,
+) -> Result<Report, Error> {
+    let threads = team::threads();
+    let before = peak::measure(T::PRECISION, threads);
+    let measured = measure::measure(engine, source, settings, steps)?;
+    let after = peak::measure(T::PRECISION, threads);
+    Ok(Report::new(name, T::PRECISION, threads, settings.seed, [before, after], &measured))
+}
