@@ -17,6 +17,9 @@ use crate::shared::Shared;
 /// Rows of a block.
 pub const ROWS: usize = 6;
 
+/// How much of the shared dimension a product goes through at a time, if its left factor stands.
+const SLICE: usize = 256;
+
 /// The left factor of a product.
 #[derive(Debug, Clone, Copy)]
 pub struct Left<'a, T> {
@@ -42,7 +45,7 @@ enum Order {
     /// Panels, so many numbers from one to the next.
     Panels { stride: usize },
     /// Blocks of [`ROWS`] rows, column by column: see [`stand`].
-    Standing,
+    Standing { block: usize },
 }
 
 impl<'a, T> Left<'a, T> {
@@ -102,7 +105,22 @@ impl<'a, T> Left<'a, T> {
     /// When the slice is too short.
     pub fn standing(data: &'a [T], rows: usize, depth: usize) -> Self {
         assert!(data.len() >= rows.next_multiple_of(ROWS) * depth, "blocks of rows");
-        Left::new(data, rows, depth, Order::Standing)
+        Left::new(data, rows, depth, Order::Standing { block: ROWS * depth })
+    }
+}
+
+impl<T> Left<'_, T> {
+    /// The columns `first..first + depth`; of panels, all of them.
+    fn slice(self, first: usize, depth: usize) -> Self {
+        let skipped = match self.order {
+            Order::Rows { .. } => first,
+            Order::Panels { .. } => 0,
+            Order::Standing { .. } => first * ROWS,
+        };
+        assert!(skipped <= self.length, "columns of the left factor");
+        // SAFETY: that is at most the number of elements.
+        let start = unsafe { self.start.add(skipped) };
+        Left { start, length: self.length - skipped, depth, ..self }
     }
 }
 
@@ -129,6 +147,11 @@ impl<'a, T> Target<'a, T> {
             rows: panel.len() / width::<T>(),
             lifetime: PhantomData,
         }
+    }
+
+    /// The same target for the next slice of a product.
+    fn again(&self) -> Self {
+        Target { lifetime: PhantomData, ..*self }
     }
 
     /// The columns of panel `at` of a matrix in row-major order, cut so.
@@ -165,8 +188,18 @@ pub fn multiply<T: Lanes + Default>(
 ) {
     assert_eq!(panel.len(), left.depth * width::<T>(), "the inner dimensions of a product");
     assert_eq!(left.rows, target.rows, "the rows of a product");
-    if left.rows > 0 && left.depth > 0 {
-        lanes::widest(Product { left, panel, target, add });
+    if left.rows == 0 || left.depth == 0 {
+        return;
+    }
+    // A left factor of many rows pushes the panel out of the cache between two blocks of rows; less of both at a time
+    // stays. What a block has summed so far waits in the target, so that the chain of each number goes on.
+    let slice = match left.order {
+        Order::Standing { .. } => SLICE,
+        Order::Rows { .. } | Order::Panels { .. } => left.depth,
+    };
+    for (at, panel) in panel.chunks(slice * width::<T>()).enumerate() {
+        let left = left.slice(at * slice, panel.len() / width::<T>());
+        lanes::widest(Product { left, panel, target: target.again(), add: add || at > 0 });
     }
 }
 
@@ -208,7 +241,7 @@ impl<T: Lanes + Default> WithSimd for Product<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match self.left.order {
-            Order::Standing => self.blocks::<S, ROWS>(simd),
+            Order::Standing { .. } => self.blocks::<S, ROWS>(simd),
             Order::Rows { .. } | Order::Panels { .. } => self.blocks::<S, 1>(simd),
         }
     }
@@ -240,7 +273,7 @@ impl<T: Lanes + Default> Product<'_, T> {
                 let width = width::<T>();
                 (width, (left.depth / width, width, stride), ROWS * width)
             }
-            Order::Standing => (1, (1, left.depth, 0), ROWS * left.depth),
+            Order::Standing { block } => (1, (1, left.depth, 0), block),
         };
         for at in 0..left.rows.div_ceil(ROWS) {
             let rows = (left.rows - at * ROWS).min(ROWS);

@@ -1,8 +1,9 @@
 //! A team of threads for work that comes in pieces of tens of microseconds.
 //!
 //! Its members look for work without pause for a while before they sleep: a job is handed out in a fraction of a
-//! microsecond, where waking a thread takes ten. Each member has a fixed, contiguous share of a job, and the calling
-//! thread is one of them, which also does what no other has begun.
+//! microsecond, where waking a thread takes ten. Each member has a contiguous share of a job, the same one in every job
+//! of that size, so that what it works on stays in its cache; the calling thread is one of them. Who is done takes on
+//! what others have not begun, for on a machine that is not ours alone a member may lose its processor.
 //!
 //! Every result must be the same whoever computes it. A call from within a job, or while another thread keeps the team
 //! busy, is done by the calling thread alone.
@@ -16,12 +17,12 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 pub(crate) use self::cut::{Chunks, Cut};
-use self::seat::{Job, Payload, Seat};
+use self::seat::{Job, Padded, Payload, Seat};
 
 /// Why a team cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +62,8 @@ pub fn with_threads<R>(count: usize, f: impl FnOnce() -> R) -> R {
 /// # Panics
 /// When `f` does, once all members are done.
 pub fn for_each(count: usize, f: impl Fn(usize) + Sync) {
-    let work = |share: Range<usize>| share.for_each(&f);
-    if count < 2 || !with_team(|team| team.try_run(count, &work)) {
-        work(0..count);
+    if count < 2 || !with_team(|team| team.try_run(count, &f)) {
+        (0..count).for_each(f);
     }
 }
 
@@ -185,7 +185,7 @@ impl Team {
     }
 
     /// Does `work` for all numbers below `count`, which is not 0, or returns false if the team cannot do it now.
-    fn try_run(&self, count: usize, work: &(dyn Fn(Range<usize>) + Sync)) -> bool {
+    fn try_run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) -> bool {
         if self.threads.is_empty() || self.busy.swap(true, Ordering::Acquire) {
             return false;
         }
@@ -195,22 +195,20 @@ impl Team {
     }
 
     /// Returns the first panic. Only one thread may do so at a time.
-    fn run(&self, count: usize, work: &(dyn Fn(Range<usize>) + Sync)) -> Option<Payload> {
-        let members = self.members().min(count);
-        let job = Job::new(work);
+    fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) -> Option<Payload> {
+        let members = self.members().min(count).min(MOST);
+        let shares = Shares::new(count, members);
+        let go = |member| shares.go_through(member, work);
+        let job = Job::new(&go);
         let seats = || self.seats.iter().zip(1..members);
         for (seat, member) in seats() {
             // SAFETY: nothing from here on unwinds, and at its end all seats are free.
-            unsafe { seat.offer(&job, share(count, members, member)) };
+            unsafe { seat.offer(&job, member) };
         }
         self.wake(members);
-        job.run(share(count, members, 0));
-        for (seat, member) in seats() {
-            if seat.take_back() {
-                job.run(share(count, members, member));
-            }
-        }
-        seats().for_each(|(seat, _)| seat.wait());
+        job.run(0);
+        // Whoever has not come by now has nothing left to do.
+        seats().filter(|(seat, _)| !seat.take_back()).for_each(|(seat, _)| seat.wait());
         job.into_panic()
     }
 
@@ -232,6 +230,40 @@ impl Drop for Team {
         for thread in self.threads.drain(..) {
             // Members never panic: jobs keep panics for the caller.
             let _ = thread.join();
+        }
+    }
+}
+
+/// The most members that share a job.
+const MOST: usize = 32;
+
+/// What is left of a job.
+struct Shares {
+    /// For each member the first number of its share that nobody has taken, and the end of the share.
+    left: [(Padded<AtomicUsize>, usize); MOST],
+    members: usize,
+}
+
+impl Shares {
+    fn new(count: usize, members: usize) -> Self {
+        let left = std::array::from_fn(|member| {
+            let share = if member < members { share(count, members, member) } else { 0..0 };
+            (Padded(AtomicUsize::new(share.start)), share.end)
+        });
+        Shares { left, members }
+    }
+
+    /// Does what is left of a member's share, and then of those of others.
+    fn go_through(&self, member: usize, work: &(dyn Fn(usize) + Sync)) {
+        for at in (member..self.members).chain(0..member) {
+            let (next, end) = &self.left[at];
+            // A look first, for taking disturbs the share's owner.
+            while next.0.load(Ordering::Relaxed) < *end {
+                let number = next.0.fetch_add(1, Ordering::Relaxed);
+                if number < *end {
+                    work(number);
+                }
+            }
         }
     }
 }
@@ -394,17 +426,19 @@ mod tests {
     fn a_panic_comes_to_the_caller_when_all_are_done() {
         with_threads(4, || {
             for culprit in 0..8 {
-                let done = AtomicUsize::new(0);
+                let working = AtomicUsize::new(0);
                 let panic = catch_unwind(AssertUnwindSafe(|| {
                     for_each(8, |at| {
-                        if at / 2 == culprit / 2 {
+                        if at == culprit {
                             std::panic::panic_any(at);
                         }
-                        done.fetch_add(1, Ordering::Relaxed);
+                        working.fetch_add(1, Ordering::Relaxed);
+                        thread::sleep(Duration::from_micros(100));
+                        working.fetch_sub(1, Ordering::Relaxed);
                     });
                 }));
-                assert_eq!(panic.unwrap_err().downcast_ref(), Some(&(culprit / 2 * 2)));
-                assert_eq!(done.into_inner(), 6);
+                assert_eq!(panic.unwrap_err().downcast_ref(), Some(&culprit));
+                assert_eq!(working.into_inner(), 0, "nobody works on");
                 assert_eq!(visits(8), [1; 8]);
             }
             let panic = catch_unwind(|| for_each(8, |at| std::panic::panic_any(at)));

@@ -1,7 +1,6 @@
 //! The seat of one member, where it is handed its share of a job, and where it waits for the next.
 
 use std::any::Any;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,18 +18,18 @@ pub(super) type Payload = Box<dyn Any + Send>;
 
 /// Work that is shared out.
 pub(super) struct Job<'a> {
-    work: &'a (dyn Fn(Range<usize>) + Sync),
+    work: &'a (dyn Fn(usize) + Sync),
     panic: Mutex<Option<Payload>>,
 }
 
 impl<'a> Job<'a> {
-    pub(super) fn new(work: &'a (dyn Fn(Range<usize>) + Sync)) -> Self {
+    pub(super) fn new(work: &'a (dyn Fn(usize) + Sync)) -> Self {
         Job { work, panic: Mutex::new(None) }
     }
 
-    /// Does a share. Keeps the first panic of all shares, and never unwinds.
-    pub(super) fn run(&self, share: Range<usize>) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.work)(share))) {
+    /// Does what is a member's. Keeps the first panic of all members, and never unwinds.
+    pub(super) fn run(&self, member: usize) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.work)(member))) {
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             match *first {
                 None => *first = Some(payload),
@@ -49,7 +48,7 @@ impl<'a> Job<'a> {
 /// Two cache lines, which processors fetch in pairs, for one value alone.
 #[derive(Default)]
 #[repr(align(128))]
-struct Padded<T>(T);
+pub(super) struct Padded<T>(pub(super) T);
 
 /// Nothing to do: the seat is the caller's, who may write a share into it.
 const FREE: u8 = 0;
@@ -65,8 +64,7 @@ const DISMISSED: u8 = 3;
 struct Share {
     state: AtomicU8,
     job: AtomicPtr<Job<'static>>,
-    start: AtomicUsize,
-    end: AtomicUsize,
+    member: AtomicUsize,
 }
 
 /// The place of one member.
@@ -82,12 +80,11 @@ impl Seat {
     ///
     /// # Safety
     /// The job must stay where it is until [`Seat::take_back`] has returned true or [`Seat::wait`] has returned.
-    pub(super) unsafe fn offer(&self, job: &Job<'_>, share: Range<usize>) {
+    pub(super) unsafe fn offer(&self, job: &Job<'_>, member: usize) {
         let Padded(seat) = &self.share;
         debug_assert_eq!(seat.state.load(Ordering::Relaxed), FREE, "one share at a time");
         seat.job.store(std::ptr::from_ref(job).cast_mut().cast(), Ordering::Relaxed);
-        seat.start.store(share.start, Ordering::Relaxed);
-        seat.end.store(share.end, Ordering::Relaxed);
+        seat.member.store(member, Ordering::Relaxed);
         seat.state.store(READY, Ordering::Release);
     }
 
@@ -132,9 +129,9 @@ impl Seat {
     fn work(&self) {
         let Padded(seat) = &self.share;
         let job = seat.job.load(Ordering::Relaxed);
-        let share = seat.start.load(Ordering::Relaxed)..seat.end.load(Ordering::Relaxed);
+        let member = seat.member.load(Ordering::Relaxed);
         // SAFETY: whoever made the offer keeps the job until the seat is free again.
-        unsafe { (*job).run(share) };
+        unsafe { (*job).run(member) };
         seat.state.store(FREE, Ordering::Release);
     }
 
