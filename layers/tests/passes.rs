@@ -165,6 +165,10 @@ fn every_pass_finds_its_pattern() {
     assert_eq!(program(&lstm, &["distinct-words"]), "h0 words hidden.input hidden scores+loss!");
     assert_eq!(program(&lstm, &["blocked-loss"]), "h0 words* hidden.input* hidden scores loss!");
     assert_eq!(program(&lstm, &["padding"]), "h0 words* hidden.input* hidden scores+loss");
+    for gru in ["Gru(units: Units)", "Gru(units: Units, reset: After)"] {
+        let gru = caption(gru, "", "words");
+        assert_eq!(program(&gru, &[]), "h0 words* hidden.input* hidden scores+loss");
+    }
     let noisy = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["words"]),"#;
     let noisy = caption("Rnn(units: Units)", noisy, "noisy");
     assert_eq!(program(&noisy, &[]), "h0 words noisy hidden.input hidden scores+loss!");
