@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::affine;
 use crate::elementwise::{sigmoid_slope, tanh_slope};
+use crate::fused::GatedRecurrence;
 use crate::recurrent::{
     add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
     rows_at_mut, start, transpose,
@@ -94,7 +95,6 @@ impl Layer for Gru {
         let over_time = inputs.shape(X).with_last(units);
         let map = TemporalAffine { units: wide, bias: true, init: self.init };
         let map_plan = LayerPlan::output(over_time.with_last(wide)).affine().reach(Reach::Row);
-        let recurrence = recurrence_plan(&over_time, units).indexed(X);
         let plan = recurrence_plan(&over_time, units)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
@@ -103,6 +103,13 @@ impl Layer for Gru {
             Reset::Before => (plan, vec![WH]),
             Reset::After => (plan.bias("bn", [units], Fill::zero()), vec![WH, BN]),
         };
+        let fused = GatedRecurrence { reset };
+        let fused_plan = GatedRecurrence::plan(&over_time, units);
+        let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
+            fused,
+            fused_plan,
+            (0..own.len()).collect::<Vec<_>>(),
+        ));
         Ok(plan.split(
             Part::new(map, map_plan, [WX, B]),
             Part::new(GruRecurrence { reset }, recurrence, own),
