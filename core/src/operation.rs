@@ -74,7 +74,7 @@ pub struct Packing {
     pub parameter: usize,
     /// Whether kernels multiply by the transpose.
     pub transposed: bool,
-    /// How many blocks of columns are interleaved: the gates of a cell; 1 for none.
+    /// How many blocks of columns there are, such as the gates of a cell; 1 for none. See [`Cut`](crate::panels::Cut).
     pub gates: usize,
 }
 

@@ -161,7 +161,7 @@ impl<'a, T> Target<'a, T> {
     pub unsafe fn columns(matrix: &'a Shared<'_, T>, cut: Cut, at: usize) -> Self {
         let mut lines = [(0, 0); 4];
         for (place, source, length) in cut.pieces::<T>(at) {
-            for part in (0..width::<T>() / cut.gates).step_by(line::<T>()) {
+            for part in (0..cut.units_a_panel::<T>()).step_by(line::<T>()) {
                 let length = length.saturating_sub(part).min(line::<T>());
                 lines[(place + part) / line::<T>()] = (source + part, length);
             }
@@ -513,9 +513,9 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for round in 0..60 {
             let most = if cfg!(miri) { 9 } else { 70 };
-            let gates = [1, 4][round % 2];
+            let gates = [1, 4, 3][round % 3];
             let [m, k, units] = [0; 3].map(|_| rng.random_range(1..most));
-            let (n, add) = (units * gates, round % 3 == 0);
+            let (n, add) = (units * gates, round % 4 == 0);
             let (a, b, start) =
                 (random(m, k, &mut rng), random(k, n, &mut rng), random(m, n, &mut rng));
             let expected = if add { a.dot(&b) + &start } else { a.dot(&b) };
@@ -540,7 +540,9 @@ mod tests {
     #[test]
     fn panels_are_factors_on_either_side() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        for (m, units, n, gates) in [(1, 1, 1, 1), (7, 9, 3, 4), (13, 40, 33, 1), (20, 17, 40, 4)] {
+        for (m, units, n, gates) in
+            [(1, 1, 1, 1), (7, 9, 3, 4), (13, 40, 33, 1), (20, 17, 40, 4), (9, 37, 5, 3)]
+        {
             let (a, w) = (random(m, units * gates, &mut rng), random(n, units * gates, &mut rng));
             let cut = Cut { length: units * gates, gates };
             let width = width::<f64>();

@@ -21,18 +21,23 @@ pub const fn line<T>() -> usize {
 }
 
 /// How a dimension of some length is cut into panels.
+///
+/// It may consist of equal blocks. Two or four of them are interleaved: a panel has a share of each. Any number that does
+/// not divide a panel into shares of whole cache lines, such as three, lies one block after the other, each in panels of
+/// its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     /// How many numbers there are.
     pub length: usize,
-    /// How many equal blocks they consist of that are interleaved; 1 for none.
+    /// How many blocks they consist of; 1 for none.
     pub gates: usize,
 }
 
 impl Cut {
-    /// How many panels there are, the last of them perhaps not full.
+    /// How many panels there are, the last of them, or of each block, perhaps not full.
     pub fn panels<T>(self) -> usize {
-        self.units().div_ceil(self.units_a_panel::<T>())
+        let panels = self.units().div_ceil(self.units_a_panel::<T>());
+        if self.interleaved() { panels } else { self.gates * panels }
     }
 
     /// Numbers in a block.
@@ -40,17 +45,27 @@ impl Cut {
         self.length / self.gates
     }
 
-    /// Numbers of each block that a panel has.
+    /// Numbers of each of its blocks that a panel has.
     pub fn units_a_panel<T>(self) -> usize {
-        width::<T>() / self.gates
+        if self.interleaved() { width::<T>() / self.gates } else { width::<T>() }
     }
 
     /// The pieces of a row of panel `panel`: where a piece begins in it, where in the matrix, and how long it is.
     pub fn pieces<T>(self, panel: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let (units, share) = (self.units(), self.units_a_panel::<T>());
-        let first = panel * share;
+        let panels = units.div_ceil(share);
+        let (gates, at) = match self.interleaved() {
+            true => (0..self.gates, panel),
+            false => (panel / panels..panel / panels + 1, panel % panels),
+        };
+        let first = at * share;
         let length = units.saturating_sub(first).min(share);
-        (0..self.gates).map(move |gate| (gate * share, gate * units + first, length))
+        gates.enumerate().map(move |(at, gate)| (at * share, gate * units + first, length))
+    }
+
+    /// Whether a panel has a share of every block.
+    fn interleaved(self) -> bool {
+        4 % self.gates == 0
     }
 }
 
@@ -81,8 +96,8 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
 
     /// Takes on a matrix, in row-major order, as `packing` says. Memory is kept.
     ///
-    /// A transposed matrix has its rows in the order and number that panels of the other factor have: interleaved, with
-    /// zeros up to a whole panel.
+    /// A transposed matrix has its rows in the order and number that panels of the other factor have, with zeros up to a
+    /// whole panel.
     pub fn pack(&mut self, matrix: ArrayView2<'_, T>, packing: Packing) {
         let (rows, columns) = matrix.dim();
         let matrix = matrix.to_slice().expect("parameters lie in row-major order");
@@ -154,13 +169,16 @@ mod tests {
     fn place(cut: Cut, column: usize) -> (usize, usize) {
         let (gate, unit) = (column / cut.units(), column % cut.units());
         let share = cut.units_a_panel::<f64>();
-        (unit / share, gate * share + unit % share)
+        match cut.gates {
+            3 => (gate * cut.units().div_ceil(share) + unit / share, unit % share),
+            _ => (unit / share, gate * share + unit % share),
+        }
     }
 
     #[test]
     fn every_number_is_in_its_place_and_the_rest_is_zero() {
         for (rows, units, gates) in
-            [(1, 1, 1), (3, 8, 4), (5, 9, 4), (40, 33, 1), (7, 70, 1), (33, 17, 4)]
+            [(1, 1, 1), (3, 8, 4), (5, 9, 4), (40, 33, 1), (7, 70, 1), (33, 17, 4), (35, 40, 3)]
         {
             let matrix = numbers(rows, units * gates);
             let cut = Cut { length: units * gates, gates };

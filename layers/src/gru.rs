@@ -5,8 +5,8 @@ use engine_core::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape,
-    Step, math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
+    Scalar, Shape, Step, math, register,
 };
 use ndarray::{ArrayView2, Axis as Side};
 use schemars::JsonSchema;
@@ -14,9 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::affine;
 use crate::elementwise::{sigmoid_slope, tanh_slope};
+use crate::fused::GatedRecurrence;
 use crate::recurrent::{
-    add_recurrent_gradient, add_start_gradient, matrix_at, rows_at, rows_at_mut, start, transpose,
+    add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
+    rows_at_mut, start, transpose,
 };
+use crate::temporal_affine::TemporalAffine;
 
 /// A recurrence whose state changes only as far as a gate lets it: the gated recurrent unit.
 ///
@@ -70,6 +73,9 @@ const WH: usize = 1;
 const B: usize = 2;
 const BN: usize = 3;
 
+/// Saved: the gates, and before that their sums.
+const A: usize = 0;
+
 /// Scratch and state: what is carried through time.
 const H: usize = 0;
 
@@ -85,49 +91,161 @@ impl Layer for Gru {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let (units, wide) = (self.units, self.units.times(GATES));
+        let (units, wide, reset) = (self.units, self.units.times(GATES), self.reset);
         let over_time = inputs.shape(X).with_last(units);
-        let gates_over_time = over_time.with_last(wide);
-        let now = Shape::new([over_time[0], units]);
-        let plan = LayerPlan::output(over_time.clone())
+        let map = TemporalAffine { units: wide, bias: true, init: self.init };
+        let map_plan = LayerPlan::output(over_time.with_last(wide)).affine().reach(Reach::Row);
+        let plan = recurrence_plan(&over_time, units)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            .bias("b", [wide], Fill::zero())
-            // The gates, h before each step, and r * h (Before) or h wh_n + bn (After).
-            .saved(gates_over_time)
-            .saved(over_time.clone())
-            .saved(over_time)
-            // h or its gradient; h wh, or the gradient of r * h; the transpose of wh.
-            .scratch(now.clone())
-            .scratch(now.with_last(wide))
-            .scratch([wide, units])
-            .state(now);
-        Ok(match self.reset {
-            Reset::Before => plan,
-            Reset::After => plan.bias("bn", [units], Fill::zero()),
-        })
+            .bias("b", [wide], Fill::zero());
+        let (plan, own) = match reset {
+            Reset::Before => (plan, vec![WH]),
+            Reset::After => (plan.bias("bn", [units], Fill::zero()), vec![WH, BN]),
+        };
+        let fused = GatedRecurrence { reset };
+        let fused_plan = GatedRecurrence::plan(&over_time, units);
+        let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
+            fused,
+            fused_plan,
+            (0..own.len()).collect::<Vec<_>>(),
+        ));
+        Ok(plan.split(
+            Part::new(map, map_plan, [WX, B]),
+            Part::new(GruRecurrence { reset }, recurrence, own),
+        ))
     }
+}
+
+/// The memory of the recurrence, over time and at one step.
+fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
+    let now = Shape::new([over_time[0], units]);
+    let wide = units.times(GATES);
+    LayerPlan::output(over_time.clone())
+        // The gates, h before each step, and r * h (Before) or h wh_n + bn (After).
+        .saved(over_time.with_last(wide))
+        .saved(over_time.clone())
+        .saved(over_time.clone())
+        // h or its gradient; h wh, or the gradient of r * h; the transpose of wh.
+        .scratch(now.clone())
+        .scratch(now.with_last(wide))
+        .scratch([wide, units])
+        .state(now)
 }
 
 impl<T: Scalar> Kernel<T> for Gru {
     fn forward(&self, cx: &mut Forward<'_, T>) {
+        map_input(cx);
         start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.advance(cx);
+        self.reset.advance(cx, [WH, BN]);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
-        start(&mut cx.forward.scratch[H], before);
-        self.advance(&mut cx.forward);
-        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+        map_input(&mut cx.forward);
+        self.reset.step(cx, [WH, BN]);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
+        self.reset.go_back(cx, [WH, BN]);
+        let gates = &cx.saved[A];
+        if let Some(dx) = cx.input_gradients.get(X) {
+            affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
+        }
+        let gradients = &mut cx.parameter_gradients;
+        affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
+        affine::add_bias_gradient(gates, &mut gradients[B]);
+    }
+}
+
+/// The GRU from `x wx + b` on: its first port is that, its parameters are `wh` and, with `reset: After`, `bn`.
+#[derive(Debug)]
+struct GruRecurrence {
+    reset: Reset,
+}
+
+impl<T: Scalar> Kernel<T> for GruRecurrence {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+        start(&mut cx.scratch[H], cx.inputs.get(H0));
+        self.reset.advance(cx, [0, 1]);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        let inputs = cx.forward.inputs;
+        look_up(&inputs[X], inputs.index(X), &mut cx.forward.saved[A]);
+        self.reset.step(cx, [0, 1]);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        self.reset.go_back(cx, [0, 1]);
+        let index = cx.inputs.index(X);
+        if let Some(dx) = cx.input_gradients.get(X) {
+            add_look_up_gradient(&cx.saved[A], index, dx);
+        }
+    }
+}
+
+/// The part of the gates' sums that the input makes, over all steps.
+fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
+    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
+    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
+}
+
+/// The recurrence, which finds in the gates' place what the input adds to their sums. `wh` and `bn` say where the
+/// parameters of these names are.
+impl Reset {
+    /// One time step from the carried state on.
+    fn step<T: Scalar>(self, cx: &mut Step<'_, T>, parameters: [usize; 2]) {
+        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
+        start(&mut cx.forward.scratch[H], before);
+        self.advance(&mut cx.forward, parameters);
+        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+    }
+
+    /// Runs over time from the carried state on, which it leaves at the last step's.
+    fn advance<T: Scalar>(self, cx: &mut Forward<'_, T>, [wh, bn]: [usize; 2]) {
+        let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
+        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
+        let y = &mut cx.outputs[0];
+        let (wh_rz, wh_n) = gate_columns(cx.parameters[wh].rows());
+        let bn = (self == Reset::After).then(|| cx.parameters[bn].as_slice());
+        for t in 0..y.dim(1) {
+            let (recurrent_rz, _) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
+            product(h.rows(), wh_rz, recurrent_rz);
+            let read = rows_at(recurrent, 0).zip(rows_at(h, 0));
+            let write =
+                rows_at_mut(gates, t).zip(rows_at_mut(h_before, t)).zip(rows_at_mut(reset, t));
+            for ((recurrent, h), ((gates, h_before), reset)) in read.zip(write) {
+                h_before.copy_from_slice(h);
+                open_gates(gates, recurrent);
+                if self == Reset::Before {
+                    let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
+                    reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
+                }
+            }
+            let (_, recurrent_n) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
+            match self {
+                Reset::Before => product(matrix_at(reset, t), wh_n, recurrent_n),
+                Reset::After => product(h.rows(), wh_n, recurrent_n),
+            }
+            let open = rows_at(recurrent, 0).zip(rows_at_mut(gates, t)).zip(rows_at_mut(reset, t));
+            let state = rows_at_mut(h, 0).zip(rows_at_mut(y, t));
+            for (((recurrent, gates), reset), (h, y)) in open.zip(state) {
+                candidate(gates, recurrent, reset, bn);
+                blend(gates, h);
+                y.copy_from_slice(h);
+            }
+        }
+    }
+
+    /// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of the
+    /// parameters and of where the state starts.
+    fn go_back<T: Scalar>(self, cx: &mut Backward<'_, T>, [wh, bn]: [usize; 2]) {
         let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
         let [dh, reset_gradient, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
         let dy = &cx.output_gradients[0];
         let units = dy.dim(2);
-        transpose(&cx.parameters[WH], wh_t);
+        transpose(&cx.parameters[wh], wh_t);
         let (wh_rz_t, wh_n_t) = wh_t.rows().split_at(Side(0), 2 * units);
         dh.fill(T::zero());
         for t in (0..dy.dim(1)).rev() {
@@ -136,11 +254,11 @@ impl<T: Scalar> Kernel<T> for Gru {
             for ((dy, h_before), ((gates, reset), dh)) in read.zip(write) {
                 dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
                 blend_gradient(gates, h_before, dh);
-                if self.reset == Reset::After {
+                if self == Reset::After {
                     reset_after_gradient(gates, reset);
                 }
             }
-            match self.reset {
+            match self {
                 Reset::Before => {
                     let (_, dn) = gate_columns(matrix_at(gates, t));
                     let (mut product_here, _) = reset_gradient.rows_mut().split_at(Side(1), units);
@@ -156,59 +274,15 @@ impl<T: Scalar> Kernel<T> for Gru {
             add_product(gate_columns(matrix_at(gates, t)).0, wh_rz_t, dh.rows_mut());
         }
         add_start_gradient(dh, cx.input_gradients.get(H0));
-        if let Some(dx) = cx.input_gradients.get(X) {
-            affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
-        }
         let gradients = &mut cx.parameter_gradients;
-        affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
-        affine::add_bias_gradient(gates, &mut gradients[B]);
         let (d_rz, dn) = gate_columns(gates.rows());
-        let (dwh_rz, dwh_n) = gradients[WH].rows_mut().split_at(Side(1), 2 * units);
+        let (dwh_rz, dwh_n) = gradients[wh].rows_mut().split_at(Side(1), 2 * units);
         add_recurrent_gradient(h_before, d_rz, dwh_rz);
-        match self.reset {
+        match self {
             Reset::Before => add_recurrent_gradient(reset, dn, dwh_n),
             Reset::After => {
                 add_recurrent_gradient(h_before, reset.rows(), dwh_n);
-                affine::add_bias_gradient(reset, &mut gradients[BN]);
-            }
-        }
-    }
-}
-
-impl Gru {
-    /// Runs over the time of the input from the carried state on, which it leaves at the last step's.
-    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
-        let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
-        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
-        let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
-        let (wh_rz, wh_n) = gate_columns(cx.parameters[WH].rows());
-        affine::forward(x.rows(), &cx.parameters[WX], Some(&cx.parameters[B]), gates);
-        for t in 0..x.dim(1) {
-            let (recurrent_rz, _) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
-            product(h.rows(), wh_rz, recurrent_rz);
-            let read = rows_at(recurrent, 0).zip(rows_at(h, 0));
-            let write =
-                rows_at_mut(gates, t).zip(rows_at_mut(h_before, t)).zip(rows_at_mut(reset, t));
-            for ((recurrent, h), ((gates, h_before), reset)) in read.zip(write) {
-                h_before.copy_from_slice(h);
-                open_gates(gates, recurrent);
-                if self.reset == Reset::Before {
-                    let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
-                    reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
-                }
-            }
-            let (_, recurrent_n) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
-            match self.reset {
-                Reset::Before => product(matrix_at(reset, t), wh_n, recurrent_n),
-                Reset::After => product(h.rows(), wh_n, recurrent_n),
-            }
-            let bn = (self.reset == Reset::After).then(|| cx.parameters[BN].as_slice());
-            let open = rows_at(recurrent, 0).zip(rows_at_mut(gates, t)).zip(rows_at_mut(reset, t));
-            let state = rows_at_mut(h, 0).zip(rows_at_mut(y, t));
-            for (((recurrent, gates), reset), (h, y)) in open.zip(state) {
-                candidate(gates, recurrent, reset, bn);
-                blend(gates, h);
-                y.copy_from_slice(h);
+                affine::add_bias_gradient(reset, &mut gradients[bn]);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use engine_core::engine::Engine;
 use engine_core::graph::{PASSES, Passes};
-use engine_core::testing::engine;
+use engine_core::testing::{engine, stepwise};
 use engine_core::{Batch, Mode, Sizes};
 use engine_layers as _;
 use rand::{RngExt, SeedableRng};
@@ -26,15 +26,23 @@ fn caption(cell: &str, middle: &str, reads: &str) -> String {
     )
 }
 
+const CELLS: [&str; 5] = [
+    "Lstm(units: Units)",
+    "Rnn(units: Units)",
+    "Rnn(units: Units, activation: Relu)",
+    "Gru(units: Units)",
+    "Gru(units: Units, reset: After)",
+];
+
+/// A graph without a state to begin with.
+fn unstarted(text: &str) -> String {
+    let h0 = r#"(name: "h0", layer: Projection(units: Units), from: ["features"]),"#;
+    text.replace(r#", "h0"]"#, "]").replace(h0, "")
+}
+
 /// Graphs with every pattern that passes look for, and with what keeps them from applying.
 fn graphs() -> Vec<String> {
-    let cells = [
-        "Lstm(units: Units)",
-        "Rnn(units: Units)",
-        "Rnn(units: Units, activation: Relu)",
-        "Gru(units: Units)",
-        "Gru(units: Units, reset: After)",
-    ];
+    let cells = CELLS;
     let plain = cells.iter().map(|cell| caption(cell, "", "words"));
     let dropout = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["words"]),"#;
     let mapped = r#"(name: "wide", layer: TemporalAffine(units: 9), from: ["words"]),
@@ -50,9 +58,11 @@ fn graphs() -> Vec<String> {
         caption(cells[0], "", "words").replace("SoftmaxLoss()", "SoftmaxLoss(ignore: None)"),
         caption(cells[1], "", "words")
             .replace("units: Vocabulary)", "units: Vocabulary, bias: false)"),
-        caption(cells[0], "", "words")
-            .replace(r#", "h0"]"#, "]")
-            .replace(r#"(name: "h0", layer: Projection(units: Units), from: ["features"]),"#, ""),
+        caption(cells[3], dropout, "noisy"),
+        caption(cells[4], mapped, "both"),
+        unstarted(&caption(cells[0], "", "words")),
+        unstarted(&caption(cells[3], "", "words")),
+        unstarted(&caption(cells[4], "", "words")),
         caption(cells[0], "", "words").replace(r#""h0"]"#, r#""h0", "h0"]"#),
         caption(cells[0], "", "words")
             .replace(r#""words_out"]"#, r#""words_out", "mask"]"#)
@@ -165,14 +175,33 @@ fn every_pass_finds_its_pattern() {
     assert_eq!(program(&lstm, &["distinct-words"]), "h0 words hidden.input hidden scores+loss!");
     assert_eq!(program(&lstm, &["blocked-loss"]), "h0 words* hidden.input* hidden scores loss!");
     assert_eq!(program(&lstm, &["padding"]), "h0 words* hidden.input* hidden scores+loss");
+    for cell in CELLS {
+        let text = caption(cell, "", "words");
+        assert_eq!(program(&text, &[]), "h0 words* hidden.input* hidden scores+loss!", "{cell}");
+    }
     let noisy = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["words"]),"#;
     let noisy = caption("Rnn(units: Units)", noisy, "noisy");
     assert_eq!(program(&noisy, &[]), "h0 words noisy hidden.input hidden scores+loss!");
 }
 
 #[test]
+fn steps_of_a_rewritten_network_equal_the_plain_forward_pass() {
+    for (text, seed) in graphs().iter().zip(1..) {
+        let (mut engine, batch) = drawn(text, seed);
+        engine.forward(&batch, Mode::Eval).unwrap_or_else(|error| panic!("{error}"));
+        let scores = engine.value(engine.plan().value("scores").expect("a value")).clone();
+        let rewritten = engine.rewritten(&Passes::default());
+        let steps = stepwise(&rewritten, &batch, "scores").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(steps.shape(), scores.shape());
+        for (a, b) in steps.as_slice().iter().zip(scores.as_slice()) {
+            assert!((a - b).abs() <= BOUND * b.abs().max(1.0), "{a} for {b}\n{text}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_a_number_stays_so() {
-    for cell in ["Lstm(units: Units)", "Rnn(units: Units)", "Rnn(units: Units, activation: Relu)"] {
+    for cell in CELLS {
         let (engine, mut batch) = drawn(&caption(cell, "", "words"), 1);
         let shape = batch.get("features").expect("an input").shape().to_vec();
         batch.f64_mut("features", &shape).fill(f64::NAN);

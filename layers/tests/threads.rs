@@ -1,7 +1,8 @@
 //! The same bits on any number of threads, for every layer that shares its work out.
 
-use engine_core::testing::{LayerBench, Value};
-use engine_core::{Mode, Tensor, team};
+use engine_core::graph::Passes;
+use engine_core::testing::{LayerBench, Value, engine};
+use engine_core::{Batch, Mode, Sizes, Tensor, team};
 use engine_layers as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,6 +42,54 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             assert!(run(threads) == one, "{layer}, {threads} threads");
         }
     }
+}
+
+#[test]
+fn bits_of_a_rewritten_network_do_not_depend_on_the_number_of_threads() {
+    for cell in ["Rnn(units: 300)", "Lstm(units: 200)", "Gru(units: 200)", GRU_AFTER] {
+        let run = |threads| team::with_threads(threads, || outcome_of_captions(cell));
+        let one = run(1);
+        for threads in [2, 3, 8] {
+            assert!(run(threads) == one, "{cell}, {threads} threads");
+        }
+    }
+}
+
+const GRU_AFTER: &str = "Gru(units: 200, reset: After)";
+
+/// The loss of a captioning network that all passes have rewritten, and the gradients of its parameters.
+fn outcome_of_captions(cell: &str) -> (Option<f64>, Vec<Tensor<f32>>) {
+    let text = format!(
+        r#"Graph(
+            inputs: {{"features": [Batch, Features], "words_in": [Batch, Time], "words_out": [Batch, Time]}},
+            nodes: [
+                (name: "h0", layer: Projection(units: Hidden), from: ["features"]),
+                (name: "words", layer: Embedding(units: 40), from: ["words_in"]),
+                (name: "hidden", layer: {cell}, from: ["words", "h0"]),
+                (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
+                (name: "loss", layer: SoftmaxLoss(), from: ["scores", "words_out"]),
+            ],
+        )"#
+    );
+    const ROWS: usize = 40;
+    const TIME: usize = 9;
+    let sizes: Sizes = [("Features", 64), ("Vocabulary", 300)].into_iter().collect();
+    let engine = engine::<f32>(&text, sizes).unwrap_or_else(|error| panic!("{error}"));
+    let mut engine = engine.rewritten(&Passes::default());
+    let mut batch = Batch::new();
+    batch.f32_mut("features", &[ROWS, 64]).copy_from_slice(real(&[ROWS, 64]).as_slice());
+    let captions = (0..ROWS * TIME).map(|at| (at / TIME, at % TIME));
+    for (caption, word) in [("words_in", 5), ("words_out", 7)] {
+        let words = batch.tokens_mut(caption, &[ROWS, TIME]).iter_mut().zip(captions.clone());
+        // Captions of 2 to 9 words, then padding.
+        let word =
+            |n: usize, t: usize| if t < 2 + n % 8 { 1 + (n * t * word + n) % 299 } else { 0 };
+        words.for_each(|(to, (n, t))| *to = word(n, t) as u32);
+    }
+    let mode = Mode::Train { iteration: 2 };
+    engine.forward(&batch, mode).unwrap_or_else(|error| panic!("{error}"));
+    engine.backward();
+    (engine.loss(), engine.gradients().to_vec())
 }
 
 /// Numbers that are all over the place.

@@ -5,11 +5,14 @@
 
 mod affine_loss;
 mod cell;
+mod gru;
 mod lstm;
+mod over_time;
 mod recurrence;
 mod rnn;
 
 pub(crate) use affine_loss::AffineLoss;
+pub(crate) use gru::GatedRecurrence;
 pub(crate) use lstm::LstmCell;
 pub(crate) use recurrence::Recurrence;
 pub(crate) use rnn::RnnCell;

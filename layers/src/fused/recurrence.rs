@@ -1,22 +1,22 @@
 //! A recurrence over sequences of unequal length, its gates in panels.
 //!
-//! The arrays of a step are neighbouring rows ([`Steps`]). A thread owns panels of gates, the same ones at every step:
+//! The arrays of a step are neighbouring rows ([`Steps`](engine_core::Steps)). A thread owns panels of gates, the same ones at every step:
 //! it computes their sums, opens them while they are in its cache, and writes its units' columns of h and c. All threads
 //! meet after each step. Going back, it owns panels of units, and the panels of gates that belong to these.
 
 use std::ops::Range;
 
-use engine_core::context::{Forward, Gradient, InputGradients};
+use engine_core::context::{Forward, Gradient};
 use engine_core::lanes::{self, Simd, WithSimd};
-use engine_core::panel_product::{Left, ROWS, Target, multiply, stand};
+use engine_core::panel_product::{Left, Target, multiply};
 use engine_core::panels::{Cut, Panels, width};
 use engine_core::shared::Shared;
 use engine_core::{
-    Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Steps, Tensor, flops,
-    team,
+    Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor, flops, team,
 };
 
 use super::cell::{Cell, Close, Open, share};
+use super::over_time::{Span, gather, rows_before, stand_before, sums_gradient, weight_gradient};
 use crate::elementwise;
 
 /// A cell run over time, from `x wx + b` on: its first port is that, its only parameter `wh`.
@@ -71,51 +71,6 @@ impl<C: Cell> Recurrence<C> {
     }
 }
 
-/// Which rows of arrays over time belong to which step.
-#[derive(Clone, Copy)]
-struct Span<'a> {
-    steps: Option<&'a Steps>,
-    /// All rows. Where nothing arranges them, they are those of one step.
-    rows: usize,
-}
-
-impl Span<'_> {
-    fn len(&self) -> usize {
-        self.steps.map_or(1, Steps::len)
-    }
-
-    fn at(&self, t: usize) -> Range<usize> {
-        self.steps.map_or(0..self.rows, |steps| steps.at(t))
-    }
-
-    /// The rows of the step before that go on at step `t`; `None` for the first step.
-    fn before(&self, t: usize) -> Option<Range<usize>> {
-        self.steps.filter(|_| t > 0).map(|steps| steps.before(t))
-    }
-
-    /// How many of a step's rows go on at the step after it.
-    fn going_on(&self, t: usize) -> usize {
-        if t + 1 < self.len() { self.at(t + 1).len() } else { 0 }
-    }
-}
-
-/// The rows before step `t` of an array over time, else the first of where it starts; `None` for zeros.
-fn rows_before<'a, T>(
-    span: Span<'_>,
-    t: usize,
-    over_time: &'a [T],
-    start: Option<&'a Tensor<T>>,
-    units: usize,
-) -> Option<&'a [T]>
-where
-    T: Scalar,
-{
-    match span.before(t) {
-        Some(rows) => Some(&over_time[rows.start * units..rows.end * units]),
-        None => start.map(|start| &start.as_slice()[..span.at(t).len() * units]),
-    }
-}
-
 impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let start = [cx.inputs.get(H0), cx.inputs.get(C0)];
@@ -148,11 +103,15 @@ impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
         if let Some(dc0) = cx.input_gradients.get(C0) {
             elementwise::add(dc0.as_mut_slice(), cx.scratch[DC].as_slice());
         }
-        let index = cx.inputs.index(SUMS);
-        sums_gradient::<T, C>(gates, rows, units, index, &mut cx.input_gradients);
+        let cut = Cut { length: units * C::GATES, gates: C::GATES };
+        if let Some(gradient) = cx.input_gradients.claim(SUMS) {
+            sums_gradient(gates, rows, cut, cx.inputs.index(SUMS), gradient);
+        }
         let before = |t| rows_before(span, t, h.as_slice(), cx.inputs.get(H0), units);
+        let standing = &mut cx.scratch[BEFORE];
+        let depth = stand_before(span, before, units, standing);
         let dwh = cx.parameter_gradients.claim(WH);
-        weight_gradient::<T, C>(span, gates, before, units, &mut cx.scratch[BEFORE], dwh);
+        weight_gradient((standing, depth), (gates, rows), (cut, 0), dwh);
     }
 }
 
@@ -252,25 +211,6 @@ impl<C: Cell> Recurrence<C> {
     }
 }
 
-/// Copies what the input adds to the gates' sums at rows `now` into a panel, looked up by `index` if there is one.
-fn gather<T: Scalar>(
-    sums: &Tensor<T>,
-    index: Option<&[u32]>,
-    now: Range<usize>,
-    cut: Cut,
-    panel: usize,
-    to: &mut [T],
-) {
-    let sums = sums.as_slice();
-    for (position, to) in now.zip(to.chunks_exact_mut(width::<T>())) {
-        let row = index.map_or(position, |index| index[position] as usize);
-        let from = &sums[row * cut.length..][..cut.length];
-        for (place, source, length) in cut.pieces::<T>(panel) {
-            to[place..][..length].copy_from_slice(&from[source..][..length]);
-        }
-    }
-}
-
 /// dh0 = dh0 + (gradients of the first step's sums) wh^T.
 fn start_gradient<T: Scalar>(
     gates: &[T],
@@ -287,76 +227,6 @@ fn start_gradient<T: Scalar>(
         // SAFETY: each call has the columns of a panel of its own.
         let target = unsafe { Target::columns(&to, cut, at) };
         multiply(left, wh.panel(at), target, !dh0.fresh);
-    });
-}
-
-/// Adds the gradients of the gates' sums to those of what the input adds to these; with an index, those of all positions
-/// of a row to that row.
-fn sums_gradient<T: Scalar, C: Cell>(
-    gates: &[T],
-    rows: usize,
-    units: usize,
-    index: Option<&[u32]>,
-    gradients: &mut InputGradients<'_, T>,
-) {
-    let Some(Gradient { array, fresh }) = gradients.claim(SUMS) else { return };
-    let cut = Cut { length: units * C::GATES, gates: C::GATES };
-    let to = Shared::new(array.as_mut_slice());
-    let all = to.len() / cut.length;
-    team::for_each(cut.panels::<T>(), |at| {
-        let panel = &gates[at * rows * width::<T>()..][..rows * width::<T>()];
-        for (place, source, length) in cut.pieces::<T>(at) {
-            let piece = |row: usize| {
-                let first = row * cut.length + source;
-                // SAFETY: each call has the columns of a panel of its own, and one piece of them at a time.
-                unsafe { to.part(first..first + length) }
-            };
-            if fresh {
-                (0..all).for_each(|row| piece(row).fill(T::zero()));
-            }
-            for (position, gradient) in panel.chunks_exact(width::<T>()).enumerate() {
-                let row = index.map_or(position, |index| index[position] as usize);
-                let gradient = &gradient[place..][..length];
-                piece(row).iter_mut().zip(gradient).for_each(|(to, &x)| *to += x);
-            }
-        }
-    });
-}
-
-/// dwh = dwh + (h before each step)^T (gradients of the gates' sums), over all steps at once.
-fn weight_gradient<'a, T: Scalar, C: Cell>(
-    span: Span<'_>,
-    gates: &[T],
-    before: impl Fn(usize) -> Option<&'a [T]> + Sync,
-    units: usize,
-    standing: &mut Tensor<T>,
-    dwh: Gradient<'_, T>,
-) {
-    /// Columns that are brought into order together: whole cache lines, and whole blocks of rows.
-    const COLUMNS: usize = 16 * ROWS;
-    // Without a state to begin with, the first step's rows have none before them.
-    let skipped = if before(0).is_some() { 0 } else { span.at(0).len() };
-    let depth = span.rows - skipped;
-    if depth == 0 {
-        dwh.or_zero();
-        return;
-    }
-    standing.reshape(&[units.next_multiple_of(ROWS), depth]);
-    team::for_each_chunk_mut(standing.as_mut_slice(), COLUMNS * depth, |at, standing| {
-        let first = usize::from(skipped > 0);
-        let rows =
-            (first..span.len()).flat_map(|t| before(t).unwrap_or_default().chunks_exact(units));
-        stand(depth, rows, at * COLUMNS, standing);
-    });
-    let cut = Cut { length: units * C::GATES, gates: C::GATES };
-    flops::count_product(units, depth, cut.length);
-    let (standing, to) = (standing.as_slice(), Shared::new(dwh.array.as_mut_slice()));
-    team::for_each(cut.panels::<T>(), |at| {
-        let panel = &gates[at * span.rows * width::<T>()..][..span.rows * width::<T>()];
-        let left = Left::standing(standing, units, depth);
-        // SAFETY: each call has the columns of a panel of its own.
-        let target = unsafe { Target::columns(&to, cut, at) };
-        multiply(left, &panel[skipped * width::<T>()..], target, !dwh.fresh);
     });
 }
 

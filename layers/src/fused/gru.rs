@@ -1,0 +1,616 @@
+//! The gated recurrent unit over sequences of unequal length, its gates in panels.
+//!
+//! As in [`recurrence`](super::recurrence), the arrays of a step are neighbouring rows, and a thread owns the same panels
+//! at every step. Here each gate has panels of its own: those of r first, then those of z, then those of n. A panel of
+//! units has its three gates in panels that are equally far into these.
+//!
+//! With `reset: Before`, n waits for the state that r lets through, so that threads meet twice a step.
+
+use std::ops::Range;
+
+use engine_core::context::{Forward, Gradient};
+use engine_core::lanes::{self, Simd, WithSimd};
+use engine_core::math::{self, Math, sigmoid_v, tanh_v};
+use engine_core::panel_product::{Left, Target, multiply};
+use engine_core::panels::{Cut, Panels, width};
+use engine_core::shared::Shared;
+use engine_core::{
+    Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor, flops, team,
+};
+
+use super::over_time::{Span, gather, rows_before, stand_before, sums_gradient, weight_gradient};
+use crate::gru::Reset;
+
+/// The GRU from `x wx + b` on: its first port is that, its parameters are `wh` and, with `reset: After`, `bn`.
+#[derive(Debug)]
+pub(crate) struct GatedRecurrence {
+    pub(crate) reset: Reset,
+}
+
+/// Ports: the input's part of the sums, and where h starts.
+const SUMS: usize = 0;
+const H0: usize = 1;
+
+const WH: usize = 0;
+const BN: usize = 1;
+
+/// Packed: `wh` for the way forward, its transpose for the way back.
+const FORWARD: usize = 0;
+const BACK: usize = 1;
+
+const GATES: usize = 3;
+
+/// Saved: the gates, later the gradients of their sums, as panels; then what r works on: `r * h` before each step, row by
+/// row (`Before`), or `h wh_n + bn`, later its gradient, as panels (`After`).
+const A: usize = 0;
+const SEEN: usize = 1;
+
+/// Scratch: the gradients of h and of `r * h`, by panels of units, come first; then h before each step, standing.
+const BEFORE: usize = 2;
+
+/// State: h.
+const H: usize = 0;
+
+impl GatedRecurrence {
+    /// The memory that it takes. Arrays of panels take on their shape when they are written.
+    pub(crate) fn plan(over_time: &Shape, units: Dim) -> LayerPlan {
+        let now = Shape::new([over_time[0], units]);
+        let packing = Packing { parameter: WH, transposed: false, gates: GATES };
+        LayerPlan::output(over_time.clone())
+            .saved(over_time.with_last(units.times(GATES)))
+            .saved(over_time.clone())
+            .scratch(now.clone())
+            .scratch(now.clone())
+            .scratch(over_time.clone())
+            .state(now)
+            .packed(packing)
+            .packed(Packing { transposed: true, ..packing })
+            .indexed(SUMS)
+            .reach(Reach::Past)
+    }
+}
+
+impl<T: Scalar> Kernel<T> for GatedRecurrence {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let start = cx.inputs.get(H0);
+        self.advance(cx, start);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        let start = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
+        self.advance(&mut cx.forward, start);
+        cx.state[H].as_mut_slice().copy_from_slice(cx.forward.outputs[0].as_slice());
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let (rows, units) = cx.outputs[0].rows().dim();
+        let span = Span { steps: cx.steps, rows };
+        self.go_back(cx, span, units);
+        let (a, cut) = (cx.saved[A].as_slice(), Cut { length: units * GATES, gates: GATES });
+        if let Some(gradient) = cx.input_gradients.claim(SUMS) {
+            sums_gradient(a, rows, cut, cx.inputs.index(SUMS), gradient);
+        }
+        self.weight_gradients(cx, span, cut);
+        if self.reset == Reset::After {
+            bias_gradient(cx.saved[SEEN].as_slice(), rows, cx.parameter_gradients.claim(BN));
+        }
+    }
+}
+
+impl GatedRecurrence {
+    /// Runs over time from where h starts.
+    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>, start: Option<&Tensor<T>>) {
+        let h = &mut cx.outputs[0];
+        let (rows, units) = h.rows().dim();
+        let span = Span { steps: cx.steps, rows };
+        let panels = units.div_ceil(width::<T>());
+        let [a, seen, ..] = &mut *cx.saved else { unreachable!("as planned") };
+        a.reshape(&[GATES * panels, rows, width::<T>()]);
+        if self.reset == Reset::After {
+            seen.reshape(&[panels, rows, width::<T>()]);
+        }
+        let (a, seen) = (Shared::new(a.as_mut_slice()), Shared::new(seen.as_mut_slice()));
+        for t in 0..span.len() {
+            let now = span.at(t);
+            let (past, h) = h.as_mut_slice().split_at_mut(now.start * units);
+            let h_before = rows_before(span, t, past, start, units);
+            if h_before.is_some() {
+                flops::count_product(now.len(), units, GATES * units);
+            }
+            let step = StepForward {
+                sums: &cx.inputs[SUMS],
+                index: cx.inputs.index(SUMS),
+                wh: &cx.packed[FORWARD],
+                a: &a,
+                seen: &seen,
+                h: &Shared::new(h),
+                h_before,
+                now: now.clone(),
+                rows,
+                units,
+                panels,
+            };
+            match self.reset {
+                Reset::Before => {
+                    team::for_each(2 * panels, |panel| step.open_before(panel));
+                    let seen_now = now.start * units..now.end * units;
+                    // SAFETY: nobody writes what r lets through until the next step.
+                    let seen_now = h_before.map(|_| unsafe { &*seen.part(seen_now) });
+                    team::for_each(panels, |at| step.blend_before(at, seen_now));
+                }
+                Reset::After => {
+                    let bn = cx.parameters[BN].as_slice();
+                    team::for_each(panels, |at| step.blend_after(at, bn));
+                }
+            }
+        }
+    }
+
+    /// Goes back through time: leaves the gradients of the gates' sums in the gates' place, with `reset: After` that of
+    /// what r works on in its place, and adds that of where h starts.
+    fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, units: usize) {
+        let (h, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
+        let [a, seen, ..] = &mut *cx.saved else { unreachable!("as planned") };
+        let [dh, dseen, ..] = &mut *cx.scratch else { unreachable!("as planned") };
+        let (sequences, panels) = (span.at(0).len(), units.div_ceil(width::<T>()));
+        dh.reshape(&[panels, sequences, width::<T>()]);
+        dseen.reshape(&[panels, sequences, width::<T>()]);
+        dh.fill(T::zero());
+        let (rz, n) = a.as_mut_slice().split_at_mut(2 * panels * span.rows * width::<T>());
+        let way = WayBack {
+            reset: self.reset,
+            wh: &cx.packed[BACK],
+            rz: &Shared::new(rz),
+            n: &Shared::new(n),
+            seen: &Shared::new(seen.as_mut_slice()),
+            rows: span.rows,
+            units,
+            panels,
+        };
+        let chunk = sequences * width::<T>();
+        for t in (0..span.len()).rev() {
+            let (now, going_on) = (span.at(t), span.going_on(t));
+            let h_before = rows_before(span, t, h, cx.inputs.get(H0), units);
+            let dy = &dy[now.start * units..now.end * units];
+            way.count_through(going_on);
+            team::for_each_chunk_mut(dh.as_mut_slice(), chunk, |at, dh| {
+                way.through(at, now.end..now.end + going_on, dh);
+                way.close(at, now.clone(), h_before, dy, dh);
+            });
+            if self.reset == Reset::Before {
+                flops::count_product(now.len(), units, units);
+                let arrays = ((dh.as_mut_slice(), chunk), (dseen.as_mut_slice(), chunk));
+                team::for_each_chunk_mut2(arrays.0, arrays.1, |at, dh, dseen| {
+                    way.close_reset(at, now.clone(), h_before, dh, dseen);
+                });
+            }
+        }
+        let Some(Gradient { array, fresh }) = cx.input_gradients.claim(H0) else { return };
+        let to = Shared::new(array.as_mut_slice());
+        way.count_through(sequences);
+        team::for_each_chunk_mut(dh.as_mut_slice(), chunk, |at, dh| {
+            way.through(at, span.at(0), dh);
+            let columns = columns::<T>(at, units);
+            for (row, dh) in dh.chunks_exact(width::<T>()).enumerate() {
+                // SAFETY: each call has the columns of a panel of its own.
+                let to = unsafe { to.part(row * units + columns.start..row * units + columns.end) };
+                match fresh {
+                    true => to.copy_from_slice(&dh[..columns.len()]),
+                    false => to.iter_mut().zip(dh).for_each(|(to, &dh)| *to += dh),
+                }
+            }
+        });
+    }
+
+    /// Adds the gradient of `wh`: for r and z with h before each step, for n with what its product was of.
+    fn weight_gradients<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, cut: Cut) {
+        let (units, panels) = (cut.units(), cut.panels::<T>() / GATES);
+        let (rz, n) = cx.saved[A].as_slice().split_at(2 * panels * span.rows * width::<T>());
+        let (h, h0) = (cx.outputs[0].as_slice(), cx.inputs.get(H0));
+        let (seen, standing) = (cx.saved[SEEN].as_slice(), &mut cx.scratch[BEFORE]);
+        let Gradient { array, fresh } = cx.parameter_gradients.claim(WH);
+        let depth = stand_before(span, |t| rows_before(span, t, h, h0, units), units, standing);
+        let dwh = Gradient { array: &mut *array, fresh };
+        weight_gradient((standing, depth), (rz, span.rows), (cut, 0), dwh);
+        let dn = match self.reset {
+            Reset::After => seen,
+            Reset::Before => {
+                let seen_at = |t: usize| {
+                    let now = span.at(t);
+                    (t > 0 || h0.is_some()).then(|| &seen[now.start * units..now.end * units])
+                };
+                stand_before(span, seen_at, units, standing);
+                n
+            }
+        };
+        let dwh = Gradient { array, fresh };
+        weight_gradient((standing, depth), (dn, span.rows), (cut, 2 * panels), dwh);
+    }
+}
+
+/// dbn = dbn + the sum of the rows of the gradient of `h wh_n + bn`, one row after the other.
+fn bias_gradient<T: Scalar>(gradients: &[T], rows: usize, dbn: Gradient<'_, T>) {
+    team::for_each_chunk_mut(dbn.or_zero().as_mut_slice(), width::<T>(), |at, dbn| {
+        let panel = &gradients[at * rows * width::<T>()..][..rows * width::<T>()];
+        for row in panel.chunks_exact(width::<T>()) {
+            dbn.iter_mut().zip(row).for_each(|(dbn, &x)| *dbn += x);
+        }
+    });
+}
+
+/// The units of panel `at`.
+fn columns<T>(at: usize, units: usize) -> Range<usize> {
+    at * width::<T>()..units.min((at + 1) * width::<T>())
+}
+
+/// Where the rows `rows` of panel `at` lie among panels of `rows_a_panel` rows.
+fn place<T>(at: usize, rows_a_panel: usize, rows: &Range<usize>) -> Range<usize> {
+    let first = at * rows_a_panel;
+    (first + rows.start) * width::<T>()..(first + rows.end) * width::<T>()
+}
+
+/// A step forward, whose panels threads compute side by side.
+struct StepForward<'a, T> {
+    sums: &'a Tensor<T>,
+    index: Option<&'a [u32]>,
+    wh: &'a Panels<T>,
+    /// The panels of all gates, and what r works on.
+    a: &'a Shared<'a, T>,
+    seen: &'a Shared<'a, T>,
+    /// h from this step on.
+    h: &'a Shared<'a, T>,
+    h_before: Option<&'a [T]>,
+    /// The step's rows, and how many there are of all steps.
+    now: Range<usize>,
+    rows: usize,
+    units: usize,
+    /// How many panels a gate has.
+    panels: usize,
+}
+
+impl<T: Scalar> StepForward<'_, T> {
+    /// The step's rows of a panel of gates.
+    ///
+    /// # Safety
+    /// As long as the part lives, nobody else has any of them.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises that parts do not overlap")]
+    unsafe fn gate(&self, panel: usize) -> &mut [T] {
+        // SAFETY: the caller's promise.
+        unsafe { self.a.part(place::<T>(panel, self.rows, &self.now)) }
+    }
+
+    /// What the input adds to the sums of a panel, and with `left` the product of that and `wh`.
+    fn sum(&self, panel: usize, left: Option<&[T]>, to: &mut [T]) {
+        let cut = Cut { length: self.units * GATES, gates: GATES };
+        gather(self.sums, self.index, self.now.clone(), cut, panel, to);
+        if let Some(left) = left {
+            let left = Left::rows(left, self.units);
+            multiply(left, self.wh.panel(panel), Target::panel(to), true);
+        }
+    }
+
+    /// `Before`: opens a panel of r or z, and computes `r * h` in the units of one of r.
+    fn open_before(&self, panel: usize) {
+        // SAFETY: each call has a panel of its own.
+        let gate = unsafe { self.gate(panel) };
+        self.sum(panel, self.h_before, gate);
+        math::sigmoid(gate);
+        if let (Some(h_before), true) = (self.h_before, panel < self.panels) {
+            let (units, columns) = (self.units, columns::<T>(panel, self.units));
+            let rows = self.now.start * units..self.now.end * units;
+            lanes::widest(LetThrough { r: gate, h_before, rows, columns, units, seen: self.seen });
+        }
+    }
+
+    /// `Before`: opens n and computes h for a panel of units, given `r * h` of all units.
+    fn blend_before(&self, at: usize, seen: Option<&[T]>) {
+        // SAFETY: each call has the gates of units of its own.
+        let (z, n) = unsafe { (self.gate(self.panels + at), self.gate(2 * self.panels + at)) };
+        self.sum(2 * self.panels + at, seen, n);
+        self.blend(at, z, n, None);
+    }
+
+    /// `After`: everything for a panel of units.
+    fn blend_after(&self, at: usize, bn: &[T]) {
+        let of = |gate: usize| gate * self.panels + at;
+        // SAFETY: each call has the gates of units of its own, and what r works on likewise.
+        let [r, z, n] = unsafe { [self.gate(of(0)), self.gate(of(1)), self.gate(of(2))] };
+        // SAFETY: as above.
+        let seen = unsafe { self.seen.part(place::<T>(at, self.rows, &self.now)) };
+        self.sum(of(0), self.h_before, r);
+        self.sum(of(1), self.h_before, z);
+        self.sum(of(2), None, n);
+        match self.h_before {
+            Some(h) => {
+                let left = Left::rows(h, self.units);
+                multiply(left, self.wh.panel(of(2)), Target::panel(seen), false);
+            }
+            None => seen.fill(T::zero()),
+        }
+        let bn = &bn[columns::<T>(at, self.units)];
+        self.blend(at, z, n, Some(ResetAfter { r, seen, bn }));
+    }
+
+    fn blend(&self, at: usize, z: &mut [T], n: &mut [T], reset: Option<ResetAfter<'_, T>>) {
+        let (units, columns) = (self.units, columns::<T>(at, self.units));
+        let (h_before, h) = (self.h_before, self.h);
+        lanes::widest(Blend { z, n, reset, h_before, h, units, columns });
+    }
+}
+
+/// What steps back share.
+struct WayBack<'a, T> {
+    reset: Reset,
+    wh: &'a Panels<T>,
+    /// The panels of r and z, those of n, and what r works on.
+    rz: &'a Shared<'a, T>,
+    n: &'a Shared<'a, T>,
+    seen: &'a Shared<'a, T>,
+    /// How many rows all steps have.
+    rows: usize,
+    units: usize,
+    /// How many panels a gate has.
+    panels: usize,
+}
+
+impl<T: Scalar> WayBack<'_, T> {
+    /// Counts the products that bring gradients of so many rows [`through`](Self::through) sums.
+    fn count_through(&self, rows: usize) {
+        let blocks = if self.reset == Reset::After { GATES } else { GATES - 1 };
+        flops::count_product(rows, blocks * self.units, self.units);
+    }
+
+    /// The rows of panel `at` of the transpose of `wh` that belong to r and z, and those that belong to n.
+    fn wh(&self, at: usize) -> (&[T], &[T]) {
+        self.wh.panel(at).split_at(2 * self.panels * width::<T>() * width::<T>())
+    }
+
+    /// Adds to dh what comes to a panel of units through the sums of the step after, whose first rows `after` go on from
+    /// the first of this one.
+    fn through(&self, at: usize, after: Range<usize>, dh: &mut [T]) {
+        let dh = &mut dh[..after.len() * width::<T>()];
+        let (wh_rz, wh_n) = self.wh(at);
+        // SAFETY: at this time threads write gates of other steps only.
+        let left = unsafe { Left::shared_panels(self.rz, self.rows, after.clone()) };
+        multiply(left, wh_rz, Target::panel(dh), true);
+        if self.reset == Reset::After {
+            // SAFETY: as above, and what r works on likewise.
+            let left = unsafe { Left::shared_panels(self.seen, self.rows, after) };
+            multiply(left, wh_n, Target::panel(dh), true);
+        }
+    }
+
+    /// Takes gradients through z and n of a panel of units at a step, with `reset: After` through r as well.
+    fn close(&self, at: usize, now: Range<usize>, h_before: Option<&[T]>, dy: &[T], dh: &mut [T]) {
+        let place = |panel| place::<T>(panel, self.rows, &now);
+        // SAFETY: each call has the gates of units of its own, and products read those of other steps only.
+        let (z, n) = unsafe { (self.rz.part(place(self.panels + at)), self.n.part(place(at))) };
+        let reset = (self.reset == Reset::After).then(|| {
+            // SAFETY: as above, and what r works on likewise.
+            let (r, seen) = unsafe { (self.rz.part(place(at)), self.seen.part(place(at))) };
+            ResetAfter { r, seen, bn: &[] }
+        });
+        let (units, columns) = (self.units, columns::<T>(at, self.units));
+        lanes::widest(BlendGradient { z, n, reset, h_before, dy, dh, units, columns });
+    }
+
+    /// `Before`: takes gradients through r of a panel of units at a step. `d` is room for that of `r * h`.
+    fn close_reset(
+        &self,
+        at: usize,
+        now: Range<usize>,
+        h_before: Option<&[T]>,
+        dh: &mut [T],
+        d: &mut [T],
+    ) {
+        let d = &mut d[..now.len() * width::<T>()];
+        // SAFETY: each call has a panel of r of its own.
+        let r = unsafe { self.rz.part(place::<T>(at, self.rows, &now)) };
+        // SAFETY: nobody writes n at this time.
+        let left = unsafe { Left::shared_panels(self.n, self.rows, now) };
+        multiply(left, self.wh(at).1, Target::panel(d), false);
+        let (units, columns) = (self.units, columns::<T>(at, self.units));
+        lanes::widest(LetThroughGradient { r, h_before, d, dh, units, columns });
+    }
+}
+
+/// The numbers of a step's row `row` from unit `first` of a panel on that a vector holds: where they lie in a panel, and
+/// where in an array of all units.
+#[inline(always)]
+fn vector<T>(
+    (row, first, lanes): (usize, usize, usize),
+    units: usize,
+    columns: &Range<usize>,
+) -> (Range<usize>, Range<usize>) {
+    let (at, unit) = (row * width::<T>() + first, row * units + columns.start + first);
+    (at..at + lanes, unit..unit + lanes.min(columns.len() - first))
+}
+
+/// h before a step; 0 where nothing says otherwise.
+#[inline(always)]
+fn load_before<T: Math, S: Simd>(
+    simd: S,
+    h_before: Option<&[T]>,
+    place: Range<usize>,
+) -> T::Vector<S> {
+    match h_before {
+        Some(h) => T::load_part(simd, &h[place]),
+        None => T::splat(simd, T::ZERO),
+    }
+}
+
+/// The slope of sigmoid where its value is y.
+#[inline(always)]
+fn sigmoid_slope<T: Math, S: Simd>(simd: S, y: T::Vector<S>) -> T::Vector<S> {
+    T::mul(simd, y, T::sub(simd, T::splat(simd, T::ONE), y))
+}
+
+/// The slope of tanh where its value is y.
+#[inline(always)]
+fn tanh_slope<T: Math, S: Simd>(simd: S, y: T::Vector<S>) -> T::Vector<S> {
+    T::sub(simd, T::splat(simd, T::ONE), T::mul(simd, y, y))
+}
+
+/// `Before`: r * h.
+struct LetThrough<'a, T> {
+    r: &'a [T],
+    h_before: &'a [T],
+    /// Where the step's rows lie in `seen`, an array of all units over time.
+    rows: Range<usize>,
+    columns: Range<usize>,
+    units: usize,
+    seen: &'a Shared<'a, T>,
+}
+
+impl<T: Math> WithSimd for LetThrough<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let LetThrough { r, h_before, rows, columns, units, seen } = self;
+        let lanes = T::lanes(simd);
+        for row in 0..r.len() / width::<T>() {
+            for first in (0..columns.len()).step_by(lanes) {
+                let (at, of) = vector::<T>((row, first, lanes), units, &columns);
+                // SAFETY: each panel has columns of its own.
+                let to = unsafe { seen.part(rows.start + of.start..rows.start + of.end) };
+                let h = T::load_part(simd, &h_before[of]);
+                T::store_part(simd, to, T::mul(simd, T::load_part(simd, &r[at]), h));
+            }
+        }
+    }
+}
+
+/// What `reset: After` adds to a step: the panel of r, that of `h wh_n + bn`, at first without bn, and bn.
+struct ResetAfter<'a, T> {
+    r: &'a mut [T],
+    seen: &'a mut [T],
+    bn: &'a [T],
+}
+
+/// Opens n, with `reset: After` also r and z, and h = (1 - z) n + z h.
+struct Blend<'a, T> {
+    z: &'a mut [T],
+    n: &'a mut [T],
+    reset: Option<ResetAfter<'a, T>>,
+    h_before: Option<&'a [T]>,
+    h: &'a Shared<'a, T>,
+    units: usize,
+    columns: Range<usize>,
+}
+
+impl<T: Math> WithSimd for Blend<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Blend { z: zs, n: ns, mut reset, h_before, h, units, columns } = self;
+        let lanes = T::lanes(simd);
+        for row in 0..zs.len() / width::<T>() {
+            for first in (0..columns.len()).step_by(lanes) {
+                let (at, of) = vector::<T>((row, first, lanes), units, &columns);
+                let mut z = T::load_part(simd, &zs[at.clone()]);
+                let mut sum = T::load_part(simd, &ns[at.clone()]);
+                if let Some(ResetAfter { r: rs, seen, bn }) = &mut reset {
+                    let r = sigmoid_v::<T, S>(simd, T::load_part(simd, &rs[at.clone()]));
+                    let bn = T::load_part(simd, &bn[first..]);
+                    let product = T::add(simd, T::load_part(simd, &seen[at.clone()]), bn);
+                    z = sigmoid_v::<T, S>(simd, z);
+                    sum = T::mul_add(simd, r, product, sum);
+                    T::store_part(simd, &mut rs[at.clone()], r);
+                    T::store_part(simd, &mut zs[at.clone()], z);
+                    T::store_part(simd, &mut seen[at.clone()], product);
+                }
+                let n = tanh_v::<T, S>(simd, sum);
+                T::store_part(simd, &mut ns[at], n);
+                let before = load_before(simd, h_before, of.clone());
+                let blend = T::mul_add(simd, z, T::sub(simd, before, n), n);
+                // SAFETY: each panel has units of its own, so nobody else has these columns of any row.
+                T::store_part(simd, unsafe { h.part(of) }, blend);
+            }
+        }
+    }
+}
+
+/// Puts the gradients of the sums of z and n in their place, and takes dh to what z lets through; with `reset: After`,
+/// puts those of r's sum and of `h wh_n + bn` in their place, too.
+struct BlendGradient<'a, T> {
+    z: &'a mut [T],
+    n: &'a mut [T],
+    reset: Option<ResetAfter<'a, T>>,
+    h_before: Option<&'a [T]>,
+    dy: &'a [T],
+    dh: &'a mut [T],
+    units: usize,
+    columns: Range<usize>,
+}
+
+impl<T: Math> WithSimd for BlendGradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let BlendGradient { z: zs, n: ns, mut reset, h_before, dy, dh, units, columns } = self;
+        let (lanes, one) = (T::lanes(simd), T::splat(simd, T::ONE));
+        for row in 0..zs.len() / width::<T>() {
+            for first in (0..columns.len()).step_by(lanes) {
+                let (at, of) = vector::<T>((row, first, lanes), units, &columns);
+                let z = T::load_part(simd, &zs[at.clone()]);
+                let n = T::load_part(simd, &ns[at.clone()]);
+                let before = load_before(simd, h_before, of.clone());
+                let dy = T::load_part(simd, &dy[of]);
+                let d = T::add(simd, T::load_part(simd, &dh[at.clone()]), dy);
+                T::store_part(simd, &mut dh[at.clone()], T::mul(simd, d, z));
+                let dz = T::mul(
+                    simd,
+                    T::mul(simd, d, T::sub(simd, before, n)),
+                    sigmoid_slope::<T, S>(simd, z),
+                );
+                T::store_part(simd, &mut zs[at.clone()], dz);
+                let passed = T::mul(simd, d, T::sub(simd, one, z));
+                let dn = T::mul(simd, passed, tanh_slope::<T, S>(simd, n));
+                T::store_part(simd, &mut ns[at.clone()], dn);
+                if let Some(ResetAfter { r: rs, seen, .. }) = &mut reset {
+                    let r = T::load_part(simd, &rs[at.clone()]);
+                    let product = T::load_part(simd, &seen[at.clone()]);
+                    let dr =
+                        T::mul(simd, T::mul(simd, dn, product), sigmoid_slope::<T, S>(simd, r));
+                    T::store_part(simd, &mut rs[at.clone()], dr);
+                    T::store_part(simd, &mut seen[at], T::mul(simd, dn, r));
+                }
+            }
+        }
+    }
+}
+
+/// `Before`: given d, the gradient of r * h, puts the gradient of r's sum in its place, and adds to dh.
+struct LetThroughGradient<'a, T> {
+    r: &'a mut [T],
+    h_before: Option<&'a [T]>,
+    d: &'a [T],
+    dh: &'a mut [T],
+    units: usize,
+    columns: Range<usize>,
+}
+
+impl<T: Math> WithSimd for LetThroughGradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let LetThroughGradient { r: rs, h_before, d: ds, dh, units, columns } = self;
+        let lanes = T::lanes(simd);
+        for row in 0..rs.len() / width::<T>() {
+            for first in (0..columns.len()).step_by(lanes) {
+                let (at, of) = vector::<T>((row, first, lanes), units, &columns);
+                let r = T::load_part(simd, &rs[at.clone()]);
+                let d = T::load_part(simd, &ds[at.clone()]);
+                let before = load_before(simd, h_before, of);
+                let more = T::mul_add(simd, d, r, T::load_part(simd, &dh[at.clone()]));
+                T::store_part(simd, &mut dh[at.clone()], more);
+                let dr = T::mul(simd, T::mul(simd, d, before), sigmoid_slope::<T, S>(simd, r));
+                T::store_part(simd, &mut rs[at], dr);
+            }
+        }
+    }
+}
