@@ -33,8 +33,8 @@ fn captions(states: usize) -> Batch {
     batch
 }
 
-/// Times forward and backward pass of a network, rewritten as for training. Weights are brought into panels anew at each
-/// step, as they are after an update. Items are floating-point operations of matrix products.
+/// Times forward and backward pass of a network, rewritten as for training. Weights are brought into panels anew at
+/// each step, as they are after an update. Items are floating-point operations of matrix products.
 pub(crate) fn step(bencher: Bencher<'_, '_>, graph: &str, states: usize) {
     let sizes: Sizes = [("Vocabulary", VOCABULARY)].into_iter().collect();
     let engine = engine::<f32>(graph, sizes).unwrap_or_else(|error| panic!("{error}"));
