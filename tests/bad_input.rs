@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use engine_core::graph::PASSES;
 use front_door::data::{Data, Other, replace};
 use front_door::{GRAPH, Room, edited, report};
 use rand::{RngExt, SeedableRng};
@@ -227,6 +228,8 @@ fn wrong_arguments() {
         (vec!["trian", "g.ron"], "'trian' | 'train'"),
         (vec!["train"], "<GRAPH>"),
         (vec![], "Usage: engine"),
+        (vec!["check"], "<GRAPH> | Usage: engine check"),
+        (vec!["check", "--without", "padding"], "<GRAPH> | Usage: engine check"),
         (vec!["layers", "Lstmm"], "no layer `Lstmm` | did you mean `Lstm`?"),
         (vec!["layers", "CocoHdf"], "`CocoHdf` | did you mean `CocoHdf5`?"),
         (vec!["data", "scenes", "D"], "folder `D` exists | another folder"),
@@ -234,6 +237,28 @@ fn wrong_arguments() {
         (vec!["data", "scenes", "g.ron/E", "--train", "9", "--val", "9"], "g.ron/E"),
     ];
     report(cases.iter().map(|(args, says)| room.refusal(args, says)));
+}
+
+#[test]
+fn unknown_rewrites() {
+    let room = Room::furnished();
+    room.runs(&["train", "g.ron", "--data", "D", "--steps", "1"]);
+    let names: Vec<&str> = PASSES.iter().map(|pass| pass.name).collect();
+    let says = format!("no pass `paddin` | did you mean `padding`? | One of: {}", names.join(", "));
+    let commands: [&[&str]; 6] = [
+        &["train", "g.ron", "--data", "D"],
+        &["bench", "g.ron", "--data", "D"],
+        &["sample", "g.ron"],
+        &["check", "g.ron"],
+        &["check", "--passes"],
+        &["check", "--passes", "g.ron", "--without", "hoist"],
+    ];
+    report(commands.iter().flat_map(|command| {
+        let slip = [command, ["--without", "paddin"].as_slice()].concat();
+        let stranger = [command, ["--without", "Lstm"].as_slice()].concat();
+        let one_of = format!("no pass `Lstm` | one of: {}", names.join(", "));
+        [room.refusal(&slip, &says), room.refusal(&stranger, &one_of)]
+    }));
 }
 
 /// The file has good values there, so no line of it is at fault.

@@ -6,6 +6,7 @@ mod front_door;
 
 use std::fs;
 
+use engine_core::graph::PASSES;
 use front_door::data::Data;
 use front_door::{GRAPH, Outcome, Room, report};
 use safetensors::SafeTensors;
@@ -337,6 +338,67 @@ fn check_accepts_what_is_shipped() {
     ] {
         assert!(out.contains(part), "{part:?} in\n{out}");
     }
+    assert!(!room.path("runs").exists());
+}
+
+/// The nodes that `check --passes` shows of a graph, each with what it runs and what is said of its rows; first what is
+/// said of all.
+fn rewritten(room: &Room, graph: &str, more: &[&str]) -> Vec<String> {
+    let out = room.runs(&[&["check", graph, "--passes"], more].concat()).out;
+    let from = out.find("  as training runs it").unwrap_or_else(|| panic!("rewritten in\n{out}"));
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    out[from..].lines().map(words).collect()
+}
+
+#[test]
+fn check_shows_rewrites() {
+    let room = studio();
+    let out = room.runs(&["check", "--passes"]).out;
+    let listed: Vec<&str> = out.lines().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(listed.len(), PASSES.len(), "{out}");
+    for (line, pass) in listed.iter().zip(PASSES) {
+        let (name, summary) = line.trim().split_once(' ').unwrap();
+        assert_eq!((name, summary.trim()), (pass.name, pass.summary));
+    }
+
+    let plain = room.runs(&["check", "caption_lstm.ron"]).out;
+    assert!(!plain.contains("as training runs it"), "{plain}");
+    let with = room.runs(&["check", "caption_lstm.ron", "--passes"]).out;
+    assert!(with.starts_with(&out) && with.contains(&plain), "{with}");
+
+    let names = |more: &[&str]| -> Vec<String> {
+        let lines = rewritten(&room, "caption_lstm.ron", more);
+        let name = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+        lines[1..].iter().map(name).collect()
+    };
+    let all = rewritten(&room, "caption_lstm.ron", &[]);
+    let ends = "as training runs it, sequences end at their last position that counts:";
+    assert_eq!(all[0], ends);
+    assert_eq!(names(&[]), ["h0", "words", "hidden.input", "hidden", "scores+loss"]);
+    let by_word = |lines: &[String]| -> Vec<usize> {
+        let by_word = |line: &String| line.ends_with(" once for each different word");
+        lines.iter().enumerate().filter(|(_, line)| by_word(line)).map(|(at, _)| at).collect()
+    };
+    assert_eq!(by_word(&all), [2, 3], "{all:?}");
+
+    let without = |pass| rewritten(&room, "caption_lstm.ron", &["--without", pass]);
+    assert_eq!(names(&["--without", "hoist"]), ["h0", "words", "hidden", "scores+loss"]);
+    assert_eq!(
+        names(&["--without", "blocked-loss"]),
+        ["h0", "words", "hidden.input", "hidden", "scores", "loss"]
+    );
+    assert_eq!(without("padding")[0], "as training runs it:");
+    assert_eq!(without("padding")[1..], all[1..]);
+    assert!(by_word(&without("distinct-words")).is_empty());
+    let fused = without("fused-cells");
+    assert_eq!(fused.len(), all.len());
+    assert!(fused[4] != all[4] && fused[4].starts_with("hidden "), "{fused:?}\n{all:?}");
+
+    let every: Vec<&str> = PASSES.iter().flat_map(|pass| ["--without", pass.name]).collect();
+    let none = rewritten(&room, "caption_lstm.ron", &every);
+    assert_eq!(none[0], "as training runs it:");
+    assert_eq!(names(&every), ["h0", "words", "hidden", "scores", "loss"]);
+    assert!(by_word(&none).is_empty(), "{none:?}");
     assert!(!room.path("runs").exists());
 }
 

@@ -2,15 +2,18 @@
 //! there.
 //!
 //! Each is checked as it is, and computed with its larger sizes cut down, the same ones to the same number, so that
-//! finite differences take milliseconds: `units: 512` is `units: 5` here. Also with other cells in place of the node
-//! `hidden`.
+//! finite differences take milliseconds: `units: 512` is `units: 5` here, and a little more where kernels are to have
+//! several panels of weights. Also with other cells in place of the node `hidden`.
 
 #[path = "support/difference.rs"]
 mod difference;
 #[path = "support/paths.rs"]
 mod paths;
+#[path = "support/rewrites.rs"]
+mod rewrites;
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use difference::Difference;
@@ -19,10 +22,11 @@ use engine::{Experiment, Override};
 use engine_core::engine::{Engine, gradient_check};
 use engine_core::graph::to_ron;
 use engine_core::testing::stepwise;
-use engine_core::{Batch, Mode, Sizes, Symbol};
+use engine_core::{Batch, Mode, Sizes, Symbol, Tensor};
 use paths::in_workspace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rewrites::{Outcome, selections};
 
 /// Between the backward pass and finite differences of the forward pass.
 const GRADIENT_BOUND: f64 = 1e-6;
@@ -32,8 +36,27 @@ const STEP_BOUND: f64 = 1e-12;
 /// The elements of each array whose gradient is looked at.
 const ELEMENTS: usize = 15;
 
+/// Between a network and its rewrites, whose sums are taken in another order.
+const REWRITE_BOUND: f64 = 1e-12;
+
 /// Sizes up to this stay as they are; larger ones are cut down.
 const SMALL: usize = 8;
+
+/// What sizes are cut down to: the smallest of a graph to `units`, the next to one more. Those of the data are up to
+/// `data`.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    units: usize,
+    data: usize,
+}
+
+/// Milliseconds for finite differences.
+const FEW: Scale = Scale { units: 4, data: 9 };
+/// More than one panel of weights, and not a whole number of them.
+const PANELS: Scale = Scale { units: 37, data: 80 };
+
+/// The input that the objectives of captioning networks compare with.
+const TARGETS: &str = "words_out";
 
 /// Batch and time.
 const LENGTHS: [(usize, usize); 4] = [(3, 4), (1, 1), (1, 6), (4, 1)];
@@ -72,13 +95,13 @@ fn layers(experiment: &Experiment) -> Vec<(String, String)> {
 }
 
 /// A graph file in double precision with its sizes cut down.
-fn small(path: &Path) -> Vec<Override> {
+fn small(path: &Path, scale: Scale) -> Vec<Override> {
     let layers = layers(&load(path, &[]));
     let sizes: BTreeSet<usize> = layers.iter().flat_map(|(_, layer)| sizes(layer)).collect();
     let large: Vec<usize> = sizes.into_iter().filter(|size| *size > SMALL).collect();
     let cut = |layer: &str| {
         large.iter().enumerate().fold(layer.to_owned(), |layer, (at, size)| {
-            layer.replace(&format!("units:{size},"), &format!("units:{},", 4 + at))
+            layer.replace(&format!("units:{size},"), &format!("units:{},", scale.units + at))
         })
     };
     let layers =
@@ -116,9 +139,9 @@ fn with_other_cells(path: &Path, small: &[Override]) -> Vec<Vec<Override>> {
 }
 
 /// Everything to compute: each graph as it is and with other cells.
-fn for_each_network(mut test: impl FnMut(&str, &Experiment, u64)) {
+fn for_each_network(scale: Scale, mut test: impl FnMut(&str, &Experiment, u64)) {
     for (path, seed) in graphs().iter().zip(5..) {
-        let small = small(path);
+        let small = small(path, scale);
         for overrides in [vec![small.clone()], with_other_cells(path, &small)].concat() {
             let experiment = load(path, &overrides);
             let hidden = overrides.iter().find(|o| o.path == "nodes.hidden.layer");
@@ -128,17 +151,38 @@ fn for_each_network(mut test: impl FnMut(&str, &Experiment, u64)) {
     }
 }
 
-/// The network for data of random sizes, and a batch of it.
-fn draw(experiment: &Experiment, (rows, steps): (usize, usize), seed: u64) -> (Engine<f64>, Batch) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+/// The network for data of random sizes.
+fn network(
+    experiment: &Experiment,
+    scale: Scale,
+    seed: u64,
+    input_gradients: bool,
+    rng: &mut ChaCha8Rng,
+) -> Engine<f64> {
     let symbols = experiment.data.sizes().iter();
     // A vocabulary has its four special words.
-    let sizes: Sizes = symbols.map(|symbol| (*symbol, rng.random_range(4..=9))).collect();
+    let sizes: Sizes = symbols.map(|symbol| (*symbol, rng.random_range(4..=scale.data))).collect();
     let (plan, warnings) = experiment.plan(&sizes).unwrap_or_else(|error| panic!("{error}"));
     assert!(warnings.is_empty(), "{warnings:?}");
-    let all = sizes.clone().with(Symbol::BATCH, rows).with(Symbol::TIME, steps);
+    let engine = Engine::with_input_gradients(plan, sizes, seed, input_gradients);
+    let mut engine = engine.unwrap_or_else(|error| panic!("{error}"));
+    shuffle_parameters(&mut engine, rng);
+    engine
+}
+
+/// First values are some of them 0, such as biases, and others so small that differences of the loss drown in rounding.
+fn shuffle_parameters(engine: &mut Engine<f64>, rng: &mut ChaCha8Rng) {
+    let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
+    parameters.for_each(|x| *x = rng.random_range(-0.8..0.8));
+}
+
+/// A batch for a network, of captions of these lengths, which end in <NULL>; an array that is not the objective's may go
+/// on with other words.
+fn captions(engine: &Engine<f64>, lengths: &[usize], steps: usize, rng: &mut ChaCha8Rng) -> Batch {
+    let sizes = engine.sizes();
+    let all = sizes.clone().with(Symbol::BATCH, lengths.len()).with(Symbol::TIME, steps);
     let mut batch = Batch::new();
-    for input in &plan.inputs {
+    for input in &engine.plan().inputs {
         let shape = input.shape.resolve(&all).expect("all sizes are bound");
         if input.is_tokens() {
             let limits = input.below.iter().map(|dim| sizes.resolve(*dim).expect("a bound size"));
@@ -147,16 +191,34 @@ fn draw(experiment: &Experiment, (rows, steps): (usize, usize), seed: u64) -> (E
             tokens.iter_mut().for_each(|token| *token = rng.random_range(0..limit));
             // At least one is not <NULL>, so that there is a loss.
             tokens[0] = rng.random_range(1..limit);
+            if input.has_time() && (input.name == TARGETS || rng.random_bool(0.5)) {
+                let captions = tokens.chunks_mut(steps).zip(lengths);
+                captions.for_each(|(words, length)| words[*length..].fill(0));
+            }
         } else {
             let values = batch.f64_mut(&input.name, &shape);
             values.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
         }
     }
-    let engine = Engine::with_input_gradients(plan, sizes, seed, true);
-    let mut engine = engine.unwrap_or_else(|error| panic!("{error}"));
-    // First values are some of them 0, such as biases, and others so small that differences of the loss drown in rounding.
-    let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
-    parameters.for_each(|x| *x = rng.random_range(-0.8..0.8));
+    batch
+}
+
+/// Captions of which some are empty and some as long as their array.
+fn random_lengths(rng: &mut ChaCha8Rng) -> (Vec<usize>, usize) {
+    let (rows, steps) = (rng.random_range(2..=9), rng.random_range(2..=8));
+    let length = |_| match rng.random_range(0..4) {
+        0 => 0,
+        1 => steps,
+        _ => rng.random_range(0..=steps),
+    };
+    ((0..rows).map(length).collect(), steps)
+}
+
+/// A network of few units, of which inputs get gradients as well, and a batch for it.
+fn draw(experiment: &Experiment, (rows, steps): (usize, usize), seed: u64) -> (Engine<f64>, Batch) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let engine = network(experiment, FEW, seed, true, &mut rng);
+    let batch = captions(&engine, &vec![steps; rows], steps, &mut rng);
     (engine, batch)
 }
 
@@ -173,7 +235,7 @@ fn every_graph_plans_without_a_warning() {
 #[test]
 fn gradients_agree_with_finite_differences() {
     let mut worst = 0.0f64;
-    for_each_network(|name, experiment, seed| {
+    for_each_network(FEW, |name, experiment, seed| {
         for lengths in LENGTHS {
             let (mut engine, batch) = draw(experiment, lengths, seed);
             let mode = Mode::Train { iteration: 2 };
@@ -190,25 +252,147 @@ fn gradients_agree_with_finite_differences() {
     println!("worst relative error {worst:.1e}");
 }
 
+/// What a network, and each of its rewrites, computes step by step is what the network computes at once.
 #[test]
 fn steps_equal_the_forward_pass() {
     let (mut worst, mut stepped) = (0.0f64, 0);
-    for_each_network(|name, experiment, seed| {
+    for_each_network(FEW, |name, experiment, seed| {
         for lengths in LENGTHS {
-            let (mut engine, batch) = draw(experiment, lengths, seed);
-            let plan = engine.plan().clone();
-            let Some(scores) = plan.output(SCORES).or_else(|| plan.value(SCORES)) else {
-                println!("{name} has no `{SCORES}`: nothing to step");
-                return;
-            };
-            engine.forward(&batch, Mode::Eval).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let steps = stepwise(&engine, &batch, SCORES);
-            let steps = steps.unwrap_or_else(|error| panic!("{name}: {error}"));
-            let error = Difference::of(&steps, engine.value(scores)).of_array;
-            assert!(error <= STEP_BOUND, "{name}, {lengths:?}, seed {seed}: {error:.1e}");
+            let (engine, batch) = draw(experiment, lengths, seed);
+            let Some(error) = worst_of_steps(&engine, &batch, name) else { return };
             (worst, stepped) = (worst.max(error), stepped + 1);
         }
     });
+    for_each_network(PANELS, |name, experiment, seed| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let engine = network(experiment, PANELS, seed, false, &mut rng);
+        let (lengths, steps) = random_lengths(&mut rng);
+        let batch = captions(&engine, &lengths, steps, &mut rng);
+        let Some(error) = worst_of_steps(&engine, &batch, name) else { return };
+        (worst, stepped) = (worst.max(error), stepped + 1);
+    });
     assert!(stepped > 0, "some graph writes captions");
-    println!("{stepped} networks, worst difference {worst:.1e}");
+    println!("{stepped} batches, worst difference {worst:.1e}");
+}
+
+/// The largest difference between scores step by step and at once, of the network and all its rewrites; `None` for one
+/// that has no scores.
+fn worst_of_steps(engine: &Engine<f64>, batch: &Batch, name: &str) -> Option<f64> {
+    let mut plain = engine.clone();
+    let scores = plain.plan().output(SCORES).or_else(|| plain.plan().value(SCORES));
+    let Some(scores) = scores else {
+        println!("{name} has no `{SCORES}`: nothing to step");
+        return None;
+    };
+    plain.forward(batch, Mode::Eval).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let rewritten = selections();
+    let rewritten = rewritten.iter().map(|(what, passes)| {
+        let engine = engine.clone().rewritten(passes);
+        (what.as_str(), engine)
+    });
+    let errors =
+        iter::once(("as written", engine.clone())).chain(rewritten).map(|(what, engine)| {
+            let steps = stepwise(&engine, batch, SCORES);
+            let steps = steps.unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
+            let error = Difference::of(&steps, plain.value(scores)).of_array;
+            assert!(error <= STEP_BOUND, "{name}, {what}, {:?}: {error:.1e}", engine.sizes());
+            error
+        });
+    Some(errors.fold(0.0, f64::max))
+}
+
+/// One training step after another on batches of unlike sizes, with other parameters for each new batch.
+#[test]
+fn rewritten_networks_compute_what_is_written() {
+    let (mut worst, mut steps) = (0.0f64, 0);
+    for scale in [FEW, PANELS] {
+        for_each_network(scale, |name, experiment, seed| {
+            for (seed, input_gradients) in [(seed, false), (seed + 100, true)] {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                let engine = network(experiment, scale, seed, input_gradients, &mut rng);
+                let plain = written(&engine, &mut rng);
+                let mut worst_here = (0.0, String::new());
+                for (what, passes) in selections() {
+                    let mut rewritten = engine.clone().rewritten(&passes);
+                    for (at, step) in plain.iter().enumerate() {
+                        let what = format!("{what}, step {at} on {}", step.what);
+                        let found = step.taken_by(&mut rewritten);
+                        let (error, of) = found.difference(&step.outcome);
+                        let what = format!("{what}: {of} by {error:.1e}");
+                        assert!(error <= REWRITE_BOUND, "{name}, seed {seed}, {what}");
+                        let eval = evaluated(&mut rewritten, &step.batch);
+                        let near = (eval - step.evaluated).abs() <= REWRITE_BOUND * eval.max(1.0);
+                        assert!(near, "{name}, seed {seed}, {what}: {eval} outside training");
+                        if error > worst_here.0 {
+                            worst_here = (error, what);
+                        }
+                        steps += 1;
+                    }
+                }
+                println!("{name}, {:?}, seed {seed}: {}", engine.sizes(), worst_here.1);
+                worst = worst.max(worst_here.0);
+            }
+        });
+    }
+    println!("{steps} steps, worst difference {worst:.1e}");
+}
+
+/// A training step of a network as it is written.
+struct Written {
+    what: String,
+    iteration: u64,
+    /// The network's parameters, where they are others than at the step before.
+    parameters: Option<Vec<Tensor<f64>>>,
+    batch: Batch,
+    outcome: Outcome,
+    /// The loss outside training.
+    evaluated: f64,
+}
+
+impl Written {
+    /// What the same step of another network comes to.
+    fn taken_by(&self, engine: &mut Engine<f64>) -> Outcome {
+        if let Some(parameters) = &self.parameters {
+            engine.parameters_mut().clone_from_slice(parameters);
+        }
+        Outcome::of(engine, &self.batch, Mode::Train { iteration: self.iteration })
+    }
+}
+
+/// Steps on batches of unlike sizes, some of which come again; one is a single word, and of one nothing counts.
+fn written(engine: &Engine<f64>, rng: &mut ChaCha8Rng) -> Vec<Written> {
+    let mut engine = engine.clone();
+    let drawn = [random_lengths(rng), random_lengths(rng)];
+    let [first, second] = drawn;
+    let batches: Vec<_> = [first, second, (vec![1], 1), (vec![0], 1), (vec![0, 0, 0], 2)]
+        .into_iter()
+        .map(|(lengths, steps)| {
+            (format!("{lengths:?} of {steps}"), captions(&engine, &lengths, steps, rng))
+        })
+        .collect();
+    let mut last = 0;
+    let steps = (1..).zip([0, 0, 1, 2, 1, 3, 0, 4, 1]).map(|(iteration, at): (u64, usize)| {
+        let fresh = at != last;
+        if fresh {
+            shuffle_parameters(&mut engine, rng);
+        }
+        last = at;
+        let (what, batch) = &batches[at];
+        let outcome = Outcome::of(&mut engine, batch, Mode::Train { iteration });
+        Written {
+            what: what.clone(),
+            iteration,
+            parameters: fresh.then(|| engine.parameters().to_vec()),
+            batch: batch.clone(),
+            outcome,
+            evaluated: evaluated(&mut engine, batch),
+        }
+    });
+    steps.collect()
+}
+
+/// The loss outside training.
+fn evaluated(engine: &mut Engine<f64>, batch: &Batch) -> f64 {
+    engine.forward(batch, Mode::Eval).unwrap_or_else(|error| panic!("{error}"));
+    engine.loss().expect("a loss")
 }
