@@ -3,12 +3,14 @@
 //! They compute the same numbers from the same parameters. The plain form is the one to read first, and a test holds
 //! the two together for every graph.
 
+mod affine;
 mod affine_loss;
 mod cell;
 mod lstm;
 mod recurrence;
 mod rnn;
 
+pub(crate) use affine::Affine;
 pub(crate) use affine_loss::AffineLoss;
 pub(crate) use lstm::LstmCell;
 pub(crate) use recurrence::Recurrence;
