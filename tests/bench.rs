@@ -128,8 +128,10 @@ fn bad_input_is_refused_before_anything_is_measured() {
     let room = studio();
     fs::create_dir(room.path("folder")).unwrap();
     let begin = ["bench", "small.ron", "--data", "D"];
-    let refusals: [(&[&str], &str); 7] = [
+    let refusals: [(&[&str], &str); 9] = [
         (&["--steps", "0"], "--steps | 0 is not in 1.."),
+        (&["--sample", "0"], "--sample | 0 is not in 1.."),
+        (&["--sample", "5", "--steps", "5"], "--sample | cannot be used with | --steps"),
         (&["--steps", "many"], "--steps | invalid digit"),
         (&["--threads", "0"], "--threads"),
         (&["--json", "none/found.json"], "there is no folder none | mkdir -p none"),
@@ -145,6 +147,8 @@ fn bad_input_is_refused_before_anything_is_measured() {
         .into();
     let says = "cannot read smal.ron | did you mean `small.ron`";
     findings.push(room.refusal(&["bench", "smal.ron", "--data", "D"], says));
+    fs::create_dir(room.path("D/empty")).unwrap();
+    findings.push(room.refusal(&["bench", "D/empty", "--sample", "5"], "D/empty is no run"));
     report(findings);
 }
 
@@ -154,4 +158,45 @@ fn a_run_that_diverges_is_refused() {
     let rate = ["--set", "train.optimizer=Sgd(learning_rate: 1e39)"];
     let args = [&["bench", "small.ron", "--data", "D"], &rate[..]].concat();
     room.refuses(&args, "is not finite | lower the learning rate");
+}
+
+#[test]
+fn captions_are_timed_in_place_of_steps() {
+    let room = studio();
+    let begin = ["bench", "small.ron", "--data", "D", "--sample", "30", "--threads", "2"];
+    let out = room.runs(&[&begin[..], &["--json", "found.json"]].concat()).out;
+    let found = json(&room, "found.json");
+    assert_eq!((&found["graph"], &found["precision"]), (&"small".into(), &"F32".into()));
+    assert_eq!((&found["sampled"], &found["threads"]), (&30.into(), &2.into()));
+    for key in [
+        "seconds",
+        "sampled_per_second",
+        "words_per_caption",
+        "gflop_per_caption",
+        "gflop_per_second",
+        "peak_gflop_per_second",
+        "share_of_peak",
+    ] {
+        assert!(number(&found, key) > 0.0, "{key} in {found}");
+    }
+    let seconds = number(&found, "seconds") * number(&found, "sampled_per_second");
+    assert!((seconds - 30.0).abs() < 1e-9, "{found}");
+    // Never trained, it goes on to the most tokens of a sentence, but for what it takes for its end.
+    assert!(number(&found, "words_per_caption") <= 29.0, "{found}");
+    for part in ["small: 30 captions in F32", " captions/s: ", " words a caption", " GFLOP/s of "] {
+        assert!(out.contains(part), "{part:?} in\n{out}");
+    }
+}
+
+#[test]
+fn a_run_writes_with_what_it_has_learned() {
+    let room = studio();
+    let set = ["--set", "sample=Greedy(max_length: 6)"];
+    let train = ["train", "small.ron", "--data", "D", "--steps", "3", "--out", "learned"];
+    room.runs(&[&train[..], &set].concat());
+    room.runs(&["bench", "learned", "--sample", "5", "--json", "found.json"]);
+    let found = json(&room, "found.json");
+    assert_eq!(found["graph"], "learned");
+    assert!(number(&found, "words_per_caption") <= 5.0, "{found}");
+    room.runs(&["bench", "learned", "--steps", "2"]);
 }

@@ -159,6 +159,26 @@ impl<'a, T> Target<'a, T> {
     /// # Safety
     /// As long as the target lives, nobody else has these columns of any row.
     pub unsafe fn columns(matrix: &'a Shared<'_, T>, cut: Cut, at: usize) -> Self {
+        let rows = matrix.len().checked_div(cut.length).unwrap_or(0);
+        // SAFETY: passed on from the caller.
+        unsafe { Target::block(matrix, 0..rows, cut, at) }
+    }
+
+    /// As [`columns`](Self::columns), in the rows `rows` alone.
+    ///
+    /// # Panics
+    /// When the matrix has not that many.
+    ///
+    /// # Safety
+    /// As long as the target lives, nobody else has these columns of these rows.
+    pub unsafe fn block(
+        matrix: &'a Shared<'_, T>,
+        rows: Range<usize>,
+        cut: Cut,
+        at: usize,
+    ) -> Self {
+        let all = matrix.len().checked_div(cut.length).unwrap_or(0);
+        assert!(rows.start <= rows.end && rows.end <= all, "rows of the matrix");
         let mut lines = [(0, 0); 4];
         for (place, source, length) in cut.pieces::<T>(at) {
             for part in (0..cut.units_a_panel::<T>()).step_by(line::<T>()) {
@@ -167,10 +187,11 @@ impl<'a, T> Target<'a, T> {
             }
         }
         Target {
-            start: matrix.start(),
+            // SAFETY: the matrix has these rows.
+            start: unsafe { matrix.start().add(rows.start * cut.length) },
             stride: cut.length,
             lines,
-            rows: matrix.len().checked_div(cut.length).unwrap_or(0),
+            rows: rows.len(),
             lifetime: PhantomData,
         }
     }

@@ -6,8 +6,8 @@ use engine_core::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
-    Scalar, Shape, Step, math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
+    Shape, Step, math, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::recurrent::{
     add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
     rows_at_mut, start, transpose,
 };
-use crate::temporal_affine::TemporalAffine;
+use crate::temporal_affine::{TemporalAffine, map_plan};
 
 /// A recurrence with a memory that gates protect: the long short-term memory.
 ///
@@ -90,7 +90,7 @@ impl Layer for Lstm {
         let gates_over_time = over_time.with_last(wide);
         let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
         let map = TemporalAffine { units: wide, bias: true, init: self.init };
-        let map_plan = LayerPlan::output(gates_over_time).affine().reach(Reach::Row);
+        let map_plan = map_plan(gates_over_time, true);
         let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
             Recurrence::new(LstmCell),
             Recurrence::<LstmCell>::plan(&over_time, units),

@@ -5,8 +5,8 @@ use engine_core::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
-    Scalar, Shape, Step, math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
+    Shape, Step, math, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::recurrent::{
     add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
     rows_at_mut, start, transpose,
 };
-use crate::temporal_affine::TemporalAffine;
+use crate::temporal_affine::{TemporalAffine, map_plan};
 use crate::{affine, elementwise};
 
 /// A plain recurrence: each state is an affine map of the input and the state before, squashed.
@@ -105,7 +105,7 @@ impl Layer for Rnn {
         let units = self.units;
         let over_time = inputs.shape(X).with_last(units);
         let map = TemporalAffine { units, bias: true, init: self.init };
-        let map_plan = LayerPlan::output(over_time.clone()).affine().reach(Reach::Row);
+        let map_plan = map_plan(over_time.clone(), true);
         let fused = Recurrence::new(RnnCell(self.activation));
         let fused_plan = Recurrence::<RnnCell>::plan(&over_time, units);
         let recurrence = RnnRecurrence { activation: self.activation };

@@ -4,13 +4,13 @@ use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
+    Scalar, Shape, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::affine;
+use crate::{affine, fused};
 
 /// The same affine map at every step: hidden states to scores of words.
 ///
@@ -46,12 +46,20 @@ impl Layer for TemporalAffine {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let plan = LayerPlan::output(inputs.shape(X).with_last(self.units))
-            .weights("w", [inputs.dim("Inputs"), self.units], Fill::Random(self.init))
-            .affine()
-            .reach(Reach::Row);
+        let plan = map_plan(inputs.shape(X).with_last(self.units), self.bias).weights(
+            "w",
+            [inputs.dim("Inputs"), self.units],
+            Fill::Random(self.init),
+        );
         Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
     }
+}
+
+/// What every affine map of this output says to passes.
+pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
+    let own = if bias { vec![W, B] } else { vec![W] };
+    let fused = Part::new(fused::Affine { bias }, fused::Affine::plan(output.clone()), own);
+    LayerPlan::output(output).affine().reach(Reach::Row).fused(fused)
 }
 
 impl<T: Scalar> Kernel<T> for TemporalAffine {

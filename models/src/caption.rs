@@ -6,8 +6,9 @@ use engine_datasets::{Source, Split};
 
 use crate::decode::{DecodeScalar, Decoder, WordModel};
 
-/// Images captioned at once: enough to fill matrix products, few enough to stay in the cache.
-const ROWS: usize = 100;
+/// Images captioned at once: enough that weights, which are read once a step, are worth their way from memory, also when
+/// most captions have ended; a whole number of blocks of matrix products.
+pub(crate) const ROWS: usize = 288;
 
 /// A trained network that writes captions for a data set's images.
 #[derive(Debug)]

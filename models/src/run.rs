@@ -149,6 +149,11 @@ impl RunFolder {
         self.path.join("best.safetensors")
     }
 
+    /// The parameters to use: the best ones, or the latest where nothing was validated.
+    pub fn trained(&self) -> PathBuf {
+        Some(self.best()).filter(|best| best.is_file()).unwrap_or(self.last())
+    }
+
     /// Removes the folder, for a run that ended before it began. Only an empty one goes: what someone else put there
     /// stays.
     pub fn discard(self) {

@@ -125,6 +125,11 @@ impl<T: Scalar> Memory<T> {
         }
     }
 
+    /// Says that arrays may have other shapes than those of the last batch.
+    pub(super) fn unbind(&mut self) {
+        self.bound = None;
+    }
+
     /// Runs node `at` forward.
     pub(super) fn forward(
         &mut self,

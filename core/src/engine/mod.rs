@@ -12,6 +12,7 @@ mod memory;
 mod network;
 mod packs;
 mod profile;
+mod select;
 mod stepper;
 mod update;
 

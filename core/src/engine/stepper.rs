@@ -6,12 +6,13 @@ use super::feed::{FeedError, feed};
 use super::memory::Memory;
 use super::network::Engine;
 use super::packs::Packs;
+use super::select::select;
 use crate::batch::Batch;
 use crate::context::{Mode, Slot, Step};
 use crate::dim::Symbol;
 use crate::graph::{Plan, Purpose};
 use crate::scalar::Scalar;
-use crate::shape::Sizes;
+use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
 
 /// A graph that cannot run step by step, or a batch that does not fit.
@@ -47,6 +48,9 @@ pub struct Stepper<T> {
     target: usize,
     once: Vec<usize>,
     every: Vec<usize>,
+    /// The arrays without time that steps read, and the target if it is one.
+    kept: Vec<(Slot, Shape)>,
+    spare: (Tensor<T>, Tensor<u32>),
     rows: usize,
     first: bool,
 }
@@ -86,6 +90,8 @@ impl<T: Scalar> Stepper<T> {
             timed[node.outputs.clone()].fill(writes_time);
         }
         Ok(Stepper {
+            kept: kept(&plan, &every, &timed, target),
+            spare: Default::default(),
             packs: Packs::new(&plan),
             memory: Memory::new(&plan, engine.sizes()),
             sizes: engine.sizes().clone(),
@@ -129,6 +135,34 @@ impl<T: Scalar> Stepper<T> {
         Ok(())
     }
 
+    /// How many sequences there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Goes on with the sequences `rows` alone, in this order, as if no other had been begun. A sequence that is named
+    /// more than once goes on as often.
+    ///
+    /// # Panics
+    /// When there is no such row, or none at all.
+    pub fn select(&mut self, rows: &[usize]) {
+        assert!(!rows.is_empty(), "at least one sequence goes on");
+        let Stepper { memory, plan, spare: (spare, spare_tokens), .. } = self;
+        for (slot, shape) in &self.kept {
+            match *slot {
+                Slot::Value(at) => select(&mut memory.values[at], shape, rows, spare),
+                Slot::Tokens(at) => select(&mut memory.tokens[at].all, shape, rows, spare_tokens),
+                _ => {}
+            }
+        }
+        for &at in &self.every {
+            let arrays = memory.nodes[at].state.iter_mut().zip(&plan.nodes[at].state);
+            arrays.for_each(|(state, shape)| select(state, shape, rows, spare));
+        }
+        memory.unbind();
+        self.rows = rows.len();
+    }
+
     /// Runs one step on inputs whose time dimension is 1, and returns the target's value, its time dimension 1 as well.
     ///
     /// # Errors
@@ -146,4 +180,15 @@ impl<T: Scalar> Stepper<T> {
         self.first = false;
         Ok(&self.memory.values[self.target])
     }
+}
+
+/// The arrays without time that nodes of every step read, and the target if it is one, with their shapes.
+fn kept(plan: &Plan, every: &[usize], timed: &[bool], target: usize) -> Vec<(Slot, Shape)> {
+    let read = |slot| every.iter().any(|at| plan.nodes[*at].slots.contains(&slot));
+    let values = (0..timed.len()).filter(|at| !timed[*at]);
+    let values = values.filter(|at| read(Slot::Value(*at)) || *at == target);
+    let tokens = plan.inputs.iter().filter(|input| input.is_tokens() && !input.has_time());
+    let tokens = tokens.filter(|input| read(input.slot)).map(|input| (input.slot, &input.shape));
+    let values = values.map(|at| (Slot::Value(at), &plan.values[at].shape));
+    values.chain(tokens).map(|(slot, shape)| (slot, shape.clone())).collect()
 }

@@ -3,6 +3,7 @@
 //! They compute the same numbers from the same parameters. The plain form is the one to read first, and a test holds
 //! the two together for every graph.
 
+mod affine;
 mod affine_loss;
 mod cell;
 mod gru;
@@ -11,6 +12,7 @@ mod over_time;
 mod recurrence;
 mod rnn;
 
+pub(crate) use affine::Affine;
 pub(crate) use affine_loss::AffineLoss;
 pub(crate) use gru::GatedRecurrence;
 pub(crate) use lstm::LstmCell;

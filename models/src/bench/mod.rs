@@ -1,10 +1,11 @@
-//! How fast a network trains, and how fast this machine could: whole training steps held against the operations that
-//! they need.
+//! How fast a network trains and writes, and how fast this machine could: whole training steps, or captions, held against
+//! the operations that they need.
 
 mod measure;
 mod memory;
 mod peak;
 mod report;
+mod sample;
 
 use engine_core::engine::Engine;
 use engine_core::{Scalar, team};
@@ -13,6 +14,7 @@ use engine_datasets::Source;
 pub use measure::{Measured, Phase};
 pub use peak::Peak;
 pub use report::{NodeLine, PhaseLine, Report};
+pub use sample::{SampleReport, bench_sampling};
 
 use crate::error::Error;
 use crate::settings::TrainSettings;

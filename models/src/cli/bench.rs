@@ -1,32 +1,38 @@
 //! `engine bench`.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine_core::engine::Engine;
-use engine_core::graph::{Passes, Plan};
-use engine_core::{Precision, Scalar, Sizes};
+use engine_core::engine::{Engine, checkpoint};
+use engine_core::graph::Plan;
+use engine_core::{Precision, Sizes};
 use engine_datasets::Source;
+use serde::Serialize;
 
 use super::graph_args::{GraphArgs, make_default_data};
 use super::out::say;
 use super::pass_args::PassArgs;
 use super::report;
 use super::threads::ThreadArgs;
-use crate::bench::{Report, WARM_UP, bench};
+use crate::bench::{WARM_UP, bench, bench_sampling};
+use crate::decode::DecodeScalar;
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
+use crate::run::{RunFolder, graph_name};
 
-/// Time whole training steps, and hold them against what the machine can do
+/// Time whole training steps, or the writing of captions, and hold them against what the machine can do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   engine bench graphs/caption_lstm.ron
   engine bench graphs/bench/cs231n_lstm.ron --data datasets/coco --steps 50 --json cs231n_lstm.json
-  engine bench graphs/caption_lstm.ron --set precision=F64 --threads 1")]
+  engine bench graphs/caption_lstm.ron --set precision=F64 --threads 1
+  engine bench runs/caption_lstm-1 --sample 10000      (with what it has learned)")]
 pub(super) struct Args {
-    /// The graph file
+    /// A graph file, or a run folder, whose parameters are taken
+    #[arg(value_name = "GRAPH|RUN")]
     graph: PathBuf,
     #[command(flatten)]
     values: GraphArgs,
@@ -34,6 +40,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
+    /// In place of training steps, times so many captions of validation images, after some that warm up
+    #[arg(long, value_name = "N", conflicts_with = "steps")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    sample: Option<u32>,
     /// Also writes what it finds to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -48,36 +58,52 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
-    let passes = args.passes.passes()?;
+    args.passes.passes()?;
     args.json.as_deref().map_or(Ok(()), writable)?;
+    let run = args.graph.is_dir().then(|| RunFolder::open(&args.graph)).transpose()?;
+    let graph = run.as_ref().map_or(args.graph.clone(), RunFolder::graph);
     let seed = args.seed.map(|seed| Override::new("train.seed", seed));
     let overrides = args.values.overrides(seed.into_iter().collect());
-    let experiment = Experiment::load(&args.graph, &overrides)?;
+    let experiment = Experiment::load(&graph, &overrides)?;
     experiment.plan(&Sizes::new())?;
     make_default_data(&experiment)?;
     let source = experiment.data.open()?;
     let sizes: Sizes = source.sizes().into_iter().collect();
     let (plan, warnings) = experiment.plan(&sizes)?;
     report::print_faults(&experiment.document, &warnings);
-    let found = match plan.precision {
-        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, &passes, args),
-        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, &passes, args),
-    }?;
-    say!("{found}");
-    args.json.as_deref().map_or(Ok(()), |path| write(&found, path))
+    let run = run.as_ref();
+    match plan.precision {
+        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, run, args),
+        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, run, args),
+    }
 }
 
-fn run_in<T: Scalar>(
+fn run_in<T: DecodeScalar>(
     experiment: &Experiment,
     plan: Arc<Plan>,
     sizes: Sizes,
     source: &dyn Source,
-    passes: &Passes,
+    run: Option<&RunFolder>,
     args: &Args,
-) -> Result<Report, Error> {
-    let mut engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?.rewritten(passes);
-    eprintln!("{WARM_UP} steps to warm up, {} to measure", args.steps);
-    bench(&experiment.name, &mut engine, source, &experiment.train, args.steps as usize)
+) -> Result<(), Error> {
+    let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
+    let mut engine = engine.rewritten(&args.passes.passes()?);
+    if let Some(run) = run {
+        checkpoint::load(&mut engine, &run.trained())?;
+    }
+    let name = run.map_or(experiment.name.clone(), |run| graph_name(run.path()));
+    match args.sample {
+        Some(count) => {
+            eprintln!("{count} captions to measure");
+            let (decoder, count) = (&*experiment.decoder, count as usize);
+            show(&bench_sampling(&name, &engine, source, decoder, count)?, args)
+        }
+        None => {
+            eprintln!("{WARM_UP} steps to warm up, {} to measure", args.steps);
+            let steps = args.steps as usize;
+            show(&bench(&name, &mut engine, source, &experiment.train, steps)?, args)
+        }
+    }
 }
 
 /// Refuses a file that cannot be written before time goes into what it is to hold.
@@ -97,8 +123,11 @@ fn writable(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn write(found: &Report, path: &Path) -> Result<(), Error> {
+/// Prints what was found, and writes it where `--json` says.
+fn show<R: Display + Serialize>(found: &R, args: &Args) -> Result<(), Error> {
+    say!("{found}");
+    let Some(path) = &args.json else { return Ok(()) };
     let json = serde_json::to_string_pretty(found).map_err(std::io::Error::from);
     let written = json.and_then(|json| fs::write(path, json + "\n"));
-    written.map_err(|error| Error::Write { path: path.to_owned(), error })
+    written.map_err(|error| Error::Write { path: path.clone(), error })
 }

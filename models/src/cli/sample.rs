@@ -76,8 +76,7 @@ fn run_in<T: DecodeScalar>(
     let passes = args.passes.passes()?;
     let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
     let mut engine = engine.rewritten(&passes);
-    let parameters = Some(run.best()).filter(|best| best.is_file()).unwrap_or(run.last());
-    checkpoint::load(&mut engine, &parameters)?;
+    checkpoint::load(&mut engine, &run.trained())?;
     let mut captioner = Captioner::new(&engine, source, &*experiment.decoder)?;
     let all = source.images(args.split);
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);

@@ -1,6 +1,7 @@
 //! How words are chosen, step by step: one way a file.
 
 mod greedy;
+mod likeliest;
 
 use std::fmt::Debug;
 
@@ -10,6 +11,7 @@ use engine_datasets::Vocabulary;
 use ndarray::ArrayView2;
 
 pub use greedy::{Greedy, greedy};
+pub use likeliest::likeliest;
 
 /// A way to choose words, as the section `sample` of a graph file names it.
 #[typetag::serde]
@@ -85,6 +87,14 @@ impl<'a, T: Scalar> WordModel<'a, T> {
     /// When the context does not fit the network.
     pub fn begin(&mut self, context: &Batch, rows: usize) -> Result<(), StepError> {
         self.stepper.start(self.engine, context, rows)
+    }
+
+    /// Goes on with the sentences `rows` alone, in this order; one that is named more than once goes on as often.
+    ///
+    /// # Panics
+    /// When there is no such sentence, or none at all.
+    pub fn select(&mut self, rows: &[usize]) {
+        self.stepper.select(rows);
     }
 
     /// Scores `[rows, Vocabulary]` for the words after these, one a row.

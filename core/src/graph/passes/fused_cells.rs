@@ -1,4 +1,4 @@
-//! Cells whose gates are computed where their sums are.
+//! Cells whose gates are computed where their sums are, and affine maps whose weights stay packed.
 
 use super::arrange::arrangeable;
 use super::{Pass, Purpose};
@@ -6,7 +6,7 @@ use crate::graph::plan::Plan;
 
 /// The sums of a cell's gates come out of the recurrent product in pieces that fit the nearest cache; the fused form of a
 /// cell opens the gates of a piece before the next one is computed. It needs the rows of a step side by side, so that
-/// arrays with time are arranged step by step.
+/// arrays with time are arranged step by step. Affine maps with their weights in panels come with it.
 pub(super) const PASS: Pass = Pass {
     name: "fused-cells",
     summary: "a cell's gates are computed as their sums leave the recurrent product",
