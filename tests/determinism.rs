@@ -92,7 +92,8 @@ fn folder_with_data() -> tempfile::TempDir {
 
 /// The graph that captions with a cell.
 fn captioner(cell: &str) -> PathBuf {
-    fs::canonicalize(in_workspace(&format!("graphs/caption_{cell}.ron"))).unwrap()
+    let path = in_workspace(&format!("graphs/caption_{cell}.ron"));
+    fs::canonicalize(path).expect("a graph that is shipped")
 }
 
 #[test]

@@ -202,9 +202,8 @@ fn fill_rows<T: Scalar>(rows: &mut [T], b: &[T]) {
 fn hand_over<T: Scalar>(unit: &mut Tensor<T>, by: T, gradient: Gradient<'_, T>) {
     let Gradient { array, fresh } = gradient;
     if fresh && by == T::one() {
-        let shape = array.shape().to_vec();
         std::mem::swap(array, unit);
-        return array.reshape(&shape);
+        return array.reshape(unit.shape());
     }
     let to = Gradient { array, fresh }.or_zero().as_mut_slice();
     to.iter_mut().zip(unit.as_slice()).for_each(|(to, &unit)| *to += by * unit);

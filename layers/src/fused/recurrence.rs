@@ -125,17 +125,13 @@ impl<C: Cell> Recurrence<C> {
         let cut = Cut { length: units * C::GATES, gates: C::GATES };
         let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
         gates.reshape(&[cut.panels::<T>(), rows, width::<T>()]);
-        let mut no_memory = Tensor::default();
-        let memory = memory.first_mut().unwrap_or(&mut no_memory);
+        let memory = memory.first_mut().map(Tensor::as_mut_slice).unwrap_or_default();
         let wh = &cx.packed[FORWARD];
         for t in 0..span.len() {
             let now = span.at(t);
             let (h_past, h_now) = h.as_mut_slice().split_at_mut(now.start * units);
-            let (c_past, c_now) = memory.as_mut_slice().split_at_mut(if C::REMEMBERS {
-                now.start * units
-            } else {
-                0
-            });
+            let (c_past, c_now) =
+                memory.split_at_mut(if C::REMEMBERS { now.start * units } else { 0 });
             let h_before = rows_before(span, t, h_past, start[0], units);
             let c_before = match C::REMEMBERS {
                 true => rows_before(span, t, c_past, start[1], units),
