@@ -173,6 +173,10 @@ macro_rules! lanes {
 
             #[inline(always)]
             fn load_part<S: Simd>(simd: S, from: &[Self]) -> S::$vector {
+                if from.len() >= S::$lanes {
+                    // SAFETY: the slice holds as many numbers as a vector.
+                    return unsafe { Self::load(simd, from.as_ptr()) };
+                }
                 let count = from.len().min(S::$lanes) as $bits;
                 // A mask without its table of routines: those cannot be inlined.
                 let mask = MemMask::new(simd.$mask(0, count).mask());
@@ -182,6 +186,10 @@ macro_rules! lanes {
 
             #[inline(always)]
             fn store_part<S: Simd>(simd: S, to: &mut [Self], v: S::$vector) {
+                if to.len() >= S::$lanes {
+                    // SAFETY: the slice has room for as many numbers as a vector holds.
+                    return unsafe { Self::store(simd, to.as_mut_ptr(), v) };
+                }
                 let count = to.len().min(S::$lanes) as $bits;
                 let mask = MemMask::new(simd.$mask(0, count).mask());
                 // SAFETY: the mask holds no lane at or beyond the end of the slice.

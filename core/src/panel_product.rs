@@ -17,8 +17,10 @@ use crate::shared::Shared;
 /// Rows of a block.
 pub const ROWS: usize = 6;
 
-/// How much of the shared dimension a product goes through at a time, if its left factor stands.
-const SLICE: usize = 256;
+/// How much of the shared dimension a product goes through at a time: a multiple of any panel's width.
+const SLICE: usize = 1024;
+/// The same if the left factor stands: such factors have many rows.
+const SLICE_STANDING: usize = 256;
 
 /// The left factor of a product.
 #[derive(Debug, Clone, Copy)]
@@ -110,11 +112,11 @@ impl<'a, T> Left<'a, T> {
 }
 
 impl<T> Left<'_, T> {
-    /// The columns `first..first + depth`; of panels, all of them.
+    /// The columns `first..first + depth`; of panels, whole ones.
     fn slice(self, first: usize, depth: usize) -> Self {
         let skipped = match self.order {
             Order::Rows { .. } => first,
-            Order::Panels { .. } => 0,
+            Order::Panels { stride } => first / width::<T>() * stride,
             Order::Standing { .. } => first * ROWS,
         };
         assert!(skipped <= self.length, "columns of the left factor");
@@ -212,11 +214,11 @@ pub fn multiply<T: Lanes + Default>(
     if left.rows == 0 || left.depth == 0 {
         return;
     }
-    // A left factor of many rows pushes the panel out of the cache between two blocks of rows; less of both at a time
-    // stays. What a block has summed so far waits in the target, so that the chain of each number goes on.
+    // A deep panel, or a left factor of many rows, pushes the panel out of the cache between two blocks of rows; less of
+    // both at a time stays. What a block has summed so far waits in the target, so that the chain of each number goes on.
     let slice = match left.order {
-        Order::Standing { .. } => SLICE,
-        Order::Rows { .. } | Order::Panels { .. } => left.depth,
+        Order::Standing { .. } => SLICE_STANDING,
+        Order::Rows { .. } | Order::Panels { .. } => SLICE,
     };
     for (at, panel) in panel.chunks(slice * width::<T>()).enumerate() {
         let left = left.slice(at * slice, panel.len() / width::<T>());
@@ -296,12 +298,12 @@ impl<T: Lanes + Default> Product<'_, T> {
             }
             Order::Standing { block } => (1, (1, left.depth, 0), block),
         };
+        let mut edge = Edge::new();
         for at in 0..left.rows.div_ceil(ROWS) {
             let rows = (left.rows - at * ROWS).min(ROWS);
             let (last_piece, columns) = ((pieces.0 - 1) * pieces.2, (pieces.1 - 1) * K);
             let last = at * block + (rows - 1) * row + last_piece + columns;
             assert!(last < left.length, "the left factor is there");
-            let mut edge = Edge::new();
             // SAFETY: `at * ROWS` is a row of the target.
             let start = unsafe { target.start.add(at * ROWS * target.stride) };
             let mut part = Block {

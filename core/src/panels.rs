@@ -7,6 +7,7 @@
 use aligned_vec::{AVec, CACHELINE_ALIGN, avec};
 use ndarray::ArrayView2;
 
+use crate::lanes::{self, Simd, WithSimd};
 use crate::operation::Packing;
 use crate::team;
 
@@ -108,7 +109,7 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
             team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
                 let first = at * width::<T>();
                 let rows = &matrix[first * columns..rows.min(first + width::<T>()) * columns];
-                transpose(rows, cut, panel);
+                lanes::widest(Transpose { rows, cut, panel });
             });
         } else {
             let cut = Cut { length: columns, gates: packing.gates };
@@ -119,7 +120,7 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
                     panel.chunks_exact_mut(width::<T>()).zip(matrix.chunks_exact(columns))
                 {
                     for (place, source, length) in cut.pieces::<T>(at) {
-                        to[place..][..length].copy_from_slice(&from[source..][..length]);
+                        copy_piece(&mut to[place..][..length], &from[source..][..length]);
                     }
                 }
             });
@@ -136,22 +137,75 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
     }
 }
 
-/// Writes rows of a matrix as the columns of a panel, their numbers as `cut` orders them.
-fn transpose<T: Copy>(rows: &[T], cut: Cut, panel: &mut [T]) {
-    let width = width::<T>();
-    // A row's piece is read once; what it is written to stays in the nearest cache until the last row.
-    for at in 0..cut.panels::<T>() {
-        let panel = &mut panel[at * width * width..][..width * width];
-        for (place, source, length) in cut.pieces::<T>(at) {
-            for part in (0..length).step_by(line::<T>()) {
-                let to = &mut panel[(place + part) * width..];
-                let part_length = (length - part).min(line::<T>());
-                for (column, row) in rows.chunks_exact(cut.length).enumerate() {
-                    let row = &row[source + part..][..part_length];
-                    row.iter().enumerate().for_each(|(i, x)| to[i * width + column] = *x);
+/// Copies a piece of a row. Whole cache lines, which most pieces are made of, go without a call.
+#[inline]
+pub fn copy_piece<T: Copy>(to: &mut [T], from: &[T]) {
+    let (to_lines, to_rest) = to.as_chunks_mut::<8>();
+    let (from_lines, from_rest) = from.as_chunks::<8>();
+    to_lines.iter_mut().zip(from_lines).for_each(|(to, from)| *to = *from);
+    to_rest.copy_from_slice(from_rest);
+}
+
+/// Rows of a matrix as the columns of a panel, their numbers as `cut` orders them.
+struct Transpose<'a, T> {
+    rows: &'a [T],
+    cut: Cut,
+    panel: &'a mut [T],
+}
+
+/// The side of a block that is transposed in registers.
+const SIDE: usize = 8;
+
+impl<T: Copy + Default> WithSimd for Transpose<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Transpose { rows, cut, panel } = self;
+        let (width, stride) = (width::<T>(), cut.length);
+        let count = rows.len() / stride;
+        for at in 0..cut.panels::<T>() {
+            let panel = &mut panel[at * width * width..][..width * width];
+            for (place, source, length) in cut.pieces::<T>(at) {
+                let mut from = 0;
+                while from < length {
+                    let columns = SIDE.min(length - from);
+                    let mut row = 0;
+                    while row < count {
+                        let rows_here = SIDE.min(count - row);
+                        let first = row * stride + source + from;
+                        let to = (place + from) * width + row;
+                        if columns == SIDE && rows_here == SIDE {
+                            block(&rows[first..], stride, &mut panel[to..], width);
+                        } else {
+                            for i in 0..columns {
+                                for j in 0..rows_here {
+                                    panel[to + i * width + j] = rows[first + j * stride + i];
+                                }
+                            }
+                        }
+                        row += SIDE;
+                    }
+                    from += SIDE;
                 }
             }
         }
+    }
+}
+
+/// Transposes one block of [`SIDE`] rows and columns.
+#[inline(always)]
+fn block<T: Copy + Default>(from: &[T], from_stride: usize, to: &mut [T], to_stride: usize) {
+    let mut rows = [[T::default(); SIDE]; SIDE];
+    for (j, row) in rows.iter_mut().enumerate() {
+        row.copy_from_slice(&from[j * from_stride..][..SIDE]);
+    }
+    for i in 0..SIDE {
+        let mut column = [T::default(); SIDE];
+        for j in 0..SIDE {
+            column[j] = rows[j][i];
+        }
+        to[i * to_stride..][..SIDE].copy_from_slice(&column);
     }
 }
 

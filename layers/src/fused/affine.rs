@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use engine_core::context::{Forward, Gradient};
 use engine_core::panel_product::{Left, ROWS, Target, multiply, stand};
-use engine_core::panels::{Cut, Panels, width};
+use engine_core::panels::{Cut, Panels, copy_piece, width};
 use engine_core::shared::Shared;
 use engine_core::{
     Backward, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Tensor, flops, team,
@@ -105,7 +105,7 @@ fn fill_columns<T: Scalar>(y: &Shared<'_, T>, rows: Range<usize>, cut: Cut, at: 
             let first = row * cut.length + source;
             // SAFETY: the caller has these columns of these rows, and one row of them is taken at a time.
             let y = unsafe { y.part(first..first + length) };
-            y.copy_from_slice(&b[source..][..length]);
+            copy_piece(y, &b[source..][..length]);
         }
     }
 }

@@ -4,7 +4,7 @@ use engine_core::context::{Forward, Gradient};
 use engine_core::lanes::{self, Lanes, Simd, WithSimd};
 use engine_core::math::exp_v;
 use engine_core::panel_product::{Left, ROWS, Target, multiply, stand};
-use engine_core::panels::{Cut, width};
+use engine_core::panels::{Cut, copy_piece, width};
 use engine_core::shared::Shared;
 use engine_core::{Backward, Kernel, LayerPlan, Mode, Packing, Scalar, Shape, Tensor, flops, team};
 
@@ -193,7 +193,7 @@ fn weight_gradients<T: Scalar>(cx: &mut Forward<'_, T>, first: usize, last: usiz
 fn fill_rows<T: Scalar>(rows: &mut [T], b: &[T]) {
     for row in rows.chunks_exact_mut(width::<T>()) {
         let (numbers, rest) = row.split_at_mut(b.len());
-        numbers.copy_from_slice(b);
+        copy_piece(numbers, b);
         rest.fill(T::zero());
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use engine_core::context::Gradient;
 use engine_core::panel_product::{Left, ROWS, Target, multiply, stand};
-use engine_core::panels::{Cut, width};
+use engine_core::panels::{Cut, copy_piece, width};
 use engine_core::shared::Shared;
 use engine_core::{Scalar, Steps, Tensor, flops, team};
 
@@ -68,7 +68,7 @@ pub(super) fn gather<T: Scalar>(
         let row = index.map_or(position, |index| index[position] as usize);
         let from = &sums[row * cut.length..][..cut.length];
         for (place, source, length) in cut.pieces::<T>(panel) {
-            to[place..][..length].copy_from_slice(&from[source..][..length]);
+            copy_piece(&mut to[place..][..length], &from[source..][..length]);
             if length < cut.units_a_panel::<T>() {
                 to[place..][length..cut.units_a_panel::<T>()].fill(T::zero());
             }
