@@ -137,13 +137,24 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
     }
 }
 
-/// Copies a piece of a row. Whole cache lines, which most pieces are made of, go without a call.
+/// Copies a piece of a row. A cache line, which most pieces are, goes without a call.
 #[inline]
 pub fn copy_piece<T: Copy>(to: &mut [T], from: &[T]) {
-    let (to_lines, to_rest) = to.as_chunks_mut::<8>();
-    let (from_lines, from_rest) = from.as_chunks::<8>();
-    to_lines.iter_mut().zip(from_lines).for_each(|(to, from)| *to = *from);
-    to_rest.copy_from_slice(from_rest);
+    if !copy_exactly::<16, T>(to, from) && !copy_exactly::<8, T>(to, from) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// Copies `N` numbers, if there are just that many.
+#[inline]
+fn copy_exactly<const N: usize, T: Copy>(to: &mut [T], from: &[T]) -> bool {
+    match (<&mut [T; N]>::try_from(to), <&[T; N]>::try_from(from)) {
+        (Ok(to), Ok(from)) => {
+            *to = *from;
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Rows of a matrix as the columns of a panel, their numbers as `cut` orders them.

@@ -4,6 +4,7 @@
 //! another with the same parameters; [`Updater`] turns gradients into new parameters; [`checkpoint`] writes parameters to disk and reads them back; [`gradient_check`]
 //! holds the backward pass against finite differences.
 
+mod backward;
 pub mod checkpoint;
 mod extent;
 mod feed;

@@ -7,15 +7,13 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::feed::{FeedError, feed};
-use super::memory::{Memory, noise, places};
+use super::memory::Memory;
 use super::packs::Packs;
 use super::profile::{Profile, measured};
 use crate::batch::Batch;
-use crate::context::{
-    Backward, InputGradients, Inputs, Mode, ParameterGradients, Parameters, Slot,
-};
+use crate::context::{Mode, Slot};
 use crate::dim::Symbol;
-use crate::graph::{NodePlan, Passes, Plan};
+use crate::graph::{Passes, Plan};
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
@@ -55,27 +53,27 @@ const MOST_PARAMETERS: usize = 1 << 31;
 /// GEMM backend and the thread pool take for themselves.
 #[derive(Debug, Clone)]
 pub struct Engine<T> {
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     /// The plan that runs: the one above, or a rewritten one.
-    program: Arc<Plan>,
-    sizes: Sizes,
-    seed: u64,
-    parameters: Vec<Tensor<T>>,
+    pub(super) program: Arc<Plan>,
+    pub(super) sizes: Sizes,
+    pub(super) seed: u64,
+    pub(super) parameters: Vec<Tensor<T>>,
     /// Another number each time that someone may have changed the parameters.
-    version: u64,
-    packs: Packs<T>,
-    gradients: Vec<Tensor<T>>,
-    memory: Memory<T>,
-    value_gradients: Vec<Tensor<T>>,
+    pub(super) version: u64,
+    pub(super) packs: Packs<T>,
+    pub(super) gradients: Vec<Tensor<T>>,
+    pub(super) memory: Memory<T>,
+    pub(super) value_gradients: Vec<Tensor<T>>,
     /// The values whose gradients someone wants.
-    wanted: Vec<bool>,
+    pub(super) wanted: Vec<bool>,
     /// Whether the gradients of inputs are among them.
-    input_gradients: bool,
+    pub(super) input_gradients: bool,
     /// For each value and each parameter, whether its gradient is still to be written by this pass.
-    fresh: (Vec<bool>, Vec<bool>),
-    mode: Mode,
-    passes: Passes,
-    profile: Option<Profile>,
+    pub(super) fresh: (Vec<bool>, Vec<bool>),
+    pub(super) mode: Mode,
+    pub(super) passes: Passes,
+    pub(super) profile: Option<Profile>,
 }
 
 impl<T: Scalar> Engine<T> {
@@ -225,101 +223,6 @@ impl<T: Scalar> Engine<T> {
         Ok(())
     }
 
-    /// Computes the parameters' gradients of the value in the role `loss`, at the batch of the last
-    /// [`forward`](Self::forward). Without a loss, they are 0.
-    pub fn backward(&mut self) {
-        match self.program.output("loss") {
-            Some(loss) => self.backward_from(&[(loss, &[T::one()])]),
-            None => self.backward_from(&[]),
-        }
-    }
-
-    /// Computes the parameters' gradients of a sum of values, each weighted by the given gradient.
-    ///
-    /// # Panics
-    /// When a gradient is not as long as its value.
-    pub fn backward_from(&mut self, seeds: &[(usize, &[T])]) {
-        self.fresh.1.fill(true);
-        self.backward_more_from(seeds);
-    }
-
-    /// As [`backward_from`](Self::backward_from), adding to the gradients that the parameters have.
-    ///
-    /// # Panics
-    /// When a gradient is not as long as its value.
-    pub fn backward_more_from(&mut self, seeds: &[(usize, &[T])]) {
-        self.fresh.0.fill(true);
-        for (gradient, value) in self.value_gradients.iter_mut().zip(&self.memory.values) {
-            gradient.reshape(value.shape());
-        }
-        for (value, seed) in seeds {
-            let gradient = zeroed(&mut self.value_gradients[*value], &mut self.fresh.0[*value]);
-            assert_eq!(gradient.len(), seed.len(), "a gradient for each element of the value");
-            gradient.iter_mut().zip(*seed).for_each(|(g, s)| *g += *s);
-        }
-        let program = self.program.clone();
-        for (at, node) in program.nodes.iter().enumerate().rev() {
-            if node.outputs.clone().any(|value| self.wanted[value]) {
-                for value in node.outputs.clone() {
-                    zeroed(&mut self.value_gradients[value], &mut self.fresh.0[value]);
-                }
-                self.backward_through(at, node);
-            }
-        }
-        // What no node has written is 0.
-        let gradients = self.value_gradients.iter_mut().zip(&mut self.fresh.0);
-        gradients.zip(&self.wanted).filter(|(_, wanted)| **wanted).for_each(
-            |((gradient, fresh), _)| {
-                zeroed(gradient, fresh);
-            },
-        );
-        self.gradients.iter_mut().zip(&mut self.fresh.1).for_each(|(gradient, fresh)| {
-            zeroed(gradient, fresh);
-        });
-    }
-
-    fn backward_through(&mut self, at: usize, node: &NodePlan) {
-        let Engine { memory, packs, parameters, profile, value_gradients, .. } = self;
-        let (before, rest) = memory.values.split_at(node.outputs.start);
-        let (before_gradients, rest_gradients) = value_gradients.split_at_mut(node.outputs.start);
-        let arrays = &mut memory.nodes[at];
-        let mut cx = Backward {
-            inputs: Inputs { slots: &node.slots, values: before, tokens: &memory.tokens },
-            outputs: &rest[..node.outputs.len()],
-            output_gradients: &rest_gradients[..node.outputs.len()],
-            parameters: Parameters { ids: &node.parameters, table: parameters },
-            packed: packs.of(at),
-            steps: memory.steps.as_ref(),
-            saved: &mut arrays.saved,
-            scratch: &mut arrays.scratch,
-            input_gradients: InputGradients {
-                slots: &node.slots,
-                wanted: &self.wanted,
-                table: before_gradients,
-                fresh: &mut self.fresh.0,
-            },
-            parameter_gradients: ParameterGradients {
-                ids: &node.parameters,
-                table: &mut self.gradients,
-                fresh: &mut self.fresh.1,
-            },
-            mode: self.mode,
-            noise: noise(
-                self.seed,
-                self.mode,
-                node.stream,
-                places(memory.steps.as_ref(), &self.program, node),
-            ),
-        };
-        measured(
-            profile,
-            |profile| &mut profile.nodes[at].backward,
-            || {
-                T::kernel(&*node.operation).backward(&mut cx);
-            },
-        );
-    }
-
     /// The loss of the last forward pass; `None` for a graph without one.
     pub fn loss(&self) -> Option<f64> {
         Some(self.output("loss")?.as_slice()[0].f64())
@@ -393,14 +296,6 @@ impl<T: Scalar> Engine<T> {
 fn next_version() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// A gradient that holds the sum so far: 0 where nobody has written it yet.
-fn zeroed<'a, T: Scalar>(gradient: &'a mut Tensor<T>, fresh: &mut bool) -> &'a mut [T] {
-    if std::mem::take(fresh) {
-        gradient.fill(T::zero());
-    }
-    gradient.as_mut_slice()
 }
 
 /// The values whose gradients someone wants: those that depend on a parameter, or on an input if its gradient counts.

@@ -7,6 +7,7 @@ mod affine;
 mod affine_loss;
 mod cell;
 mod gru;
+mod gru_gates;
 mod lstm;
 mod over_time;
 mod recurrence;
