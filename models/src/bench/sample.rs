@@ -36,7 +36,7 @@ pub struct SampleReport {
     pub gflop_per_caption: f64,
     /// Billions of operations a second.
     pub gflop_per_second: f64,
-    /// The machine's peak, the mean of before and after.
+    /// The machine's peak, the larger of before and after.
     pub peak_gflop_per_second: f64,
     /// The instructions that the peak was measured with.
     pub peak_instructions: &'static str,
@@ -91,7 +91,7 @@ impl SampleReport {
     ) -> Self {
         let (count, seconds) = (measured.count as f64, measured.time.as_secs_f64());
         let gflop = measured.operations as f64 / 1e9;
-        let peak = (before.per_second + after.per_second) / 2.0 / 1e9;
+        let peak = before.per_second.max(after.per_second) / 1e9;
         SampleReport {
             graph: name.to_owned(),
             precision,
