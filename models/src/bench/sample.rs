@@ -150,7 +150,7 @@ mod tests {
         let measured = Sampled { count: 200, words: 1900, operations: 40_000_000_000, time };
         let peak = |per_second| Peak { per_second, instructions: "AVX-512" };
         let report =
-            SampleReport::new("g", Precision::F32, 2, [peak(90e9), peak(110e9)], &measured);
+            SampleReport::new("g", Precision::F32, 2, [peak(90e9), peak(100e9)], &measured);
         let figures = [
             (report.sampled_per_second, 400.0),
             (report.words_per_caption, 9.5),
