@@ -88,6 +88,7 @@ pub struct Hints {
     pub(crate) lookup: bool,
     pub(crate) split: Option<Box<Split>>,
     pub(crate) fused: Option<Box<Part>>,
+    pub(crate) packed_weights: Option<Box<Part>>,
     pub(crate) over_affine: Option<Box<Part>>,
     pub(crate) packings: Vec<Packing>,
 }
@@ -133,6 +134,12 @@ impl LayerPlan {
     /// Offers a faster way to compute the same.
     pub fn fused(mut self, part: Part) -> Self {
         self.hints.fused = Some(Box::new(part));
+        self
+    }
+
+    /// Offers a way to compute the same from weights in the order of kernels.
+    pub fn with_packed_weights(mut self, part: Part) -> Self {
+        self.hints.packed_weights = Some(Box::new(part));
         self
     }
 

@@ -58,8 +58,8 @@ impl Layer for TemporalAffine {
 /// What every affine map of this output says to passes.
 pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
     let own = if bias { vec![W, B] } else { vec![W] };
-    let fused = Part::new(fused::Affine { bias }, fused::Affine::plan(output.clone()), own);
-    LayerPlan::output(output).affine().reach(Reach::Row).fused(fused)
+    let packed = Part::new(fused::Affine { bias }, fused::Affine::plan(output.clone()), own);
+    LayerPlan::output(output).affine().reach(Reach::Row).with_packed_weights(packed)
 }
 
 impl<T: Scalar> Kernel<T> for TemporalAffine {

@@ -7,7 +7,7 @@ use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
 use crate::init::Fill;
 use crate::layer::{Layer, LayerPlan};
-use crate::operation::{Hints, Operation};
+use crate::operation::{Hints, Operation, Part};
 use crate::scalar::Precision;
 use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
@@ -126,6 +126,12 @@ impl NodePlan {
         self.scratch = plan.scratch;
         self.state = plan.state;
         self.hints = plan.hints;
+    }
+
+    /// Becomes a part of itself, which has some of its parameters.
+    pub(crate) fn take_on(&mut self, part: Part) {
+        self.parameters = part.parameters.iter().map(|id| self.parameters[*id]).collect();
+        self.become_operation(part.operation, part.plan);
     }
 
     /// The values it reads.

@@ -1,4 +1,4 @@
-//! Cells whose gates are computed where their sums are, and affine maps whose weights stay packed.
+//! Cells whose gates are computed where their sums are.
 
 use super::arrange::arrangeable;
 use super::{Pass, Purpose};
@@ -6,7 +6,7 @@ use crate::graph::plan::Plan;
 
 /// The sums of a cell's gates come out of the recurrent product in pieces that fit the nearest cache; the fused form of a
 /// cell opens the gates of a piece before the next one is computed. It needs the rows of a step side by side, so that
-/// arrays with time are arranged step by step. Affine maps with their weights in panels come with it.
+/// arrays with time are arranged step by step.
 pub(super) const PASS: Pass = Pass {
     name: "fused-cells",
     summary: "a cell's gates are computed as their sums leave the recurrent product",
@@ -18,8 +18,7 @@ fn apply(plan: &mut Plan, purpose: Purpose) {
     let mut any = false;
     for node in &mut fused.nodes {
         if let Some(part) = node.hints.fused.clone() {
-            node.parameters = part.parameters.iter().map(|id| node.parameters[*id]).collect();
-            node.become_operation(part.operation, part.plan);
+            node.take_on(*part);
             any = true;
         }
     }

@@ -8,6 +8,7 @@ mod blocked_loss;
 mod distinct_words;
 mod fused_cells;
 mod hoist;
+mod packed_weights;
 mod padding;
 
 use super::plan::Plan;
@@ -40,8 +41,14 @@ impl std::fmt::Debug for Pass {
 }
 
 /// All passes, in the order in which they are applied.
-pub const PASSES: [Pass; 5] =
-    [hoist::PASS, fused_cells::PASS, blocked_loss::PASS, distinct_words::PASS, padding::PASS];
+pub const PASSES: [Pass; 6] = [
+    hoist::PASS,
+    fused_cells::PASS,
+    packed_weights::PASS,
+    blocked_loss::PASS,
+    distinct_words::PASS,
+    padding::PASS,
+];
 
 /// A name that no pass has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
