@@ -42,6 +42,16 @@ impl Shape {
         self.0.iter().any(|dim| dim.is(symbol))
     }
 
+    /// How many of the first dimensions are those of the batch: 2 for `[Batch, Time, ..]`, 1 for `[Batch, ..]`, else 0.
+    pub fn batch_lead(&self) -> usize {
+        let is = |at: usize, symbol| self.0.get(at).is_some_and(|dim| dim.is(symbol));
+        match (is(0, Symbol::BATCH), is(1, Symbol::TIME)) {
+            (true, true) => 2,
+            (true, false) => 1,
+            _ => 0,
+        }
+    }
+
     /// This shape with its innermost dimension replaced.
     pub fn with_last(&self, last: Dim) -> Self {
         let mut dims = self.0.clone();

@@ -17,15 +17,13 @@ pub struct Steps {
     starts: Vec<usize>,
     /// The sequence of the batch that is at each place of a step.
     order: Vec<usize>,
-    /// How many steps there are with padding.
-    time: usize,
     /// For each row its place among the rows of all sequences with padding, one sequence after the other.
     places: Vec<usize>,
 }
 
 impl Steps {
-    /// Takes on the order for sequences of these lengths, `time` with padding; of equally long ones the first comes first. A sequence of
-    /// length 0 counts as one of length 1, so that none is without rows. Memory is kept.
+    /// Takes on the order for sequences of these lengths, `time` with padding; of equally long ones the first comes
+    /// first. A sequence of length 0 counts as one of length 1, so that none is without rows. Memory is kept.
     pub fn arrange(&mut self, lengths: &[usize], time: usize) {
         self.order.clear();
         self.order.extend(0..lengths.len());
@@ -44,7 +42,6 @@ impl Steps {
             rows += alive;
             self.starts.push(rows);
         }
-        self.time = time;
         self.places.clear();
         self.places.reserve(lengths.len() * time);
         for t in 0..self.len() {

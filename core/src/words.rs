@@ -32,7 +32,8 @@ impl Words {
         }
     }
 
-    /// Makes room for so many positions of a vocabulary of this size, so that no array of them takes more.
+    /// Makes room for so many positions of a vocabulary of this size, so that no array of them takes more; a vocabulary of
+    /// unknown size counts as 0, and grows with the words that come.
     pub fn reserve(&mut self, positions: usize, vocabulary: usize) {
         self.index.reserve(positions.saturating_sub(self.index.len()));
         let most = positions.min(vocabulary);

@@ -5,8 +5,8 @@ use engine_core::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
-    Scalar, Shape, Step, math, register,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
+    Shape, Step, math, register,
 };
 use ndarray::{ArrayView2, Axis as Side};
 use schemars::JsonSchema;
@@ -16,10 +16,10 @@ use crate::affine;
 use crate::elementwise::{sigmoid_slope, tanh_slope};
 use crate::fused::GatedRecurrence;
 use crate::recurrent::{
-    add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
-    rows_at_mut, start, transpose,
+    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
+    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
 };
-use crate::temporal_affine::TemporalAffine;
+use crate::temporal_affine::{TemporalAffine, map_plan};
 
 /// A recurrence whose state changes only as far as a gate lets it: the gated recurrent unit.
 ///
@@ -65,16 +65,9 @@ pub enum Reset {
     After,
 }
 
-const X: usize = 0;
 const H0: usize = 1;
 
-const WX: usize = 0;
-const WH: usize = 1;
-const B: usize = 2;
 const BN: usize = 3;
-
-/// Saved: the gates, and before that their sums.
-const A: usize = 0;
 
 /// Scratch and state: what is carried through time.
 const H: usize = 0;
@@ -94,7 +87,7 @@ impl Layer for Gru {
         let (units, wide, reset) = (self.units, self.units.times(GATES), self.reset);
         let over_time = inputs.shape(X).with_last(units);
         let map = TemporalAffine { units: wide, bias: true, init: self.init };
-        let map_plan = LayerPlan::output(over_time.with_last(wide)).affine().reach(Reach::Row);
+        let map_plan = map_plan(over_time.with_last(wide), true);
         let plan = recurrence_plan(&over_time, units)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
@@ -147,13 +140,7 @@ impl<T: Scalar> Kernel<T> for Gru {
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         self.reset.go_back(cx, [WH, BN]);
-        let gates = &cx.saved[A];
-        if let Some(dx) = cx.input_gradients.get(X) {
-            affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
-        }
-        let gradients = &mut cx.parameter_gradients;
-        affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
-        affine::add_bias_gradient(gates, &mut gradients[B]);
+        map_gradients(cx);
     }
 }
 
@@ -165,30 +152,20 @@ struct GruRecurrence {
 
 impl<T: Scalar> Kernel<T> for GruRecurrence {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+        take_input(cx);
         start(&mut cx.scratch[H], cx.inputs.get(H0));
         self.reset.advance(cx, [0, 1]);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let inputs = cx.forward.inputs;
-        look_up(&inputs[X], inputs.index(X), &mut cx.forward.saved[A]);
+        take_input(&mut cx.forward);
         self.reset.step(cx, [0, 1]);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         self.reset.go_back(cx, [0, 1]);
-        let index = cx.inputs.index(X);
-        if let Some(dx) = cx.input_gradients.get(X) {
-            add_look_up_gradient(&cx.saved[A], index, dx);
-        }
+        take_gradient(cx);
     }
-}
-
-/// The part of the gates' sums that the input makes, over all steps.
-fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
-    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
-    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
 }
 
 /// The recurrence, which finds in the gates' place what the input adds to their sums. `wh` and `bn` say where the

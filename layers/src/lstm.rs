@@ -12,12 +12,11 @@ use engine_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::affine;
 use crate::elementwise::{sigmoid_slope, tanh_slope};
 use crate::fused::{LstmCell, Recurrence};
 use crate::recurrent::{
-    add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
-    rows_at_mut, start, transpose,
+    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
+    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
 };
 use crate::temporal_affine::{TemporalAffine, map_plan};
 
@@ -57,16 +56,8 @@ fn none() -> Finite {
     Finite::constant(0.0)
 }
 
-const X: usize = 0;
 const H0: usize = 1;
 const C0: usize = 2;
-
-const WX: usize = 0;
-const WH: usize = 1;
-const B: usize = 2;
-
-/// Saved: the gates, and before that their sums.
-const A: usize = 0;
 
 /// Scratch and state: what is carried through time.
 const H: usize = 0;
@@ -140,13 +131,7 @@ impl<T: Scalar> Kernel<T> for Lstm {
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         go_back(cx, WH);
-        let gates = &cx.saved[A];
-        if let Some(dx) = cx.input_gradients.get(X) {
-            affine::add_input_gradient(gates, &cx.parameters[WX], dx.rows_mut());
-        }
-        let gradients = &mut cx.parameter_gradients;
-        affine::add_weight_gradient(cx.inputs[X].rows(), gates, &mut gradients[WX]);
-        affine::add_bias_gradient(gates, &mut gradients[B]);
+        map_gradients(cx);
     }
 }
 
@@ -156,30 +141,20 @@ struct LstmRecurrence {}
 
 impl<T: Scalar> Kernel<T> for LstmRecurrence {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+        take_input(cx);
         begin(cx);
         advance(cx, 0);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let inputs = cx.forward.inputs;
-        look_up(&inputs[X], inputs.index(X), &mut cx.forward.saved[A]);
+        take_input(&mut cx.forward);
         step(cx, 0);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         go_back(cx, 0);
-        let index = cx.inputs.index(X);
-        if let Some(dx) = cx.input_gradients.get(X) {
-            add_look_up_gradient(&cx.saved[A], index, dx);
-        }
+        take_gradient(cx);
     }
-}
-
-/// The part of the gates' sums that the input makes, over all steps.
-fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
-    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
-    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
 }
 
 /// Sets h and c to where they start.

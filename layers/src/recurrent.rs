@@ -4,11 +4,12 @@
 //! product over all steps (see [`affine`](crate::affine)); the loop over time is left with one product and one pass over
 //! the gates a step.
 
+use engine_core::context::{Backward, Forward};
 use engine_core::gemm::add_product;
 use engine_core::{Scalar, Tensor, team};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
-use crate::elementwise;
+use crate::{affine, elementwise};
 
 /// The rows of time step `t`, one a sequence. An array without time has one step.
 pub(crate) fn rows_at<T: Scalar>(tensor: &Tensor<T>, t: usize) -> impl Iterator<Item = &[T]> {
@@ -60,8 +61,45 @@ pub(crate) fn add_recurrent_gradient<T: Scalar>(
     add_product(before.rows().reversed_axes(), gates, dwh);
 }
 
+/// What recurrent layers have in the same places: port x, parameters `wx` and `b`, and the saved sums of the gates.
+pub(crate) const X: usize = 0;
+pub(crate) const WX: usize = 0;
+pub(crate) const WH: usize = 1;
+pub(crate) const B: usize = 2;
+pub(crate) const A: usize = 0;
+
+/// The part of the gates' sums that the input makes, over all steps: x wx + b.
+pub(crate) fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
+    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
+    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
+}
+
+/// The gradients of [`map_input`], given those of the sums in their place.
+pub(crate) fn map_gradients<T: Scalar>(cx: &mut Backward<'_, T>) {
+    let da = &cx.saved[A];
+    if let Some(dx) = cx.input_gradients.get(X) {
+        affine::add_input_gradient(da, &cx.parameters[WX], dx.rows_mut());
+    }
+    let gradients = &mut cx.parameter_gradients;
+    affine::add_weight_gradient(cx.inputs[X].rows(), da, &mut gradients[WX]);
+    affine::add_bias_gradient(da, &mut gradients[B]);
+}
+
+/// The same part of the sums where another node has computed it: at port x, its rows perhaps to be looked up.
+pub(crate) fn take_input<T: Scalar>(cx: &mut Forward<'_, T>) {
+    look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+}
+
+/// The gradient of [`take_input`].
+pub(crate) fn take_gradient<T: Scalar>(cx: &mut Backward<'_, T>) {
+    let index = cx.inputs.index(X);
+    if let Some(dx) = cx.input_gradients.get(X) {
+        add_look_up_gradient(&cx.saved[A], index, dx);
+    }
+}
+
 /// y = x, its rows looked up by `index` if there is one.
-pub(crate) fn look_up<T: Scalar>(x: &Tensor<T>, index: Option<&[u32]>, y: &mut Tensor<T>) {
+fn look_up<T: Scalar>(x: &Tensor<T>, index: Option<&[u32]>, y: &mut Tensor<T>) {
     let Some(index) = index else { return y.as_mut_slice().copy_from_slice(x.as_slice()) };
     let width = x.rows().ncols();
     for (y, &row) in y.as_mut_slice().chunks_exact_mut(width).zip(index) {
@@ -70,11 +108,7 @@ pub(crate) fn look_up<T: Scalar>(x: &Tensor<T>, index: Option<&[u32]>, y: &mut T
 }
 
 /// The gradient of [`look_up`]: adds each row of dy to the row of dx that it was looked up from.
-pub(crate) fn add_look_up_gradient<T: Scalar>(
-    dy: &Tensor<T>,
-    index: Option<&[u32]>,
-    dx: &mut Tensor<T>,
-) {
+fn add_look_up_gradient<T: Scalar>(dy: &Tensor<T>, index: Option<&[u32]>, dx: &mut Tensor<T>) {
     let Some(index) = index else { return elementwise::add(dx.as_mut_slice(), dy.as_slice()) };
     let width = dy.rows().ncols();
     for (dy, &row) in dy.as_slice().chunks_exact(width).zip(index) {

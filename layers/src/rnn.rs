@@ -11,13 +11,13 @@ use engine_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::elementwise;
 use crate::fused::{Recurrence, RnnCell};
 use crate::recurrent::{
-    add_look_up_gradient, add_recurrent_gradient, add_start_gradient, look_up, matrix_at, rows_at,
-    rows_at_mut, start, transpose,
+    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
+    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
 };
 use crate::temporal_affine::{TemporalAffine, map_plan};
-use crate::{affine, elementwise};
 
 /// A plain recurrence: each state is an affine map of the input and the state before, squashed.
 ///
@@ -79,15 +79,7 @@ impl Activation {
     }
 }
 
-const X: usize = 0;
 const H0: usize = 1;
-
-const WX: usize = 0;
-const WH: usize = 1;
-const B: usize = 2;
-
-/// Saved: the sums that are squashed.
-const A: usize = 0;
 
 /// Scratch and state: what is carried through time.
 const H: usize = 0;
@@ -147,13 +139,7 @@ impl<T: Scalar> Kernel<T> for Rnn {
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         self.activation.go_back(cx, WH);
-        let da = &cx.saved[A];
-        if let Some(dx) = cx.input_gradients.get(X) {
-            affine::add_input_gradient(da, &cx.parameters[WX], dx.rows_mut());
-        }
-        let gradients = &mut cx.parameter_gradients;
-        affine::add_weight_gradient(cx.inputs[X].rows(), da, &mut gradients[WX]);
-        affine::add_bias_gradient(da, &mut gradients[B]);
+        map_gradients(cx);
     }
 }
 
@@ -165,30 +151,20 @@ struct RnnRecurrence {
 
 impl<T: Scalar> Kernel<T> for RnnRecurrence {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
+        take_input(cx);
         start(&mut cx.scratch[H], cx.inputs.get(H0));
         self.activation.advance(cx, 0);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let inputs = cx.forward.inputs;
-        look_up(&inputs[X], inputs.index(X), &mut cx.forward.saved[A]);
+        take_input(&mut cx.forward);
         self.activation.step(cx, 0);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         self.activation.go_back(cx, 0);
-        let index = cx.inputs.index(X);
-        if let Some(dx) = cx.input_gradients.get(X) {
-            add_look_up_gradient(&cx.saved[A], index, dx);
-        }
+        take_gradient(cx);
     }
-}
-
-/// The part of the sums that the input makes, over all steps.
-fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
-    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
-    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
 }
 
 impl Activation {

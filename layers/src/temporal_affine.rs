@@ -69,14 +69,7 @@ impl<T: Scalar> Kernel<T> for TemporalAffine {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = &cx.output_gradients[0];
-        if let Some(dx) = cx.input_gradients.get(X) {
-            affine::add_input_gradient(dy, &cx.parameters[W], dx.rows_mut());
-        }
-        affine::add_weight_gradient(cx.inputs[X].rows(), dy, &mut cx.parameter_gradients[W]);
-        if self.bias {
-            affine::add_bias_gradient(dy, &mut cx.parameter_gradients[B]);
-        }
+        affine::backward(cx, self.bias);
     }
 }
 

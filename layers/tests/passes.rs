@@ -3,7 +3,7 @@
 #[path = "../../tests/support/rewrites.rs"]
 mod rewrites;
 
-use engine_core::engine::Engine;
+use engine_core::engine::{Engine, Stepper};
 use engine_core::graph::Passes;
 use engine_core::testing::{engine, stepwise};
 use engine_core::{Batch, Mode, Sizes};
@@ -140,6 +140,27 @@ fn program(text: &str, without: &[&str]) -> String {
     let nodes = nodes.map(|node| format!("{}{}", node.name, if node.by_word() { "*" } else { "" }));
     let end = if program.ends_early() { "!" } else { "" };
     nodes.collect::<Vec<_>>().join(" ") + end
+}
+
+/// What computes each node of a plan that writes scores step by step.
+fn kernels_of_steps(text: &str, without: &[&str]) -> Vec<String> {
+    let engine = drawn(text, 1).0.rewritten(&Passes::without(without).expect("passes"));
+    let stepper = Stepper::new(&engine, "scores").expect("a network that writes");
+    stepper.program().nodes.iter().map(|node| node.kernel()).collect()
+}
+
+#[test]
+fn weights_are_packed_where_sentences_are_written() {
+    for cell in ["Lstm(units: Units)", "Rnn(units: Units)", "Gru(units: Units)"] {
+        let text = caption(cell, "", "words");
+        let packed = |without: &[&str]| {
+            let kernels = kernels_of_steps(&text, without);
+            kernels.iter().filter(|kernel| kernel.starts_with("Affine")).count()
+        };
+        // The input's part of the gates' sums, and the scores.
+        assert_eq!(packed(&[]), 2, "{cell}");
+        assert_eq!(packed(&["packed-weights"]), 0, "{cell}");
+    }
 }
 
 #[test]

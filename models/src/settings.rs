@@ -8,8 +8,10 @@ use engine_core::optimizers::Adam;
 use engine_core::schedule::warm_up;
 use engine_core::schedules::Constant;
 use engine_core::{Optimizer, Progress, Schedule, Tagged};
-use engine_datasets::Order;
+use engine_datasets::{Order, Split};
 use serde::{Deserialize, Serialize};
+
+use crate::batches::Draw;
 
 /// How a network is trained. Every field can be left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +76,12 @@ impl TrainSettings {
         let per_epoch = self.order.batches(captions, self.batch.as_usize()) as u64;
         let all = self.epochs.get().saturating_mul(per_epoch);
         self.steps.map_or(all, |steps| all.min(steps.get()))
+    }
+
+    /// The first so many batches of training.
+    pub fn draw(&self, batches: u64) -> Draw {
+        let rows = self.batch.as_usize();
+        Draw { split: Split::Train, order: self.order, seed: self.seed, rows, batches }
     }
 
     /// The learning rate of the coming step.

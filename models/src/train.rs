@@ -6,7 +6,7 @@ use engine_core::engine::{Engine, Updater, checkpoint};
 use engine_core::{Batch, Mode, Progress, Scalar};
 use engine_datasets::{Source, Split};
 
-use crate::batches::{Draw, Drawn, with_batches};
+use crate::batches::{Drawn, with_batches};
 use crate::error::Error;
 use crate::metrics::{Metrics, Record};
 use crate::run::RunFolder;
@@ -102,13 +102,7 @@ pub fn train<T: Scalar>(
     let captions = source.captions(Split::Train);
     let per_epoch = settings.order.batches(captions, settings.batch.as_usize()) as u64;
     let total = settings.total_steps(captions);
-    let draw = Draw {
-        split: Split::Train,
-        order: settings.order,
-        seed: settings.seed,
-        rows: settings.batch.as_usize(),
-        batches: total,
-    };
+    let draw = settings.draw(total);
     let begun = Instant::now();
     let (mut epochs, mut best, mut iteration) = (Vec::new(), f64::INFINITY, 0);
     let (mut epoch_begun, mut losses, mut first) = (begun, 0.0, iteration);

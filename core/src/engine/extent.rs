@@ -32,12 +32,7 @@ impl Extent {
     /// When a size is not bound, which an engine rules out when it is made.
     pub(super) fn new(shape: &Shape, words: Option<usize>, sizes: &Sizes) -> Self {
         let dims = shape.dims();
-        let of_batch = |at: usize, symbol| dims.get(at).is_some_and(|dim| dim.is(symbol));
-        let lead = match (of_batch(0, Symbol::BATCH), of_batch(1, Symbol::TIME)) {
-            (true, true) => 2,
-            (true, false) => 1,
-            _ => 0,
-        };
+        let lead = shape.batch_lead();
         let rest = Shape::new(dims[lead..].iter().copied());
         match (rest.resolve(sizes), lead, words) {
             (Ok(rest), 2, Some(tokens)) => Extent::Words { tokens, rest },

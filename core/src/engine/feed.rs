@@ -214,7 +214,8 @@ fn copy_tokens<T: Scalar>(
         return Err(wrong_kind(input, "vocabulary indices", "numbers"));
     };
     let limits = input.below.iter().filter_map(|dim| sizes.resolve(*dim).ok());
-    let limit = limits.min().unwrap_or(usize::MAX);
+    let vocabulary = limits.min();
+    let limit = vocabulary.unwrap_or(usize::MAX);
     if let Some(bad) = elements.iter().position(|token| *token as usize >= limit) {
         let per_row = elements.len() / array.shape().first().copied().unwrap_or(1).max(1);
         return Err(FeedError::Token {
@@ -239,7 +240,7 @@ fn copy_tokens<T: Scalar>(
         to[row * length..][..length].copy_from_slice(&elements[from * length..][..length]);
     });
     if tokens.counts_words {
-        tokens.words.reserve(elements.len(), limit);
+        tokens.words.reserve(elements.len(), vocabulary.unwrap_or(0));
         tokens.words.collect(tokens.all.as_slice());
     }
     Ok(())

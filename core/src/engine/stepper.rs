@@ -105,6 +105,11 @@ impl<T: Scalar> Stepper<T> {
         })
     }
 
+    /// The plan that runs: the part of the network that the value depends on, rewritten by the engine's passes.
+    pub fn program(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The inputs that each step must be fed, by name.
     pub fn step_inputs(&self) -> impl Iterator<Item = &str> {
         let timed = self.plan.inputs.iter().filter(|input| input.has_time());

@@ -19,7 +19,9 @@ use engine_core::{
 };
 
 use super::gru_gates::{Blend, BlendGradient, LetThrough, LetThroughGradient, ResetAfter};
-use super::over_time::{Span, gather, rows_before, stand_before, sums_gradient, weight_gradient};
+use super::over_time::{
+    Span, bias_gradient, gather, rows_before, stand_before, sums_gradient, weight_gradient,
+};
 use crate::gru::Reset;
 
 /// The GRU from `x wx + b` on: its first port is that, its parameters are `wh` and, with `reset: After`, `bn`.
@@ -227,16 +229,6 @@ impl GatedRecurrence {
         let dwh = Gradient { array, fresh };
         weight_gradient((standing, depth), (dn, span.rows), (cut, 2 * panels), dwh);
     }
-}
-
-/// dbn = dbn + the sum of the rows of the gradient of `h wh_n + bn`, one row after the other.
-fn bias_gradient<T: Scalar>(gradients: &[T], rows: usize, dbn: Gradient<'_, T>) {
-    team::for_each_chunk_mut(dbn.or_zero().as_mut_slice(), width::<T>(), |at, dbn| {
-        let panel = &gradients[at * rows * width::<T>()..][..rows * width::<T>()];
-        for row in panel.chunks_exact(width::<T>()) {
-            dbn.iter_mut().zip(row).for_each(|(dbn, &x)| *dbn += x);
-        }
-    });
 }
 
 /// The units of panel `at`.

@@ -153,3 +153,13 @@ pub(super) fn weight_gradient<T: Scalar>(
         multiply(left, panel, target, !dwh.fresh);
     });
 }
+
+/// dbn = dbn + the sum of the rows of the gradient of `h wh_n + bn`, one row after the other.
+pub(super) fn bias_gradient<T: Scalar>(gradients: &[T], rows: usize, dbn: Gradient<'_, T>) {
+    team::for_each_chunk_mut(dbn.or_zero().as_mut_slice(), width::<T>(), |at, dbn| {
+        let panel = &gradients[at * rows * width::<T>()..][..rows * width::<T>()];
+        for row in panel.chunks_exact(width::<T>()) {
+            dbn.iter_mut().zip(row).for_each(|(dbn, &x)| *dbn += x);
+        }
+    });
+}

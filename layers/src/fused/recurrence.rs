@@ -1,7 +1,7 @@
 //! A recurrence over sequences of unequal length, its gates in panels.
 //!
-//! The arrays of a step are neighbouring rows ([`Steps`](engine_core::Steps)). A thread owns panels of gates, the same ones at every step:
-//! it computes their sums, opens them while they are in its cache, and writes its units' columns of h and c. All threads
+//! The arrays of a step are neighbouring rows ([`Steps`](engine_core::Steps)). A thread owns panels of gates, the same
+//! ones at every step: it computes their sums, opens them while they are in its cache, and writes its units' columns of h and c. All threads
 //! meet after each step. Going back, it owns panels of units, and the panels of gates that belong to these.
 
 use std::ops::Range;

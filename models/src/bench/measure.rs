@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{WARM_UP, memory};
 use crate::allocations;
-use crate::batches::{Draw, Drawn, with_batches};
+use crate::batches::{Drawn, with_batches};
 use crate::error::Error;
 use crate::settings::TrainSettings;
 
@@ -80,13 +80,7 @@ pub(super) fn measure<T: Scalar>(
     let full = settings.batch.as_usize().min(captions);
     let per_epoch = settings.order.batches(captions, settings.batch.as_usize()) as u64;
     let total = settings.total_steps(captions);
-    let draw = Draw {
-        split: Split::Train,
-        order: settings.order,
-        seed: settings.seed,
-        rows: settings.batch.as_usize(),
-        batches: u64::MAX,
-    };
+    let draw = settings.draw(u64::MAX);
     let (mut steps, mut phases) = (Vec::with_capacity(count), [Duration::ZERO; Phase::ALL.len()]);
     let mut before = None;
     let mut last = Batch::new();

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::Plan;
+use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
 use engine_datasets::Source;
 use serde::Serialize;
 
-use super::graph_args::{GraphArgs, make_default_data};
+use super::graph_args::{GraphArgs, open};
 use super::out::say;
 use super::pass_args::PassArgs;
-use super::report;
 use super::threads::ThreadArgs;
 use crate::bench::{WARM_UP, bench, bench_sampling};
 use crate::decode::DecodeScalar;
@@ -58,23 +57,18 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
-    args.passes.passes()?;
+    let passes = args.passes.passes()?;
     args.json.as_deref().map_or(Ok(()), writable)?;
     let run = args.graph.is_dir().then(|| RunFolder::open(&args.graph)).transpose()?;
     let graph = run.as_ref().map_or(args.graph.clone(), RunFolder::graph);
     let seed = args.seed.map(|seed| Override::new("train.seed", seed));
     let overrides = args.values.overrides(seed.into_iter().collect());
     let experiment = Experiment::load(&graph, &overrides)?;
-    experiment.plan(&Sizes::new())?;
-    make_default_data(&experiment)?;
-    let source = experiment.data.open()?;
-    let sizes: Sizes = source.sizes().into_iter().collect();
-    let (plan, warnings) = experiment.plan(&sizes)?;
-    report::print_faults(&experiment.document, &warnings);
+    let (source, sizes, plan) = open(&experiment)?;
     let run = run.as_ref();
     match plan.precision {
-        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, run, args),
-        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, run, args),
+        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, run, &passes, args),
+        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, run, &passes, args),
     }
 }
 
@@ -84,10 +78,11 @@ fn run_in<T: DecodeScalar>(
     sizes: Sizes,
     source: &dyn Source,
     run: Option<&RunFolder>,
+    passes: &Passes,
     args: &Args,
 ) -> Result<(), Error> {
     let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
-    let mut engine = engine.rewritten(&args.passes.passes()?);
+    let mut engine = engine.rewritten(passes);
     if let Some(run) = run {
         checkpoint::load(&mut engine, &run.trained())?;
     }

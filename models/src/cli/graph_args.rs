@@ -1,7 +1,13 @@
 //! Values on the command line that beat those of the graph file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use engine_core::Sizes;
+use engine_core::graph::Plan;
+use engine_datasets::Source;
+
+use super::report;
 use crate::error::Error;
 use crate::experiment::{DEFAULT_DATA, Experiment, Override};
 
@@ -36,8 +42,23 @@ pub(super) fn quoted(text: &str) -> String {
     engine_core::graph::to_ron(text).unwrap_or_else(|_| format!("{text:?}"))
 }
 
+/// Data in memory, its sizes, and a network laid out for them.
+pub(super) type Opened = (Box<dyn Source>, Sizes, Arc<Plan>);
+
+/// The data of an experiment, made if it is the default set and not there yet, and the network laid out for it. Warnings
+/// are printed; what is wrong with the network is found before any data is touched.
+pub(super) fn open(experiment: &Experiment) -> Result<Opened, Error> {
+    experiment.plan(&Sizes::new())?;
+    make_default_data(experiment)?;
+    let source = experiment.data.open()?;
+    let sizes: Sizes = source.sizes().into_iter().collect();
+    let (plan, warnings) = experiment.plan(&sizes)?;
+    report::print_faults(&experiment.document, &warnings);
+    Ok((source, sizes, plan))
+}
+
 /// Makes the default data set where an experiment needs it and it is not there yet.
-pub(super) fn make_default_data(experiment: &Experiment) -> Result<(), Error> {
+fn make_default_data(experiment: &Experiment) -> Result<(), Error> {
     let dir = experiment.data.dir();
     if dir != std::path::Path::new(DEFAULT_DATA) || dir.exists() {
         return Ok(());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::Plan;
+use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
 use engine_datasets::{Source, Split};
 use rand::SeedableRng;
@@ -51,7 +51,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
-    args.passes.passes()?;
+    let passes = args.passes.passes()?;
     let run = RunFolder::open(&args.run)?;
     let data =
         args.data.iter().map(|dir| Override::new("data.dir", quoted(&dir.to_string_lossy())));
@@ -60,8 +60,8 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     let sizes: Sizes = source.sizes().into_iter().collect();
     let (plan, _) = experiment.plan(&sizes)?;
     match plan.precision {
-        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, &run, args),
-        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, &run, args),
+        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, &run, &passes, args),
+        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, &run, &passes, args),
     }
 }
 
@@ -71,11 +71,11 @@ fn run_in<T: DecodeScalar>(
     sizes: Sizes,
     source: &dyn Source,
     run: &RunFolder,
+    passes: &Passes,
     args: &Args,
 ) -> Result<(), Error> {
-    let passes = args.passes.passes()?;
     let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
-    let mut engine = engine.rewritten(&passes);
+    let mut engine = engine.rewritten(passes);
     checkpoint::load(&mut engine, &run.trained())?;
     let mut captioner = Captioner::new(&engine, source, &*experiment.decoder)?;
     let all = source.images(args.split);

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::Plan;
+use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
 use engine_datasets::{Source, Split};
 
-use super::graph_args::{GraphArgs, make_default_data};
+use super::graph_args::{GraphArgs, open};
 use super::out::say;
 use super::pass_args::PassArgs;
 use super::progress::Terminal;
-use super::report;
 use super::sample::print_captions;
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
@@ -61,7 +60,7 @@ const SHOWN: usize = 5;
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     args.threads.apply()?;
-    args.passes.passes()?;
+    let passes = args.passes.passes()?;
     let options = [
         ("train.epochs", args.epochs),
         ("train.steps", args.steps),
@@ -71,15 +70,10 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     let options = options.iter().filter_map(|(path, value)| Some(Override::new(*path, (*value)?)));
     let overrides = args.values.overrides(options.collect());
     let experiment = Experiment::load(&args.graph, &overrides)?;
-    experiment.plan(&Sizes::new())?;
-    make_default_data(&experiment)?;
-    let source = experiment.data.open()?;
-    let sizes: Sizes = source.sizes().into_iter().collect();
-    let (plan, warnings) = experiment.plan(&sizes)?;
-    report::print_faults(&experiment.document, &warnings);
+    let (source, sizes, plan) = open(&experiment)?;
     match plan.precision {
-        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, args),
-        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, args),
+        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, &passes, args),
+        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, &passes, args),
     }
 }
 
@@ -88,12 +82,12 @@ fn run_in<T: DecodeScalar>(
     plan: Arc<Plan>,
     sizes: Sizes,
     source: &dyn Source,
+    passes: &Passes,
     args: &Args,
 ) -> Result<(), Error> {
     let writes = plan.output(SCORES).or_else(|| plan.value(SCORES)).is_some();
-    let passes = args.passes.passes()?;
     let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
-    let mut engine = engine.rewritten(&passes);
+    let mut engine = engine.rewritten(passes);
     if writes {
         // A graph that cannot write step by step is refused now rather than after its training.
         Captioner::new(&engine, source, &*experiment.decoder)?;

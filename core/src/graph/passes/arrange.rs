@@ -20,14 +20,7 @@ pub(super) fn arrangeable(plan: &Plan) -> bool {
 
 /// Whether `Batch` and `Time` are the first dimensions, in this order, and no others.
 fn leads(shape: &Shape) -> bool {
-    let dims = shape.dims();
-    let is = |at: usize, symbol| dims.get(at).is_some_and(|dim| dim.is(symbol));
-    let lead = match (is(0, Symbol::BATCH), is(1, Symbol::TIME)) {
-        (true, true) => 2,
-        (true, false) => 1,
-        _ => 0,
-    };
-    !dims[lead..].iter().any(of_batch)
+    !shape.dims()[shape.batch_lead()..].iter().any(of_batch)
 }
 
 fn of_batch(dim: &Dim) -> bool {
