@@ -282,7 +282,7 @@ impl<'a, T: DecodeScalar> Trial<'a, T> {
         for (row, found) in found.iter().enumerate() {
             let expected = &expected.as_slice()[row * length..][..length];
             let found: Vec<u32> =
-                [words.start()].into_iter().chain(found.iter().copied()).collect();
+                [words.start()].into_iter().chain(found.tokens.iter().copied()).collect();
             assert_eq!(found.len(), expected.len());
             let Some(at) = (0..length).find(|&at| found[at] != expected[at]) else { continue };
             let tie = T::PRECISION == Precision::F32

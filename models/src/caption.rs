@@ -1,10 +1,10 @@
 //! From images to sentences, and how many of those are true.
 
 use engine_core::Batch;
-use engine_core::engine::{Engine, StepError};
+use engine_core::engine::Engine;
 use engine_datasets::{Source, Split};
 
-use crate::decode::{DecodeScalar, Decoder, WordModel};
+use crate::decode::{DecodeError, DecodeScalar, Decoder, Hypothesis, WordModel};
 
 /// Images captioned at once: enough that weights, which are read once a step, are worth their way from memory, also when
 /// most captions have ended; a whole number of blocks of matrix products.
@@ -37,16 +37,17 @@ impl<'a, T: DecodeScalar> Captioner<'a, T> {
     /// A captioner of these parameters.
     ///
     /// # Errors
-    /// When the network cannot write step by step.
+    /// When the network cannot write step by step, or the decoder asks for words that there are not.
     pub fn new(
         engine: &'a Engine<T>,
         source: &dyn Source,
         decoder: &'a dyn Decoder,
-    ) -> Result<Self, StepError> {
+    ) -> Result<Self, DecodeError> {
+        decoder.check(source.vocabulary())?;
         Ok(Captioner { model: WordModel::new(engine, source.vocabulary())?, decoder })
     }
 
-    /// A sentence for each image.
+    /// A sentence for each image, the best that the decoder finds.
     ///
     /// # Errors
     /// When the data does not fit the network.
@@ -55,23 +56,41 @@ impl<'a, T: DecodeScalar> Captioner<'a, T> {
         source: &dyn Source,
         split: Split,
         images: &[usize],
-    ) -> Result<Vec<String>, StepError> {
-        let mut sentences = Vec::with_capacity(images.len());
+    ) -> Result<Vec<String>, DecodeError> {
+        let hypotheses = self.hypotheses(source, split, images)?;
+        let decode = |all: Vec<Hypothesis>| source.vocabulary().decode(&all[0].tokens);
+        Ok(hypotheses.into_iter().map(decode).collect())
+    }
+
+    /// All sentences that the decoder offers for each image, the best first.
+    ///
+    /// # Errors
+    /// When the data does not fit the network.
+    pub fn hypotheses(
+        &mut self,
+        source: &dyn Source,
+        split: Split,
+        images: &[usize],
+    ) -> Result<Vec<Vec<Hypothesis>>, DecodeError> {
+        let mut hypotheses = Vec::with_capacity(images.len());
         let mut context = Batch::new();
         for images in images.chunks(ROWS) {
             source.fill_images(split, images, &mut context);
-            let tokens =
-                T::decoder(self.decoder).decode(&mut self.model, &context, images.len())?;
-            sentences.extend(tokens.iter().map(|tokens| source.vocabulary().decode(tokens)));
+            let decoder = T::decoder(self.decoder);
+            hypotheses.extend(decoder.decode(&mut self.model, &context, images.len())?);
         }
-        Ok(sentences)
+        Ok(hypotheses)
     }
 
     /// Captions every image of a split and has them judged; `None` where the data set has no judge.
     ///
     /// # Errors
     /// When the data does not fit the network.
-    pub fn truth(&mut self, source: &dyn Source, split: Split) -> Result<Option<Truth>, StepError> {
+    pub fn truth(
+        &mut self,
+        source: &dyn Source,
+        split: Split,
+    ) -> Result<Option<Truth>, DecodeError> {
         let Some(judge) = source.judge() else { return Ok(None) };
         let images: Vec<usize> = (0..source.images(split)).collect();
         let sentences = self.caption(source, split, &images)?;

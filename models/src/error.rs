@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use engine_core::engine::checkpoint::CheckpointError;
-use engine_core::engine::{BuildError, FeedError, StepError};
+use engine_core::engine::{BuildError, FeedError};
 use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
+use crate::decode::DecodeError;
 use crate::run::RunError;
 
 /// Why a command ended without doing what it was asked to.
@@ -34,9 +35,9 @@ pub enum Error {
     /// The data does not fit the graph.
     #[error(transparent)]
     Feed(#[from] FeedError),
-    /// The graph cannot be sampled from.
+    /// The network cannot write, or the decoder cannot write with its words.
     #[error(transparent)]
-    Step(#[from] StepError),
+    Decode(#[from] DecodeError),
     /// Parameters cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -108,12 +109,10 @@ impl Error {
                 Some(format!("the data binds no size `{symbol}`"))
             }
             Error::Build(BuildError::TooLarge { .. }) => Some("is one of its sizes a slip?".into()),
-            Error::Step(StepError::NoValue(_)) => {
-                Some("call the node that scores words `scores`, or say outputs: {\"loss\": .., \"scores\": ..}".into())
-            }
-            Error::Feed(_) | Error::Step(_) => {
-                Some("the graph's inputs and the data must agree; see `engine data info DIR`".into())
-            }
+            Error::Decode(error) => Some(error.help()),
+            Error::Feed(_) => Some(
+                "the graph's inputs and the data must agree; see `engine data info DIR`".into(),
+            ),
             Error::Checkpoint(_) => Some("is this the checkpoint of another graph?".into()),
             Error::Write { .. } => Some("is the disk full?".into()),
             Error::NotFinite { kept, .. } => Some(format!(

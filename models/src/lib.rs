@@ -19,6 +19,7 @@ mod metrics;
 mod run;
 mod settings;
 mod train;
+mod trained;
 mod validate;
 
 pub use batches::{Batches, Draw, Drawn, with_batches};
@@ -29,6 +30,7 @@ pub use metrics::{Metrics, Record};
 pub use run::{RunError, RunFolder};
 pub use settings::TrainSettings;
 pub use train::{EpochReport, StepReport, Summary, Watch, train};
+pub use trained::Trained;
 pub use validate::validate;
 
 // Linked for its registrations: a crate that nothing names loses them.

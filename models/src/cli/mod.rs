@@ -12,6 +12,7 @@ mod out;
 mod pass_args;
 mod progress;
 mod report;
+mod run_args;
 mod sample;
 mod threads;
 mod train;

@@ -1,36 +1,29 @@
 //! `engine sample`.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::{Passes, Plan};
-use engine_core::{Precision, Sizes};
+use engine_core::Precision;
+use engine_core::graph::Passes;
 use engine_datasets::{Source, Split};
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
-use super::graph_args::quoted;
 use super::out::say;
-use super::pass_args::PassArgs;
-use super::threads::ThreadArgs;
+use super::run_args::RunArgs;
 use crate::caption::Captioner;
 use crate::decode::DecodeScalar;
 use crate::error::Error;
-use crate::experiment::{Experiment, Override};
-use crate::run::RunFolder;
+use crate::trained::Trained;
 
 /// Write captions with a trained network, beside the references
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   engine sample runs/caption_lstm-1
+  engine sample runs/caption_lstm-1 --decode 'Greedy(max_length: 12)'
   engine sample graphs/caption_lstm.ron --split train --count 3      (its latest run)")]
 pub(super) struct Args {
-    /// A run folder, or a graph file whose latest run is meant
-    #[arg(value_name = "RUN|GRAPH")]
-    run: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
     /// Which images: train or val
     #[arg(long, default_value = "val")]
     split: Split,
@@ -40,44 +33,20 @@ pub(super) struct Args {
     /// Decides which images
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// The folder that the data lies in, in place of the run's
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    #[command(flatten)]
-    passes: PassArgs,
-    #[command(flatten)]
-    threads: ThreadArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
-    args.threads.apply()?;
-    let passes = args.passes.passes()?;
-    let run = RunFolder::open(&args.run)?;
-    let data =
-        args.data.iter().map(|dir| Override::new("data.dir", quoted(&dir.to_string_lossy())));
-    let experiment = Experiment::load(&run.graph(), &data.collect::<Vec<_>>())?;
-    let source = experiment.data.open()?;
-    let sizes: Sizes = source.sizes().into_iter().collect();
-    let (plan, _) = experiment.plan(&sizes)?;
-    match plan.precision {
-        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, &run, &passes, args),
-        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, &run, &passes, args),
+    let (trained, passes) = args.run.open()?;
+    match trained.precision() {
+        Precision::F32 => run_in::<f32>(&trained, &passes, args),
+        Precision::F64 => run_in::<f64>(&trained, &passes, args),
     }
 }
 
-fn run_in<T: DecodeScalar>(
-    experiment: &Experiment,
-    plan: Arc<Plan>,
-    sizes: Sizes,
-    source: &dyn Source,
-    run: &RunFolder,
-    passes: &Passes,
-    args: &Args,
-) -> Result<(), Error> {
-    let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
-    let mut engine = engine.rewritten(passes);
-    checkpoint::load(&mut engine, &run.trained())?;
-    let mut captioner = Captioner::new(&engine, source, &*experiment.decoder)?;
+fn run_in<T: DecodeScalar>(trained: &Trained, passes: &Passes, args: &Args) -> Result<(), Error> {
+    let engine = trained.engine::<T>(passes)?;
+    let source = &*trained.source;
+    let mut captioner = Captioner::new(&engine, source, &*trained.experiment.decoder)?;
     let all = source.images(args.split);
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
     let mut images = sample(&mut rng, all, args.count.min(all)).into_vec();

@@ -1,13 +1,13 @@
 //! The likeliest word at every step.
 
-use engine_core::engine::StepError;
 use engine_core::field::Count;
 use engine_core::registry::DECODER;
 use engine_core::{Batch, Scalar, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decode, Decoder, WordModel, likeliest};
+use super::probability::log_probability;
+use super::{Decode, DecodeError, Decoder, Hypothesis, WordModel, likeliest};
 
 /// Takes the likeliest word at every step; of equally likely ones the first in the vocabulary.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,9 +34,10 @@ impl<T: Scalar> Decode<T> for Greedy {
         model: &mut WordModel<'_, T>,
         context: &Batch,
         rows: usize,
-    ) -> Result<Vec<Vec<u32>>, StepError> {
+    ) -> Result<Vec<Vec<Hypothesis>>, DecodeError> {
         let end = Some(model.end);
-        greedy(model, context, rows, self.max_length.as_usize(), end)
+        let sentences = greedy(model, context, rows, self.max_length.as_usize(), end)?;
+        Ok(sentences.into_iter().map(|sentence| vec![sentence]).collect())
     }
 }
 
@@ -51,15 +52,19 @@ pub fn greedy<T: Scalar>(
     rows: usize,
     length: usize,
     end: Option<u32>,
-) -> Result<Vec<Vec<u32>>, StepError> {
+) -> Result<Vec<Hypothesis>, DecodeError> {
     model.begin(context, rows)?;
-    let mut sentences = vec![Vec::with_capacity(length); rows];
+    let mut sentences = vec![Hypothesis::default(); rows];
     // For each row of the batch its sentence, and the word that goes in next.
     let mut open: Vec<usize> = (0..rows).collect();
     let mut words = vec![model.start; rows];
     for _ in 1..length {
-        likeliest(model.next(&words)?, &mut words);
-        open.iter().zip(&words).for_each(|(sentence, word)| sentences[*sentence].push(*word));
+        let scores = model.next(&words)?;
+        likeliest(scores, &mut words);
+        for ((sentence, word), scores) in open.iter().zip(&words).zip(scores.rows()) {
+            let scores = scores.to_slice().expect("scores in row-major order");
+            sentences[*sentence].push(*word, log_probability(scores, *word as usize));
+        }
         let going_on = |row: &usize| Some(words[*row]) != end;
         let rows: Vec<usize> = (0..words.len()).filter(going_on).collect();
         if rows.is_empty() {

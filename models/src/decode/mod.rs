@@ -2,6 +2,7 @@
 
 mod greedy;
 mod likeliest;
+mod probability;
 
 use std::fmt::Debug;
 
@@ -15,13 +16,68 @@ pub use likeliest::likeliest;
 
 /// A way to choose words, as the section `sample` of a graph file names it.
 #[typetag::serde]
-pub trait Decoder: Decode<f32> + Decode<f64> + Debug + Send + Sync {}
+pub trait Decoder: Decode<f32> + Decode<f64> + Debug + Send + Sync {
+    /// Whether it can write with these words.
+    ///
+    /// # Errors
+    /// What it asks for that they do not have.
+    fn check(&self, _vocabulary: &Vocabulary) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
 
 engine_core::tagged!(Decoder);
 
+/// A sentence that a decoder has written.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hypothesis {
+    /// Its words without `<START>`, the last one `<END>` if the sentence ended.
+    pub tokens: Vec<u32>,
+    /// The natural logarithm of each token's probability, given those before it, as the network has it.
+    pub log_probabilities: Vec<f64>,
+    /// What the decoder ranks sentences of one image by: more is better.
+    pub score: f64,
+}
+
+impl Hypothesis {
+    /// Goes on with a word, whose logarithm adds to the score.
+    fn push(&mut self, word: u32, log_probability: f64) {
+        self.tokens.push(word);
+        self.log_probabilities.push(log_probability);
+        self.score += log_probability;
+    }
+
+    /// The natural logarithm of the whole sentence's probability.
+    pub fn log_probability(&self) -> f64 {
+        self.log_probabilities.iter().sum()
+    }
+}
+
+/// A decoder that cannot write with a network or with its words.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// The network cannot run step by step, or the context does not fit it.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+impl DecodeError {
+    /// What to try.
+    pub fn help(&self) -> String {
+        match self {
+            DecodeError::Step(StepError::NoValue(_)) => {
+                "call the node that scores words `scores`, or say outputs: {\"loss\": .., \"scores\": ..}".into()
+            }
+            DecodeError::Step(_) => {
+                "the graph's inputs and the data must agree; see `engine data info DIR`".into()
+            }
+        }
+    }
+}
+
 /// A decoder's work in the number type `T`.
 pub trait Decode<T> {
-    /// Writes one sentence a row: tokens without `<START>`, ended by `<END>` if the sentence ended.
+    /// Writes sentences for each row, the best first: at least one, also where none has ended.
     ///
     /// `context` holds what the network reads once, such as the features of `rows` images.
     ///
@@ -32,7 +88,7 @@ pub trait Decode<T> {
         model: &mut WordModel<'_, T>,
         context: &Batch,
         rows: usize,
-    ) -> Result<Vec<Vec<u32>>, StepError>;
+    ) -> Result<Vec<Vec<Hypothesis>>, DecodeError>;
 }
 
 /// A number type that decoders work in.

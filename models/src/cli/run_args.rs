@@ -1,0 +1,57 @@
+//! Which run is meant, and how it writes.
+
+use std::path::PathBuf;
+
+use engine_core::graph::Passes;
+
+use super::graph_args::quoted;
+use super::pass_args::PassArgs;
+use super::threads::ThreadArgs;
+use crate::error::Error;
+use crate::experiment::Override;
+use crate::trained::Trained;
+
+/// A run and how it is used.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// A run folder, or a graph file whose latest run is meant
+    #[arg(value_name = "RUN|GRAPH")]
+    run: PathBuf,
+    #[command(flatten)]
+    with: WithArgs,
+}
+
+/// What is used in place of what a run's graph file says, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct WithArgs {
+    /// The folder that the data lies in, in place of the run's
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How words are chosen, in place of the run's way: 'Greedy(max_length: 20)'; `engine layers` lists decoders
+    #[arg(long, value_name = "DECODER")]
+    decode: Option<String>,
+    #[command(flatten)]
+    passes: PassArgs,
+    #[command(flatten)]
+    threads: ThreadArgs,
+}
+
+impl RunArgs {
+    /// Opens the run, and sets the number of threads.
+    pub(super) fn open(&self) -> Result<(Trained, Passes), Error> {
+        self.with.open(&self.run)
+    }
+}
+
+impl WithArgs {
+    /// Opens this run, and sets the number of threads.
+    pub(super) fn open(&self, run: &std::path::Path) -> Result<(Trained, Passes), Error> {
+        self.threads.apply()?;
+        let passes = self.passes.passes()?;
+        let data =
+            self.data.iter().map(|dir| Override::new("data.dir", quoted(&dir.to_string_lossy())));
+        let decode = self.decode.iter().map(|decoder| Override::new("sample", decoder));
+        let trained = Trained::open(run, &data.chain(decode).collect::<Vec<_>>())?;
+        Ok((trained, passes))
+    }
+}
