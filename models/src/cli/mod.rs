@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod data;
 mod graph_args;
+mod init;
 mod layers;
 mod out;
 mod pass_args;
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
     let command = Cli::parse().command;
     // A panic is this program's fault; its message is on standard error by the time it arrives here.
     match std::panic::catch_unwind(|| run(&command)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             report::print(&error);
             ExitCode::from(2)
@@ -68,13 +69,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<(), Error> {
+fn run(command: &Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => return train::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Data(command) => data::run(command),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

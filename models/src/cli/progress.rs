@@ -9,7 +9,7 @@ use engine_datasets::{Source, Split};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::settings::TrainSettings;
-use crate::train::{EpochReport, StepReport, Watch};
+use crate::train::{Evaluation, StepReport, Watch};
 
 /// Shows a bar where standard error is a terminal, and lines of text everywhere.
 pub(super) struct Terminal {
@@ -17,6 +17,8 @@ pub(super) struct Terminal {
     print_every: u64,
     verbose: bool,
     begun: Instant,
+    /// Steps of earlier sittings.
+    earlier: u64,
 }
 
 const BAR: &str = "{bar:24} {pos}/{len} {msg} {eta} left";
@@ -37,7 +39,7 @@ impl Terminal {
         let style = ProgressStyle::with_template(BAR);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let (print_every, verbose) = (settings.print_every.get(), settings.verbose);
-        let terminal = Terminal { bar, print_every, verbose, begun: Instant::now() };
+        let terminal = Terminal { bar, print_every, verbose, begun: Instant::now(), earlier: 0 };
         let parameters: usize = engine.parameters().iter().map(|p| p.as_slice().len()).sum();
         terminal.line(&format!(
             "{captions} captions of {} images, {} words; {parameters} parameters in {:?}; {} threads; {}",
@@ -50,6 +52,14 @@ impl Terminal {
         terminal
     }
 
+    /// Says that so many steps were made before.
+    pub(super) fn resumes_after(&mut self, steps: u64) {
+        self.earlier = steps;
+        self.bar.set_position(steps);
+        self.bar.reset_eta();
+        self.line(&format!("going on after step {steps}"));
+    }
+
     fn line(&self, text: &str) {
         if self.verbose {
             self.bar.suspend(|| eprintln!("{text}"));
@@ -59,30 +69,30 @@ impl Terminal {
 
 impl Watch for Terminal {
     fn step(&mut self, report: &StepReport) {
+        let StepReport { record, total } = report;
         self.bar.set_message(format!(
             "epoch {} loss {:.3} {:.0} captions/s",
-            report.epoch, report.loss, report.captions_per_second
+            record.epoch, record.loss, record.captions_per_second
         ));
-        self.bar.set_position(report.iteration);
-        if report.iteration.is_multiple_of(self.print_every) {
-            let done = report.iteration as f64 / report.total.max(1) as f64;
-            let left = self.begun.elapsed().as_secs_f64() * (1.0 - done) / done;
+        self.bar.set_position(record.iteration);
+        if record.iteration.is_multiple_of(self.print_every) {
+            let each =
+                self.begun.elapsed().as_secs_f64() / (record.iteration - self.earlier) as f64;
             self.line(&format!(
-                "iteration {}/{}: loss {:.4}, {:.0} captions/s, {} left",
-                report.iteration,
-                report.total,
-                report.loss,
-                report.captions_per_second,
-                clock(left)
+                "iteration {}/{total}: loss {:.4}, {:.0} captions/s, {} left",
+                record.iteration,
+                record.loss,
+                record.captions_per_second,
+                clock(each * (total - record.iteration) as f64)
             ));
         }
     }
 
-    fn epoch(&mut self, report: &EpochReport) {
+    fn evaluation(&mut self, report: &Evaluation) {
         self.line(&format!(
             "epoch {}: loss {:.4}, validation {:.4} nats a caption{}, {:.1} s",
             report.epoch,
-            report.loss,
+            report.train_loss,
             report.val_loss,
             if report.best { " (best)" } else { "" },
             report.seconds

@@ -1,10 +1,33 @@
 //! The folder of a run: `runs/<graph>-<number>`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `run.json` | the layout of the folder, the program, the command, the machine: [`About`] |
+//! | `graph.ron` | the graph file as it runs, values of the command line included |
+//! | `vocabulary.json` | the words that the network writes |
+//! | `metrics.jsonl` | what happened at each step and at each evaluation: [`Metrics`] |
+//! | `checkpoints/` | generations of everything that training needs to go on: [`Checkpoints`] |
+//! | `lock` | held by the process that trains |
+
+mod about;
+pub(crate) mod checkpoints;
+mod durable;
+mod lock;
+mod metrics;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use engine_core::graph::did_you_mean;
+
+use self::lock::{Lock, LockError};
+
+pub(crate) use about::FORMAT;
+pub use about::{About, Machine};
+pub use checkpoints::{Checkpoints, CheckpointsError, Contents, Generation};
+pub use durable::replace;
+pub use metrics::{Metrics, MetricsError, Record, Written};
 
 /// A run folder that cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +53,30 @@ pub enum RunError {
         /// What was given.
         path: PathBuf,
     },
+    /// Another process trains in it.
+    #[error("{} is in use{}", path.display(), by(*process))]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The number of the process, where it could be read.
+        process: Option<u32>,
+    },
+    /// The folder of another version of this program.
+    #[error("{}: expected a run of format {FORMAT}, found format {found}", path.display())]
+    OtherFormat {
+        /// Its `run.json`.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// `run.json` is not what it should be.
+    #[error("{} {message}", path.display())]
+    About {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A graph that was never trained here.
     #[error("{} has no run under runs/", graph.display())]
     Untrained {
@@ -52,11 +99,24 @@ impl RunError {
                     did_you_mean(&path.display().to_string(), near.iter().map(String::as_str));
                 format!("give the folder of a run, or a graph file; {near}")
             }
+            RunError::InUse { .. } => {
+                "wait until it has ended, or train into another folder with --out".into()
+            }
+            RunError::OtherFormat { found, .. } if *found > FORMAT => {
+                "a newer version of engine has made it: use that one".into()
+            }
+            RunError::OtherFormat { .. } | RunError::About { .. } => {
+                "is it the folder of a run of this program? `engine train` makes new ones".into()
+            }
             RunError::Untrained { graph } => {
                 format!("train it first: engine train {}", graph.display())
             }
         }
     }
+}
+
+fn by(process: Option<u32>) -> String {
+    process.map_or(String::new(), |process| format!(" by process {process}"))
 }
 
 /// Where a run keeps what it makes.
@@ -69,28 +129,44 @@ pub struct RunFolder {
 const RUNS: &str = "runs";
 
 impl RunFolder {
-    /// Makes a new folder: `out`, or the first free `runs/<name>-<number>`. What it finds out about not being able to
-    /// write, it finds out here.
+    /// Makes a new folder: `out`, or the first free `runs/<name>-<number>`, and takes it. What it finds out about not
+    /// being able to write, it finds out here.
     ///
     /// # Errors
     /// When the folder cannot be written to, or holds a run already.
-    pub fn create(out: Option<&Path>, name: &str) -> Result<Self, RunError> {
+    pub fn create(out: Option<&Path>, name: &str) -> Result<RunGuard, RunError> {
         let run = match out {
             Some(path) => {
                 let run = RunFolder { path: path.to_owned() };
-                if run.graph().exists() {
-                    return Err(RunError::Occupied { path: run.path });
-                }
+                run.free()?;
                 fs::create_dir_all(path).map_err(|error| run.unwritable(error))?;
                 run
             }
             None => Self::first_free(name)?,
         };
-        let probe = run.path.join(".writable");
-        fs::write(&probe, b"")
-            .and_then(|()| fs::remove_file(&probe))
-            .map_err(|e| run.unwritable(e))?;
-        Ok(run)
+        let guard = run.take()?;
+        // Someone may have come and gone in between.
+        guard.free()?;
+        Ok(guard)
+    }
+
+    fn free(&self) -> Result<(), RunError> {
+        match self.graph().exists() {
+            true => Err(RunError::Occupied { path: self.path.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes the folder, so that nobody else trains in it.
+    ///
+    /// # Errors
+    /// When another process has it, or it cannot be written to.
+    pub fn take(self) -> Result<RunGuard, RunError> {
+        match Lock::take(&self.path.join("lock")) {
+            Ok(lock) => Ok(RunGuard { folder: self, _lock: lock }),
+            Err(LockError::Taken(process)) => Err(RunError::InUse { path: self.path, process }),
+            Err(LockError::Io(error)) => Err(self.unwritable(error)),
+        }
     }
 
     /// Another process may take a number in between, so making the folder is what claims it.
@@ -112,7 +188,7 @@ impl RunFolder {
     /// An existing run: its folder, or the latest run of a graph file.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or it is of a newer version.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         if path.is_file() {
             let name = graph_name(path);
@@ -121,7 +197,19 @@ impl RunFolder {
             return Self::open(&path);
         }
         let run = RunFolder { path: path.to_owned() };
-        if run.graph().is_file() { Ok(run) } else { Err(RunError::NoRun { path: run.path }) }
+        if !run.graph().is_file() {
+            return Err(RunError::NoRun { path: run.path });
+        }
+        run.about()?;
+        Ok(run)
+    }
+
+    /// How the run came to be.
+    ///
+    /// # Errors
+    /// When the folder does not say so, or is of another version.
+    pub fn about(&self) -> Result<About, RunError> {
+        About::read(&self.path.join("run.json"))
     }
 
     /// The folder itself.
@@ -139,30 +227,58 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// The latest parameters.
-    pub fn last(&self) -> PathBuf {
-        self.path.join("last.safetensors")
+    /// The words that its network writes.
+    pub fn vocabulary(&self) -> PathBuf {
+        self.path.join("vocabulary.json")
     }
 
-    /// The parameters with the lowest validation loss.
-    pub fn best(&self) -> PathBuf {
-        self.path.join("best.safetensors")
-    }
-
-    /// The parameters to use: the best ones, or the latest where nothing was validated.
-    pub fn trained(&self) -> PathBuf {
-        Some(self.best()).filter(|best| best.is_file()).unwrap_or(self.last())
-    }
-
-    /// Removes the folder, for a run that ended before it began. Only an empty one goes: what someone else put there
-    /// stays.
-    pub fn discard(self) {
-        let _ = fs::remove_dir(&self.path);
-        let _ = fs::remove_dir(RUNS);
+    /// Its saved generations.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.path.join("checkpoints"))
     }
 
     fn unwritable(&self, error: io::Error) -> RunError {
         RunError::Unwritable { path: self.path.clone(), error }
+    }
+}
+
+/// A run folder that this process trains in. Others are refused until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct RunGuard {
+    folder: RunFolder,
+    _lock: Lock,
+}
+
+impl std::ops::Deref for RunGuard {
+    type Target = RunFolder;
+    fn deref(&self) -> &RunFolder {
+        &self.folder
+    }
+}
+
+impl RunGuard {
+    /// Writes what a run is made of: how it came to be, its words, its graph file. The graph file is the last, for a
+    /// folder with one is a run.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn begin(&self, about: &About, vocabulary: &str, graph: &str) -> Result<(), RunError> {
+        let write = || {
+            about.write(&self.path.join("run.json"))?;
+            replace(&self.vocabulary(), vocabulary.as_bytes())?;
+            replace(&self.graph(), graph.as_bytes())
+        };
+        write().map_err(|error| self.unwritable(error))
+    }
+
+    /// Removes the folder, for a run that ended before it began. Only what is the run's own goes: what someone else put
+    /// there stays.
+    pub fn discard(self) {
+        for name in ["run.json", "vocabulary.json", "graph.ron", "lock"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        let _ = fs::remove_dir(&self.path);
+        let _ = fs::remove_dir(RUNS);
     }
 }
 
