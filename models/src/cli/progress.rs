@@ -52,12 +52,15 @@ impl Terminal {
         terminal
     }
 
-    /// Says that so many steps were made before.
-    pub(super) fn resumes_after(&mut self, steps: u64) {
+    /// Says that so many steps of all were made before.
+    pub(super) fn resumes(&mut self, steps: u64, total: u64) {
         self.earlier = steps;
         self.bar.set_position(steps);
         self.bar.reset_eta();
-        self.line(&format!("going on after step {steps}"));
+        self.line(&match steps < total {
+            true => format!("going on after step {steps}"),
+            false => format!("all {steps} steps are made; --epochs N goes further"),
+        });
     }
 
     fn line(&self, text: &str) {

@@ -143,7 +143,7 @@ impl Sitting<'_> {
             let graph = run.graph();
             replace(&graph, self.experiment.document.text().as_bytes())
                 .map_err(|error| Error::Write { path: graph, error })?;
-            terminal.resumes_after(training.iteration());
+            terminal.resumes(training.iteration(), training.total());
         }
         let summary = training.run(&mut (), &mut terminal, &stop)?;
         drop(terminal);
