@@ -278,12 +278,12 @@ fn a_folder_is_one_process_s() {
 #[test]
 fn parameters_of_another_run_begin_a_new_one() {
     let room = studio();
-    room.runs(&training("A", &["--steps", "20"]));
+    room.runs(&training("A", &["--steps", "60"]));
     let begin = |out, more: &[&'static str]| -> Outcome {
         room.runs(&training(out, &[&["--init", "A", "--steps", "1"], more].concat()))
     };
     let all = begin("B", &[]).err;
-    assert!(all.contains("8 of 8 parameters from A/checkpoints/step-00000020"), "{all}");
+    assert!(all.contains("8 of 8 parameters from A/checkpoints/step-00000060"), "{all}");
     let first = |run: &str| -> f64 {
         let text = room.read(&format!("{run}/metrics.jsonl"));
         serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()["loss"]
