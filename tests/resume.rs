@@ -293,7 +293,7 @@ fn parameters_of_another_run_begin_a_new_one() {
     assert!(first("B") < 0.99 * first("A"), "{} after {}", first("B"), first("A"));
     let cell = begin("C", &["--set", "nodes.hidden.layer=Gru(units: 16)"]).err;
     for part in [
-        "5 of 9 parameters",
+        "5 of 8 parameters",
         "not taken hidden.wx: expected [12, 48], found [12, 64]",
         "not taken hidden.wh: expected [16, 48], found [16, 64]",
     ] {

@@ -26,8 +26,8 @@ pub use caption::{Captioner, Truth};
 pub use error::Error;
 pub use experiment::{Experiment, Override};
 pub use run::{
-    About, Checkpoints, CheckpointsError, Contents, Generation, Machine, Metrics, MetricsError,
-    Record, RunError, RunFolder, RunGuard, Written, replace,
+    About, Checkpoints, CheckpointsError, Contents, Events, Generation, Machine, Metrics,
+    MetricsError, Record, RunError, RunFolder, RunGuard, Written, replace,
 };
 pub use settings::{Keep, TrainSettings};
 pub use train::{

@@ -6,12 +6,14 @@
 //! | `graph.ron` | the graph file as it runs, values of the command line included |
 //! | `vocabulary.json` | the words that the network writes |
 //! | `metrics.jsonl` | what happened at each step and at each evaluation: [`Metrics`] |
+//! | `events.out.tfevents.*` | the same for TensorBoard: [`Events`] |
 //! | `checkpoints/` | generations of everything that training needs to go on: [`Checkpoints`] |
 //! | `lock` | held by the process that trains |
 
 mod about;
 pub(crate) mod checkpoints;
 mod durable;
+mod events;
 mod lock;
 mod metrics;
 
@@ -27,6 +29,7 @@ pub(crate) use about::FORMAT;
 pub use about::{About, Machine};
 pub use checkpoints::{Checkpoints, CheckpointsError, Contents, Generation};
 pub use durable::replace;
+pub use events::Events;
 pub use metrics::{Metrics, MetricsError, Record, Written};
 
 /// A run folder that cannot be made or used.

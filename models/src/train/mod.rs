@@ -16,7 +16,7 @@ use self::state::State;
 use crate::batches::with_batches;
 use crate::error::Error;
 use crate::run::checkpoints::{OPTIMIZER, STATE};
-use crate::run::{Checkpoints, Contents, Generation, Metrics, Record, RunGuard};
+use crate::run::{Checkpoints, Contents, Events, Generation, Metrics, Record, RunGuard};
 use crate::settings::TrainSettings;
 use crate::validate::validate;
 
@@ -34,6 +34,7 @@ pub struct Training<'a, T> {
     settings: &'a TrainSettings,
     checkpoints: Checkpoints,
     metrics: Metrics,
+    events: Events,
     state: State,
     /// Steps of the whole run, and of an epoch.
     total: u64,
@@ -57,9 +58,11 @@ impl<'a, T: Scalar> Training<'a, T> {
         identity: Identity,
     ) -> Result<Self, Error> {
         let mut metrics = Metrics::create(&run.metrics())?;
+        let events = Events::create(run.path(), 0)?;
         let state = State::new(identity, metrics.sync()?);
         let updater = Updater::new(settings.optimizer.clone(), settings.limits(), engine);
-        let mut training = Self::new(engine, updater, (source, settings), run, metrics, state);
+        let mut training =
+            Self::new(engine, updater, (source, settings), run, (metrics, events), state);
         training.save()?;
         Ok(training)
     }
@@ -88,8 +91,10 @@ impl<'a, T: Scalar> Training<'a, T> {
         let (steps, slots) = (state.iteration, &contents.optimizer);
         checkpoint::set_slots(&mut updater, steps, engine, slots, &file(OPTIMIZER))?;
         let metrics = Metrics::go_on(&run.metrics(), &state.metrics)?;
+        let events = Events::create(run.path(), state.iteration)?;
         let saved = Some((state.iteration, state.evaluated));
-        let training = Self::new(engine, updater, (source, settings), run, metrics, state);
+        let training =
+            Self::new(engine, updater, (source, settings), run, (metrics, events), state);
         Ok(Training { saved, ..training })
     }
 
@@ -98,7 +103,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         updater: Updater<T>,
         (source, settings): (&'a dyn Source, &'a TrainSettings),
         run: &RunGuard,
-        metrics: Metrics,
+        (metrics, events): (Metrics, Events),
         state: State,
     ) -> Self {
         let captions = source.captions(Split::Train);
@@ -113,6 +118,7 @@ impl<'a, T: Scalar> Training<'a, T> {
             source,
             settings,
             metrics,
+            events,
             state,
         }
     }
@@ -168,6 +174,7 @@ impl<'a, T: Scalar> Training<'a, T> {
                 waited = batches.waited();
                 self.state.data_wait += record.data_wait;
                 self.metrics.write(&record)?;
+                self.events.step(&record)?;
                 watch.step(&StepReport { total: self.total, record });
                 if self.checkpoint_is_due() {
                     self.save()?;
@@ -243,6 +250,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         self.state.evaluated = iteration;
         self.state.seconds.1 = seconds;
         self.metrics.write(&evaluation)?;
+        self.events.scalars(iteration, evaluation.scalars())?;
         self.state.evaluations.push(evaluation.clone());
         self.save()?;
         watch.evaluation(&evaluation);
@@ -271,6 +279,7 @@ impl<'a, T: Scalar> Training<'a, T> {
             return Ok(());
         }
         self.state.metrics = self.metrics.sync()?;
+        self.events.flush()?;
         self.state.seconds.0 = self.seconds();
         let contents = Contents {
             parameters: checkpoint::parameters(self.engine),

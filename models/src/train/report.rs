@@ -35,6 +35,15 @@ pub struct Evaluation {
     pub seconds: f64,
 }
 
+impl Evaluation {
+    /// Its numbers, each with the name of its curve.
+    pub(crate) fn scalars(&self) -> Vec<(&str, f64)> {
+        let losses = [("loss/training", self.train_loss), ("loss/validation", self.val_loss)];
+        let scores = self.scores.iter().map(|(name, score)| (name.as_str(), *score));
+        losses.into_iter().chain(scores).collect()
+    }
+}
+
 /// How a run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
