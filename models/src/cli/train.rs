@@ -11,9 +11,9 @@ use engine_datasets::{Source, Split};
 
 use super::graph_args::{GraphArgs, open};
 use super::init;
+use super::log::{self, Form, Opening};
 use super::out::say;
 use super::pass_args::PassArgs;
-use super::progress::Terminal;
 use super::sample::print_captions;
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
@@ -64,6 +64,9 @@ pub(super) struct Args {
     passes: PassArgs,
     #[command(flatten)]
     threads: ThreadArgs,
+    /// How training is shown
+    #[arg(long, value_name = "FORM", value_enum, default_value = "auto")]
+    log: Form,
     /// The run folder, in place of runs/<graph>-<number>
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -134,7 +137,7 @@ impl Sitting<'_> {
         let identity = Identity::of(self.experiment, self.source);
         let resumed = run.is_some();
         let run = run.map_or_else(|| self.begin_folder(), Ok)?;
-        let mut terminal = Terminal::new(settings, &engine, self.source, run.path());
+        let opening = Opening::new(&engine, self.source, run.path(), settings);
         let training = match resumed {
             true => Training::resume(&mut engine, self.source, settings, &run, &identity)?,
             false => Training::begin(&mut engine, self.source, settings, &run, identity)?,
@@ -143,10 +146,10 @@ impl Sitting<'_> {
             let graph = run.graph();
             replace(&graph, self.experiment.document.text().as_bytes())
                 .map_err(|error| Error::Write { path: graph, error })?;
-            terminal.resumes(training.iteration(), training.total());
         }
-        let summary = training.run(&mut (), &mut terminal, &stop)?;
-        drop(terminal);
+        let mut log = log::open(self.args.log, settings, opening.after(training.iteration()));
+        let summary = training.run(&mut (), &mut *log, &stop)?;
+        log.end(&summary);
         if let End::Stopped(signal) = summary.end {
             return print_stopped(signal, &summary, &run);
         }

@@ -128,11 +128,6 @@ impl<'a, T: Scalar> Training<'a, T> {
         self.state.iteration
     }
 
-    /// Steps of the whole run.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     /// Trains to the end, or until someone asks to stop.
     ///
     /// # Errors
