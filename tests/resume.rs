@@ -369,6 +369,12 @@ fn a_run_goes_on_as_what_it_was_and_nothing_else() {
     ));
     room.write("A/metrics.jsonl", metrics);
 
+    let words = room.read("A/vocabulary.json");
+    room.write("A/vocabulary.json", words.replace("circle", "cricle"));
+    let other = "A/vocabulary.json: expected the words that the run was trained with | --data";
+    findings.push(room.refusal(&["sample", "A"], other));
+    room.write("A/vocabulary.json", words);
+
     let about = room.read("A/run.json");
     room.write("A/run.json", edited(&about, "\"format\": 1", "\"format\": 2"));
     let newer = "A/run.json: expected a run of format 1, found format 2 | newer version";

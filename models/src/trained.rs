@@ -34,6 +34,7 @@ impl Trained {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
         let source = experiment.data.open()?;
+        run.check_words(source.vocabulary())?;
         let sizes: Sizes = source.sizes().into_iter().collect();
         let (plan, _) = experiment.plan(&sizes)?;
         Ok(Trained { run, experiment, source, plan, sizes })

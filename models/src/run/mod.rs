@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use engine_core::graph::did_you_mean;
+use engine_datasets::Vocabulary;
 
 use self::lock::{Lock, LockError};
 
@@ -72,6 +73,12 @@ pub enum RunError {
         /// Its format.
         found: u32,
     },
+    /// The data has other words than those that the run's network writes.
+    #[error("{}: expected the words that the run was trained with, found others in the data", path.display())]
+    OtherWords {
+        /// The run's `vocabulary.json`.
+        path: PathBuf,
+    },
     /// `run.json` is not what it should be.
     #[error("{} {message}", path.display())]
     About {
@@ -101,6 +108,9 @@ impl RunError {
                 let near =
                     did_you_mean(&path.display().to_string(), near.iter().map(String::as_str));
                 format!("give the folder of a run, or a graph file; {near}")
+            }
+            RunError::OtherWords { .. } => {
+                "give the folder of the run's own data with --data DIR".into()
             }
             RunError::InUse { .. } => {
                 "wait until it has ended, or train into another folder with --out".into()
@@ -233,6 +243,18 @@ impl RunFolder {
     /// The words that its network writes.
     pub fn vocabulary(&self) -> PathBuf {
         self.path.join("vocabulary.json")
+    }
+
+    /// Makes sure that the words of data are those of the run.
+    ///
+    /// # Errors
+    /// When they are others.
+    pub fn check_words(&self, vocabulary: &Vocabulary) -> Result<(), RunError> {
+        let path = self.vocabulary();
+        match fs::read_to_string(&path) {
+            Ok(text) if text == vocabulary.to_json() => Ok(()),
+            _ => Err(RunError::OtherWords { path }),
+        }
     }
 
     /// Its saved generations.
