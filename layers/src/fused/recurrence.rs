@@ -202,7 +202,16 @@ impl<C: Cell> Recurrence<C> {
             let first = at * share::<T, C>();
             let columns = first..units.min(first + share::<T, C>());
             let (h, c) = (&h_now, &c_now);
-            lanes::widest(OpenRows { cell: self.cell, gates, c_before, from, units, columns, h, c });
+            lanes::widest(OpenRows {
+                cell: self.cell,
+                gates,
+                c_before,
+                from,
+                units,
+                columns,
+                h,
+                c,
+            });
         });
     }
 

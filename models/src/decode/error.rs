@@ -51,7 +51,9 @@ pub enum DecodeError {
         width: usize,
     },
     /// Sentences that would have to be longer than they may be.
-    #[error("`min_length` in `sample`: expected at most max_length, which is {most}, found {least}")]
+    #[error(
+        "`min_length` in `sample`: expected at most max_length, which is {most}, found {least}"
+    )]
     Lengths {
         /// The least length.
         least: usize,

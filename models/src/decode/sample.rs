@@ -227,7 +227,8 @@ impl<T: Scalar> Writer<T> {
 
     /// Keeps the fewest words whose weights add up to the share of all that is drawn from.
     fn keep_share(&mut self, sample: &Sample) {
-        let least = sample.top_p.get() * self.weights.iter().map(|weight| weight.f64()).sum::<f64>();
+        let least =
+            sample.top_p.get() * self.weights.iter().map(|weight| weight.f64()).sum::<f64>();
         let mut sorted = FIRST;
         loop {
             sorted = sorted.min(self.words.len());
