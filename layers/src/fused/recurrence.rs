@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use engine_core::context::{Forward, Gradient};
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
+use engine_core::lanes::{self, Simd, WithSimd};
 use engine_core::panel_product::{Left, Target, multiply};
 use engine_core::panels::{Cut, Panels, width};
 use engine_core::shared::Shared;
@@ -22,18 +22,18 @@ use crate::elementwise;
 /// A cell run over time, from `x wx + b` on: its first port is that, its only parameter `wh`.
 #[derive(Debug)]
 pub(crate) struct Recurrence<C> {
-    cell: C,
+    pub(super) cell: C,
 }
 
 /// Ports: the input's part of the sums, and where h and c start.
-const SUMS: usize = 0;
+pub(super) const SUMS: usize = 0;
 const H0: usize = 1;
 const C0: usize = 2;
 
 const WH: usize = 0;
 
 /// Packed: `wh` for the way forward, its transpose for the way back.
-const FORWARD: usize = 0;
+pub(super) const FORWARD: usize = 0;
 const BACK: usize = 1;
 
 /// Saved: the gates, later the gradients of their sums, as panels; c after each step, where there is one.
@@ -85,9 +85,9 @@ impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
             false => [Some(&cx.state[H]), cx.state.get(C)],
         };
         self.advance_once(&mut cx.forward, before, cx.from);
-        cx.state[H].as_mut_slice().copy_from_slice(cx.forward.outputs[0].as_slice());
+        elementwise::copy(cx.state[H].as_mut_slice(), cx.forward.outputs[0].as_slice());
         if C::REMEMBERS {
-            cx.state[C].as_mut_slice().copy_from_slice(cx.forward.saved[MEMORY].as_slice());
+            elementwise::copy(cx.state[C].as_mut_slice(), cx.forward.saved[MEMORY].as_slice());
         }
     }
 
@@ -153,66 +153,9 @@ impl<C: Cell> Recurrence<C> {
                 let first = at * share::<T, C>();
                 let columns = first..units.min(first + share::<T, C>());
                 let (h, c) = (&h_now, &c_now);
-                let from = None;
-                lanes::widest(OpenRows {
-                    cell: self.cell,
-                    gates,
-                    c_before,
-                    from,
-                    units,
-                    columns,
-                    h,
-                    c,
-                });
+                lanes::widest(OpenRows { cell: self.cell, gates, c_before, units, columns, h, c });
             });
         }
-    }
-
-    /// Makes one step, from h and c before it; `from` says which of their rows each sequence goes on from. A row is
-    /// multiplied once, however many go on from it, so the input's part of the sums comes last.
-    fn advance_once<T: Scalar>(
-        &self,
-        cx: &mut Forward<'_, T>,
-        before: [Option<&Tensor<T>>; 2],
-        from: Option<&[usize]>,
-    ) {
-        let (sums, index) = (&cx.inputs[SUMS], cx.inputs.index(SUMS));
-        let h = &mut cx.outputs[0];
-        let (rows, units) = h.rows().dim();
-        let cut = Cut { length: units * C::GATES, gates: C::GATES };
-        let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
-        gates.reshape(&[cut.panels::<T>(), rows, width::<T>()]);
-        let c = memory.first_mut().map(Tensor::as_mut_slice).unwrap_or_default();
-        let wh = &cx.packed[FORWARD];
-        let stems = from.map_or(rows, |from| from.iter().max().map_or(0, |last| last + 1));
-        let [h_before, c_before] = before.map(|x| x.map(|x| &x.as_slice()[..stems * units]));
-        let (h_now, c_now) = (Shared::new(h.as_mut_slice()), Shared::new(c));
-        if h_before.is_some() {
-            flops::count_product(stems, units, cut.length);
-        }
-        team::for_each_chunk_mut(gates.as_mut_slice(), rows * width::<T>(), |at, gates| {
-            let products = &mut gates[..stems * width::<T>()];
-            match h_before {
-                Some(h) => {
-                    multiply(Left::rows(h, units), wh.panel(at), Target::panel(products), false);
-                }
-                None => products.fill(T::zero()),
-            }
-            lanes::widest(AddSums { gates, from, sums: sums.as_slice(), index, cut, panel: at });
-            let first = at * share::<T, C>();
-            let columns = first..units.min(first + share::<T, C>());
-            let (h, c) = (&h_now, &c_now);
-            lanes::widest(OpenRows {
-                cell: self.cell,
-                gates,
-                c_before,
-                from,
-                units,
-                columns,
-                h,
-                c,
-            });
-        });
     }
 
     /// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and that of c before the
@@ -284,56 +227,11 @@ fn start_gradient<T: Scalar>(
     });
 }
 
-/// From products of the state to the sums of the gates, for the rows of a panel: each row becomes the product that it
-/// goes on from, and the input's part is added.
-struct AddSums<'a, T> {
-    /// The products, then the sums.
-    gates: &'a mut [T],
-    from: Option<&'a [usize]>,
-    sums: &'a [T],
-    index: Option<&'a [u32]>,
-    cut: Cut,
-    panel: usize,
-}
-
-impl<T: Scalar> WithSimd for AddSums<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let AddSums { gates, from, sums, index, cut, panel } = self;
-        let (lanes, width) = (T::lanes(simd), width::<T>());
-        // A row goes on from itself or from one before it, so that from the last to the first nothing is lost.
-        for row in (0..gates.len() / width).rev() {
-            if let Some(from) = from
-                && from[row] != row
-            {
-                gates.copy_within(from[row] * width..(from[row] + 1) * width, row * width);
-            }
-            let input = match index {
-                Some(index) => index[row] as usize,
-                None => row,
-            };
-            let input = &sums[input * cut.length..][..cut.length];
-            for (place, source, length) in cut.pieces::<T>(panel) {
-                for at in (0..length).step_by(lanes) {
-                    let to = &mut gates[row * width + place..][at..length];
-                    let x = T::load_part(simd, &input[source..][at..length]);
-                    let sum = <T as Lanes>::add(simd, T::load_part(simd, to), x);
-                    T::store_part(simd, to, sum);
-                }
-            }
-        }
-    }
-}
-
 /// Opens the gates of a panel at every row of a step.
 struct OpenRows<'a, C, T> {
     cell: C,
     gates: &'a mut [T],
     c_before: Option<&'a [T]>,
-    /// For each row that of `c_before`, if it is not the same.
-    from: Option<&'a [usize]>,
     /// Units of the cell, and those of the panel.
     units: usize,
     columns: Range<usize>,
@@ -346,17 +244,13 @@ impl<C: Cell, T: Scalar> WithSimd for OpenRows<'_, C, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let OpenRows { cell, gates, c_before, from, units, columns, h, c } = self;
+        let OpenRows { cell, gates, c_before, units, columns, h, c } = self;
         let zeros = [T::zero(); 64];
         for (row, gates) in gates.chunks_exact_mut(width::<T>()).enumerate() {
             let here = row * units + columns.start..row * units + columns.end;
             let nothing = if C::REMEMBERS { here.clone() } else { 0..0 };
-            let stem = match from {
-                Some(from) => from[row],
-                None => row,
-            };
             let c_before = match c_before {
-                Some(before) => &before[stem * units + columns.start..stem * units + columns.end],
+                Some(before) => &before[here.clone()],
                 None => &zeros[..columns.len()],
             };
             // SAFETY: each panel has units of its own, so nobody else has these columns of any row of h and c.
