@@ -111,7 +111,7 @@ mod tests {
                 let scores: Vec<f64> = (0..width).map(&mut draw).collect();
                 let single: Vec<f32> = scores.iter().map(|x| *x as f32).collect();
                 for divisor in [1, 3, 10_000] {
-                    let allowed = |word: u32| divisor == 1 || word % divisor != 0;
+                    let allowed = |word: u32| divisor == 1 || !word.is_multiple_of(divisor);
                     let right = naive(&scores, allowed, count);
                     let mut found = vec![Scored::default(); count];
                     let many = best(&scores, allowed, &mut found);
