@@ -299,6 +299,10 @@ pub struct Step<'a, T> {
     pub forward: Forward<'a, T>,
     /// What the step before left, in the order of the plan; zero at the first.
     pub state: &'a mut [Tensor<T>],
+    /// For each sequence the row of the state that it goes on from; `None` where it is its own. Every row is that of the
+    /// first sequence that goes on from it or of one after it, and they are numbered in the order of these first
+    /// sequences; rows beyond them hold nothing. Only a layer that [`branches`](crate::LayerPlan::branches) finds one.
+    pub from: Option<&'a [usize]>,
     /// Whether this is the first step.
     pub first: bool,
 }

@@ -86,6 +86,7 @@ pub struct Hints {
     pub(crate) affine: bool,
     pub(crate) indexed: Option<usize>,
     pub(crate) lookup: bool,
+    pub(crate) branches: bool,
     pub(crate) split: Option<Box<Split>>,
     pub(crate) fused: Option<Box<Part>>,
     pub(crate) packed_weights: Option<Box<Part>>,
@@ -116,6 +117,12 @@ impl LayerPlan {
     /// [`Inputs::index`](crate::context::Inputs::index).
     pub fn indexed(mut self, port: usize) -> Self {
         self.hints.indexed = Some(port);
+        self
+    }
+
+    /// Says that several sequences can go on from one: see [`Step::from`](crate::Step::from).
+    pub fn branches(mut self) -> Self {
+        self.hints.branches = true;
         self
     }
 

@@ -18,6 +18,11 @@ pub(crate) fn apply<T: Scalar>(x: &[T], y: &mut [T], f: impl Fn(&mut [T]) + Sync
     });
 }
 
+/// y = x.
+pub(crate) fn copy<T: Scalar>(y: &mut [T], x: &[T]) {
+    apply(x, y, |_| {});
+}
+
 /// dx = dx + dy.
 pub(crate) fn add<T: Scalar>(dx: &mut [T], dy: &[T]) {
     team::for_each_chunk_mut(dx, PIECE, |at, dx| {

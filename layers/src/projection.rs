@@ -5,12 +5,13 @@ use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Symbol, register,
+    Shape, Symbol, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::affine;
+use crate::temporal_affine::packed_map;
 
 /// An affine map of everything an example has: features to a state, a state to scores.
 ///
@@ -57,10 +58,15 @@ impl Layer for Projection {
             )));
         }
         let width = x.dims()[1..].iter().copied().reduce(Dim::by).unwrap_or(Dim::Fixed(1));
-        let plan = LayerPlan::output([x[0], self.units])
+        let output = Shape::new([x[0], self.units]);
+        let packed = packed_map(output.clone(), self.bias);
+        let plan = LayerPlan::output(output)
             .weights("w", [width, self.units], Fill::Random(self.init))
             .reach(Reach::Row);
-        let plan = if x.rank() == 2 { plan.affine() } else { plan };
+        let plan = match x.rank() {
+            2 => plan.affine().with_packed_weights(packed),
+            _ => plan,
+        };
         Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
     }
 }

@@ -57,9 +57,14 @@ impl Layer for TemporalAffine {
 
 /// What every affine map of this output says to passes.
 pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
-    let own = if bias { vec![W, B] } else { vec![W] };
-    let packed = Part::new(fused::Affine { bias }, fused::Affine::plan(output.clone()), own);
+    let packed = packed_map(output.clone(), bias);
     LayerPlan::output(output).affine().reach(Reach::Row).with_packed_weights(packed)
+}
+
+/// The same over weights in the order of kernels.
+pub(crate) fn packed_map(output: Shape, bias: bool) -> Part {
+    let own = if bias { vec![W, B] } else { vec![W] };
+    Part::new(fused::Affine { bias }, fused::Affine::plan(output), own)
 }
 
 impl<T: Scalar> Kernel<T> for TemporalAffine {

@@ -4,7 +4,7 @@ use engine_core::Batch;
 use engine_core::engine::Engine;
 use engine_datasets::{Source, Split};
 
-use crate::decode::{DecodeError, DecodeScalar, Decoder, Hypothesis, WordModel};
+use crate::decode::{Context, DecodeError, DecodeScalar, Decoder, Hypothesis, WordModel};
 
 /// Images captioned at once: enough that weights, which are read once a step, are worth their way from memory, also when
 /// most captions have ended; a whole number of blocks of matrix products.
@@ -40,7 +40,7 @@ impl<'a, T: DecodeScalar> Captioner<'a, T> {
     /// When the network cannot write step by step, or the decoder asks for words that there are not.
     pub fn new(
         engine: &'a Engine<T>,
-        source: &dyn Source,
+        source: &'a dyn Source,
         decoder: &'a dyn Decoder,
     ) -> Result<Self, DecodeError> {
         decoder.check(source.vocabulary())?;
@@ -73,11 +73,12 @@ impl<'a, T: DecodeScalar> Captioner<'a, T> {
         images: &[usize],
     ) -> Result<Vec<Vec<Hypothesis>>, DecodeError> {
         let mut hypotheses = Vec::with_capacity(images.len());
-        let mut context = Batch::new();
+        let mut batch = Batch::new();
         for images in images.chunks(ROWS) {
-            source.fill_images(split, images, &mut context);
+            source.fill_images(split, images, &mut batch);
+            let context = Context { batch: &batch, places: images };
             let decoder = T::decoder(self.decoder);
-            hypotheses.extend(decoder.decode(&mut self.model, &context, images.len())?);
+            hypotheses.extend(decoder.decode(&mut self.model, &context)?);
         }
         Ok(hypotheses)
     }

@@ -5,6 +5,7 @@
 //! holds the backward pass against finite differences.
 
 mod backward;
+mod branches;
 pub mod checkpoint;
 mod extent;
 mod feed;

@@ -2,14 +2,18 @@
 
 use crate::dim::Symbol;
 use crate::shape::Shape;
+use crate::team;
 use crate::tensor::Tensor;
+
+/// Sequences that one thread copies at a time.
+const ROWS: usize = 16;
 
 /// Keeps the sequences `rows` of an array with the symbolic shape `shape`, in this order, along every dimension that is
 /// the batch. `spare` is memory for that.
 ///
 /// # Panics
 /// When the batch has no such row.
-pub(super) fn select<T: Copy + Default>(
+pub(super) fn select<T: Copy + Default + Send + Sync>(
     array: &mut Tensor<T>,
     shape: &Shape,
     rows: &[usize],
@@ -24,9 +28,11 @@ pub(super) fn select<T: Copy + Default>(
         if length > 0 {
             let to = spare.as_mut_slice().chunks_exact_mut(rows.len() * length);
             for (to, from) in to.zip(array.as_slice().chunks_exact(batch * length)) {
-                for (to, row) in to.chunks_exact_mut(length).zip(rows) {
-                    to.copy_from_slice(&from[row * length..][..length]);
-                }
+                team::for_each_chunk_mut(to, ROWS * length, |at, to| {
+                    for (to, row) in to.chunks_exact_mut(length).zip(&rows[at * ROWS..]) {
+                        to.copy_from_slice(&from[row * length..][..length]);
+                    }
+                });
             }
         }
         std::mem::swap(array, spare);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::branches::Branches;
 use super::feed::{FeedError, feed};
 use super::memory::Memory;
 use super::network::Engine;
@@ -51,7 +52,9 @@ pub struct Stepper<T> {
     /// The arrays without time that steps read, and the target if it is one.
     kept: Vec<(Slot, Shape)>,
     spare: (Tensor<T>, Tensor<u32>),
-    rows: usize,
+    /// For each row the sequence that was begun and that it goes on from.
+    origins: Vec<usize>,
+    branches: Branches,
     first: bool,
 }
 
@@ -100,7 +103,8 @@ impl<T: Scalar> Stepper<T> {
             target,
             once,
             every,
-            rows: 1,
+            origins: vec![0],
+            branches: Branches::default(),
             first: true,
         })
     }
@@ -136,13 +140,16 @@ impl<T: Scalar> Stepper<T> {
         for node in &mut self.memory.nodes {
             node.state.iter_mut().for_each(|state| state.fill(T::zero()));
         }
-        (self.rows, self.first) = (rows, true);
+        self.origins.clear();
+        self.origins.extend(0..rows);
+        self.branches.clear();
+        self.first = true;
         Ok(())
     }
 
     /// How many sequences there are.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.origins.len()
     }
 
     /// Goes on with the sequences `rows` alone, in this order, as if no other had been begun. A sequence that is named
@@ -152,20 +159,30 @@ impl<T: Scalar> Stepper<T> {
     /// When there is no such row, or none at all.
     pub fn select(&mut self, rows: &[usize]) {
         assert!(!rows.is_empty(), "at least one sequence goes on");
-        let Stepper { memory, plan, spare: (spare, spare_tokens), .. } = self;
-        for (slot, shape) in &self.kept {
-            match *slot {
-                Slot::Value(at) => select(&mut memory.values[at], shape, rows, spare),
-                Slot::Tokens(at) => select(&mut memory.tokens[at].all, shape, rows, spare_tokens),
-                _ => {}
+        let Stepper { memory, plan, spare: (spare, spare_tokens), branches, .. } = self;
+        let before = self.origins.len();
+        let origins: Vec<usize> = rows.iter().map(|row| self.origins[*row]).collect();
+        // What is computed once is the same for all that go on from one sequence.
+        if origins != self.origins {
+            for (slot, shape) in &self.kept {
+                match *slot {
+                    Slot::Value(at) => select(&mut memory.values[at], shape, rows, spare),
+                    Slot::Tokens(at) => {
+                        select(&mut memory.tokens[at].all, shape, rows, spare_tokens);
+                    }
+                    _ => {}
+                }
             }
         }
+        let stems = branches.select(rows, before);
         for &at in &self.every {
+            let rows = if plan.nodes[at].hints.branches { stems } else { rows };
+            let stays = rows.len() == before && rows.iter().copied().eq(0..before);
             let arrays = memory.nodes[at].state.iter_mut().zip(&plan.nodes[at].state);
-            arrays.for_each(|(state, shape)| select(state, shape, rows, spare));
+            arrays.filter(|_| !stays).for_each(|(state, shape)| select(state, shape, rows, spare));
         }
         memory.unbind();
-        self.rows = rows.len();
+        self.origins = origins;
     }
 
     /// Runs one step on inputs whose time dimension is 1, and returns the target's value, its time dimension 1 as well.
@@ -173,15 +190,19 @@ impl<T: Scalar> Stepper<T> {
     /// # Errors
     /// When the batch does not fit the graph's inputs.
     pub fn step(&mut self, engine: &Engine<T>, batch: &Batch) -> Result<&Tensor<T>, StepError> {
-        let Stepper { memory, plan, sizes, packs, first, .. } = self;
-        feed(memory, plan, sizes, batch, (self.rows, 1), |_, input| input.has_time())?;
+        let rows = self.rows();
+        let Stepper { memory, plan, sizes, packs, branches, first, .. } = self;
+        feed(memory, plan, sizes, batch, (rows, 1), |_, input| input.has_time())?;
+        let stems = branches.stems().filter(|_| !*first);
         for &at in &self.every {
             let kernel = T::kernel(&*plan.nodes[at].operation);
             let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
             memory.run(plan, at, engine.parameters(), packed, mode, |forward, state| {
-                kernel.step(&mut Step { forward, state, first: *first });
+                let from = stems.filter(|_| plan.nodes[at].hints.branches);
+                kernel.step(&mut Step { forward, state, from, first: *first });
             });
         }
+        branches.clear();
         self.first = false;
         Ok(&self.memory.values[self.target])
     }

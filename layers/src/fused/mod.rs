@@ -9,6 +9,7 @@ mod cell;
 mod gru;
 mod gru_gates;
 mod lstm;
+mod one_step;
 mod over_time;
 mod recurrence;
 mod rnn;

@@ -22,18 +22,18 @@ use crate::elementwise;
 /// A cell run over time, from `x wx + b` on: its first port is that, its only parameter `wh`.
 #[derive(Debug)]
 pub(crate) struct Recurrence<C> {
-    cell: C,
+    pub(super) cell: C,
 }
 
 /// Ports: the input's part of the sums, and where h and c start.
-const SUMS: usize = 0;
+pub(super) const SUMS: usize = 0;
 const H0: usize = 1;
 const C0: usize = 2;
 
 const WH: usize = 0;
 
 /// Packed: `wh` for the way forward, its transpose for the way back.
-const FORWARD: usize = 0;
+pub(super) const FORWARD: usize = 0;
 const BACK: usize = 1;
 
 /// Saved: the gates, later the gradients of their sums, as panels; c after each step, where there is one.
@@ -66,6 +66,7 @@ impl<C: Cell> Recurrence<C> {
             .packed(packing)
             .packed(Packing { transposed: true, ..packing })
             .indexed(SUMS)
+            .branches()
             .reach(Reach::Past);
         if C::REMEMBERS { plan.saved(over_time.clone()).state(now) } else { plan }
     }
@@ -79,14 +80,14 @@ impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
 
     fn step(&self, cx: &mut Step<'_, T>) {
         let inputs = cx.forward.inputs;
-        let start = match cx.first {
+        let before = match cx.first {
             true => [inputs.get(H0), inputs.get(C0)],
             false => [Some(&cx.state[H]), cx.state.get(C)],
         };
-        self.advance(&mut cx.forward, start);
-        cx.state[H].as_mut_slice().copy_from_slice(cx.forward.outputs[0].as_slice());
+        self.advance_once(&mut cx.forward, before, cx.from);
+        elementwise::copy(cx.state[H].as_mut_slice(), cx.forward.outputs[0].as_slice());
         if C::REMEMBERS {
-            cx.state[C].as_mut_slice().copy_from_slice(cx.forward.saved[MEMORY].as_slice());
+            elementwise::copy(cx.state[C].as_mut_slice(), cx.forward.saved[MEMORY].as_slice());
         }
     }
 

@@ -29,7 +29,8 @@ Examples:
   engine bench graphs/caption_lstm.ron
   engine bench graphs/bench/cs231n_lstm.ron --data datasets/coco --steps 50 --json cs231n_lstm.json
   engine bench graphs/caption_lstm.ron --set precision=F64 --threads 1
-  engine bench runs/caption_lstm-1 --sample 10000      (with what it has learned)")]
+  engine bench runs/caption_lstm-1 --sample 10000      (with what it has learned)
+  engine bench runs/caption_lstm-1 --sample 10000 --decode 'Beam(width: 3)'")]
 pub(super) struct Args {
     /// A graph file, or a run folder, whose parameters are taken
     #[arg(value_name = "GRAPH|RUN")]
@@ -44,6 +45,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "steps")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     sample: Option<u32>,
+    /// How words are chosen, in place of the file's way: 'Beam(width: 3)'; `engine layers` lists decoders
+    #[arg(long, value_name = "DECODER", requires = "sample")]
+    decode: Option<String>,
     /// Also writes what it finds to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -63,7 +67,8 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     let run = args.graph.is_dir().then(|| RunFolder::open(&args.graph)).transpose()?;
     let graph = run.as_ref().map_or(args.graph.clone(), RunFolder::graph);
     let seed = args.seed.map(|seed| Override::new("train.seed", seed));
-    let overrides = args.values.overrides(seed.into_iter().collect());
+    let decode = args.decode.iter().map(|decoder| Override::new("sample", decoder));
+    let overrides = args.values.overrides(seed.into_iter().chain(decode).collect());
     let experiment = Experiment::load(&graph, &overrides)?;
     let (source, sizes, plan) = open(&experiment)?;
     let run = run.as_ref();

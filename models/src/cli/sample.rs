@@ -2,7 +2,7 @@
 
 use engine_core::Precision;
 use engine_core::graph::Passes;
-use engine_datasets::{Source, Split};
+use engine_datasets::{Source, Split, Vocabulary};
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::out::say;
 use super::run_args::RunArgs;
 use crate::caption::Captioner;
-use crate::decode::DecodeScalar;
+use crate::decode::{DecodeScalar, Hypothesis};
 use crate::error::Error;
 use crate::trained::Trained;
 
@@ -19,7 +19,7 @@ use crate::trained::Trained;
 #[command(after_help = "\
 Examples:
   engine sample runs/caption_lstm-1
-  engine sample runs/caption_lstm-1 --decode 'Greedy(max_length: 12)'
+  engine sample runs/caption_lstm-1 --decode 'Beam(width: 5, best: 3)' --probabilities
   engine sample graphs/caption_lstm.ron --split train --count 3      (its latest run)")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Decides which images
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
+    /// Shows how likely the network takes each word to be, given those before it
+    #[arg(long)]
+    probabilities: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
@@ -51,7 +54,7 @@ fn run_in<T: DecodeScalar>(trained: &Trained, passes: &Passes, args: &Args) -> R
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
     let mut images = sample(&mut rng, all, args.count.min(all)).into_vec();
     images.sort_unstable();
-    print_captions(&mut captioner, source, args.split, &images)
+    print_hypotheses(&mut captioner, source, args.split, &images, args.probabilities)
 }
 
 /// Prints images with their caption and references; `true` or the reason why not, where the data set can tell.
@@ -61,17 +64,49 @@ pub(super) fn print_captions<T: DecodeScalar>(
     split: Split,
     images: &[usize],
 ) -> Result<(), Error> {
-    let sentences = captioner.caption(source, split, images)?;
-    for (image, sentence) in images.iter().zip(sentences) {
+    print_hypotheses(captioner, source, split, images, false)
+}
+
+/// As [`print_captions`], perhaps with the probability of each word. Where a decoder gives several sentences, each stands
+/// with its score.
+fn print_hypotheses<T: DecodeScalar>(
+    captioner: &mut Captioner<'_, T>,
+    source: &dyn Source,
+    split: Split,
+    images: &[usize],
+    probabilities: bool,
+) -> Result<(), Error> {
+    let vocabulary = source.vocabulary();
+    let found = captioner.hypotheses(source, split, images)?;
+    for (image, hypotheses) in images.iter().zip(found) {
         let name =
             source.image_name(split, *image).map_or(format!("{split} {image}"), str::to_owned);
         say!("{name}");
-        let verdict = source.judge().map(|judge| judge.judge(split, *image, &sentence));
-        let verdict = verdict.map_or(String::new(), |verdict| format!("   [{verdict}]"));
-        say!("  caption    {sentence}{verdict}");
+        for (at, hypothesis) in hypotheses.iter().enumerate() {
+            let sentence = vocabulary.decode(&hypothesis.tokens);
+            let verdict = source.judge().map(|judge| judge.judge(split, *image, &sentence));
+            let verdict = verdict.map_or(String::new(), |verdict| format!("   [{verdict}]"));
+            let score = match hypotheses.len() {
+                1 => String::new(),
+                _ => format!("   {:.3}", hypothesis.score),
+            };
+            let title = if at == 0 { "caption" } else { "or" };
+            say!("  {title:<9}  {sentence}{verdict}{score}");
+            if probabilities {
+                say!("             {}", word_probabilities(hypothesis, vocabulary));
+            }
+        }
         for reference in source.references(split, *image) {
-            say!("  reference  {}", source.vocabulary().decode(reference));
+            say!("  reference  {}", vocabulary.decode(reference));
         }
     }
     Ok(())
+}
+
+/// The words of a sentence, each with its probability, and that of the whole sentence.
+fn word_probabilities(hypothesis: &Hypothesis, vocabulary: &Vocabulary) -> String {
+    let words = hypothesis.tokens.iter().map(|token| vocabulary.word(*token).unwrap_or("<UNK>"));
+    let words = words.zip(&hypothesis.log_probabilities);
+    let words: Vec<String> = words.map(|(word, ln)| format!("{word} {:.3}", ln.exp())).collect();
+    format!("{}   ln p {:.3}", words.join(", "), hypothesis.log_probability())
 }

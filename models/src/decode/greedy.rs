@@ -3,11 +3,12 @@
 use engine_core::field::Count;
 use engine_core::registry::DECODER;
 use engine_core::{Batch, Scalar, register};
+use engine_datasets::Vocabulary;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::probability::log_probability;
-use super::{Decode, DecodeError, Decoder, Hypothesis, WordModel, likeliest};
+use super::probability::log_probabilities;
+use super::{Beam, Context, Decode, DecodeError, Decoder, Hypothesis, Rules, WordModel, likeliest};
 
 /// Takes the likeliest word at every step; of equally likely ones the first in the vocabulary.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -15,28 +16,50 @@ use super::{Decode, DecodeError, Decoder, Hypothesis, WordModel, likeliest};
 pub struct Greedy {
     /// The most tokens a sentence has, `<START>` and `<END>` counted. Default: 30.
     pub max_length: Count,
+    /// What must not be written. If there is such, `<NULL>` and `<START>` are not either, as with `Beam(width: 1)`.
+    pub rules: Rules,
 }
 
 impl Default for Greedy {
     fn default() -> Self {
-        Greedy { max_length: Count::constant(30) }
+        Greedy { max_length: Count::constant(30), rules: Rules::default() }
     }
 }
 
-register!(Greedy in DECODER, example: "Greedy(max_length: 30)");
+register!(
+    Greedy in DECODER,
+    example: "Greedy(max_length: 30)",
+    checks: ["Greedy(rules: (ban: [\"<UNK>\"], block_ngrams: 2))"],
+);
+
+impl Greedy {
+    /// The beam of one sentence that does the same under its rules.
+    fn ruled(&self) -> Option<Beam> {
+        let width = Count::constant(1);
+        let Greedy { max_length, rules } = self.clone();
+        let beam = Beam { width, max_length, rules, ..Beam::default() };
+        (!self.rules.is_empty()).then_some(beam)
+    }
+}
 
 #[typetag::serde]
-impl Decoder for Greedy {}
+impl Decoder for Greedy {
+    fn check(&self, vocabulary: &Vocabulary) -> Result<(), DecodeError> {
+        self.ruled().map_or(Ok(()), |beam| beam.check(vocabulary))
+    }
+}
 
 impl<T: Scalar> Decode<T> for Greedy {
     fn decode(
         &self,
         model: &mut WordModel<'_, T>,
-        context: &Batch,
-        rows: usize,
+        context: &Context<'_>,
     ) -> Result<Vec<Vec<Hypothesis>>, DecodeError> {
-        let end = Some(model.end);
-        let sentences = greedy(model, context, rows, self.max_length.as_usize(), end)?;
+        if let Some(beam) = self.ruled() {
+            return beam.decode(model, context);
+        }
+        let (rows, end) = (context.places.len(), Some(model.end));
+        let sentences = greedy(model, context.batch, rows, self.max_length.as_usize(), end)?;
         Ok(sentences.into_iter().map(|sentence| vec![sentence]).collect())
     }
 }
@@ -58,12 +81,14 @@ pub fn greedy<T: Scalar>(
     // For each row of the batch its sentence, and the word that goes in next.
     let mut open: Vec<usize> = (0..rows).collect();
     let mut words = vec![model.start; rows];
+    let mut logarithms = Vec::new();
     for _ in 1..length {
         let scores = model.next(&words)?;
         likeliest(scores, &mut words);
-        for ((sentence, word), scores) in open.iter().zip(&words).zip(scores.rows()) {
-            let scores = scores.to_slice().expect("scores in row-major order");
-            sentences[*sentence].push(*word, log_probability(scores, *word as usize));
+        logarithms.resize(words.len(), 0.0);
+        log_probabilities(scores, &words, &mut logarithms);
+        for ((sentence, word), logarithm) in open.iter().zip(&words).zip(&logarithms) {
+            sentences[*sentence].push(*word, *logarithm);
         }
         let going_on = |row: &usize| Some(words[*row]) != end;
         let rows: Vec<usize> = (0..words.len()).filter(going_on).collect();

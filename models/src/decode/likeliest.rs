@@ -7,7 +7,7 @@ use ndarray::ArrayView2;
 /// Rows that one thread goes through at a time.
 const ROWS: usize = 16;
 /// Scores that are compared together before anyone asks where the largest is.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// Writes for each row of scores the index of the largest, the first of equals, to `words`. Scores that are not numbers
 /// are passed over, but for the first: where it is none, it counts as the largest.
@@ -21,9 +21,14 @@ pub fn likeliest<T: Scalar>(scores: ArrayView2<'_, T>, words: &mut [u32]) {
     team::for_each_chunk_mut(words, ROWS, |at, words| {
         let scores = &scores[at * ROWS * width..][..words.len() * width];
         for (row, word) in scores.chunks_exact(width).zip(words) {
-            *word = lanes::widest(Largest(row)) as u32;
+            *word = largest(row) as u32;
         }
     });
+}
+
+/// The index of the largest of some scores, as [`likeliest`] counts; 0 where there is none.
+pub(super) fn largest<T: Scalar>(scores: &[T]) -> usize {
+    lanes::widest(Largest(scores))
 }
 
 /// The index of the largest number.
@@ -52,7 +57,7 @@ impl<T: Scalar> WithSimd for Largest<'_, T> {
 
 /// The largest number of some, -inf if there is none.
 #[inline(always)]
-fn largest_of<T: Scalar, S: Simd>(simd: S, numbers: &[T]) -> T {
+pub(super) fn largest_of<T: Scalar, S: Simd>(simd: S, numbers: &[T]) -> T {
     let chunks = numbers.chunks_exact(T::lanes(simd));
     let rest = chunks.remainder().iter().fold(T::neg_infinity(), |most, x| greater(*x, most));
     let mut most = T::splat(simd, T::neg_infinity());

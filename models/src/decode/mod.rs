@@ -1,8 +1,17 @@
 //! How words are chosen, step by step: one way a file.
 
+mod beam;
+mod best;
+mod diverse_beam;
+mod error;
 mod greedy;
+mod group;
 mod likeliest;
 mod probability;
+mod rules;
+mod sample;
+mod search;
+mod tree;
 
 use std::fmt::Debug;
 
@@ -11,8 +20,13 @@ use engine_core::{Batch, Scalar};
 use engine_datasets::Vocabulary;
 use ndarray::ArrayView2;
 
+pub use beam::Beam;
+pub use diverse_beam::DiverseBeam;
+pub use error::DecodeError;
 pub use greedy::{Greedy, greedy};
 pub use likeliest::likeliest;
+pub use rules::Rules;
+pub use sample::Sample;
 
 /// A way to choose words, as the section `sample` of a graph file names it.
 #[typetag::serde]
@@ -53,41 +67,26 @@ impl Hypothesis {
     }
 }
 
-/// A decoder that cannot write with a network or with its words.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum DecodeError {
-    /// The network cannot run step by step, or the context does not fit it.
-    #[error(transparent)]
-    Step(#[from] StepError),
-}
-
-impl DecodeError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            DecodeError::Step(StepError::NoValue(_)) => {
-                "call the node that scores words `scores`, or say outputs: {\"loss\": .., \"scores\": ..}".into()
-            }
-            DecodeError::Step(_) => {
-                "the graph's inputs and the data must agree; see `engine data info DIR`".into()
-            }
-        }
-    }
+/// What sentences are written about.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What the network reads once, such as features of images: a row of each array an image.
+    pub batch: &'a Batch,
+    /// For each row the place of its image among all there are. What is drawn for an image depends on it, and not on
+    /// what else is in the batch.
+    pub places: &'a [usize],
 }
 
 /// A decoder's work in the number type `T`.
 pub trait Decode<T> {
-    /// Writes sentences for each row, the best first: at least one, also where none has ended.
-    ///
-    /// `context` holds what the network reads once, such as the features of `rows` images.
+    /// Writes sentences for each row of the context, the best first: at least one, also where none has ended.
     ///
     /// # Errors
-    /// When the context does not fit the network.
+    /// When the context does not fit the network, or as [`Decoder::check`].
     fn decode(
         &self,
         model: &mut WordModel<'_, T>,
-        context: &Batch,
-        rows: usize,
+        context: &Context<'_>,
     ) -> Result<Vec<Vec<Hypothesis>>, DecodeError>;
 }
 
@@ -116,6 +115,7 @@ pub struct WordModel<'a, T> {
     stepper: Stepper<T>,
     words_input: String,
     words: Batch,
+    vocabulary: &'a Vocabulary,
     /// `<START>`.
     pub start: u32,
     /// `<END>`.
@@ -130,11 +130,12 @@ impl<'a, T: Scalar> WordModel<'a, T> {
     ///
     /// # Errors
     /// When the network has no such value or cannot run step by step.
-    pub fn new(engine: &'a Engine<T>, vocabulary: &Vocabulary) -> Result<Self, StepError> {
+    pub fn new(engine: &'a Engine<T>, vocabulary: &'a Vocabulary) -> Result<Self, StepError> {
         let stepper = Stepper::new(engine, SCORES)?;
         let words_input = stepper.step_inputs().next().unwrap_or_default().to_owned();
         let (start, end) = (vocabulary.start(), vocabulary.end());
-        Ok(WordModel { engine, stepper, words_input, words: Batch::new(), start, end })
+        let words = Batch::new();
+        Ok(WordModel { engine, stepper, words_input, words, vocabulary, start, end })
     }
 
     /// Begins `rows` sentences.

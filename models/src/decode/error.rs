@@ -1,0 +1,114 @@
+//! Decoders that cannot write.
+
+use engine_core::engine::StepError;
+use engine_core::graph::nearest;
+use engine_datasets::Vocabulary;
+
+/// A decoder that cannot write with a network or with its words.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// The network cannot run step by step, or the context does not fit it.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A word to ban that there is not.
+    #[error("`rules.ban` in `sample`: the vocabulary has no word `{word}`")]
+    UnknownBan {
+        /// The word.
+        word: String,
+        /// The nearest word.
+        nearest: Option<String>,
+    },
+    /// A ban of what is no word of a sentence.
+    #[error("`rules.ban` in `sample`: expected words of sentences, found `{word}`")]
+    BanOfMark {
+        /// The mark.
+        word: String,
+        /// Whether it is the one that ends sentences.
+        ends: bool,
+    },
+    /// No word but `<END>` is allowed.
+    #[error("`rules.ban` in `sample` leaves none of the {words} words of the vocabulary to write")]
+    NothingLeft {
+        /// The size of the vocabulary.
+        words: usize,
+    },
+    /// A beam with more places than words.
+    #[error(
+        "`width` in `sample`: expected at most {words}, the words of the vocabulary, found {width}"
+    )]
+    TooWide {
+        /// The width.
+        width: usize,
+        /// The size of the vocabulary.
+        words: usize,
+    },
+    /// Groups that do not share the places of a beam evenly.
+    #[error("`groups` in `sample`: expected a divisor of the width {width}, found {groups}")]
+    Groups {
+        /// The number of groups.
+        groups: usize,
+        /// The width of all.
+        width: usize,
+    },
+    /// Sentences that would have to be longer than they may be.
+    #[error(
+        "`min_length` in `sample`: expected at most max_length, which is {most}, found {least}"
+    )]
+    Lengths {
+        /// The least length.
+        least: usize,
+        /// The greatest.
+        most: usize,
+    },
+    /// More sentences than a beam has places.
+    #[error("`best` in `sample`: expected at most the width {width}, found {best}")]
+    TooManyBest {
+        /// The number of sentences.
+        best: usize,
+        /// The width.
+        width: usize,
+    },
+}
+
+impl DecodeError {
+    /// A word to ban that is not in the vocabulary.
+    pub(super) fn unknown_ban(word: &str, vocabulary: &Vocabulary) -> Self {
+        let nearest = nearest(word, vocabulary.words()).map(str::to_owned);
+        DecodeError::UnknownBan { word: word.to_owned(), nearest }
+    }
+
+    /// What to try.
+    pub fn help(&self) -> String {
+        match self {
+            DecodeError::Step(StepError::NoValue(_)) => {
+                "call the node that scores words `scores`, or say outputs: {\"loss\": .., \"scores\": ..}".into()
+            }
+            DecodeError::Step(_) => {
+                "the graph's inputs and the data must agree; see `engine data info DIR`".into()
+            }
+            DecodeError::UnknownBan { nearest: Some(word), .. } => {
+                format!("did you mean `{word}`?")
+            }
+            DecodeError::UnknownBan { nearest: None, .. } => {
+                "leave it out: a word that is not there is never written".into()
+            }
+            DecodeError::BanOfMark { ends: true, .. } => {
+                "sentences could not end; to make them longer, set min_length or length_penalty of Beam".into()
+            }
+            DecodeError::BanOfMark { ends: false, .. } => {
+                "leave it out: it stands around sentences, not in them".into()
+            }
+            DecodeError::NothingLeft { .. } => "ban fewer words".into(),
+            DecodeError::TooWide { .. } => "3 to 5 places are enough for captions".into(),
+            DecodeError::Groups { width, .. } => {
+                let divisors = (1..=*width).filter(|groups| width.is_multiple_of(*groups));
+                let divisors: Vec<String> = divisors.map(|groups| groups.to_string()).collect();
+                format!("one of: {}", divisors.join(", "))
+            }
+            DecodeError::Lengths { .. } => {
+                "both count `<START>` and `<END>`; raise max_length or lower min_length".into()
+            }
+            DecodeError::TooManyBest { best, .. } => format!("widen the beam: width: {best}"),
+        }
+    }
+}
