@@ -10,6 +10,7 @@ use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
 use crate::run::RunError;
+use crate::score::ScoreError;
 
 /// Why a command ended without doing what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,9 @@ pub enum Error {
     /// The run folder cannot be made or used.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Captions cannot be scored.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
     /// A file of the run cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
@@ -105,6 +109,7 @@ impl Error {
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
+            Error::Score(error) => error.help(),
             Error::Build(BuildError::Unbound { symbol, .. }) => {
                 Some(format!("the data binds no size `{symbol}`"))
             }

@@ -17,6 +17,7 @@ mod error;
 mod experiment;
 mod metrics;
 mod run;
+pub mod score;
 mod settings;
 mod train;
 mod trained;

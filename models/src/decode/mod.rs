@@ -13,6 +13,7 @@ use ndarray::ArrayView2;
 
 pub use greedy::{Greedy, greedy};
 pub use likeliest::likeliest;
+pub(crate) use probability::log_probability;
 
 /// A way to choose words, as the section `sample` of a graph file names it.
 #[typetag::serde]
