@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod data;
+mod eval;
 mod graph_args;
 mod layers;
 mod out;
@@ -14,6 +15,7 @@ mod progress;
 mod report;
 mod run_args;
 mod sample;
+mod scores_table;
 mod threads;
 mod train;
 
@@ -41,6 +43,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Sample(sample::Args),
+    Eval(eval::Args),
     Check(check::Args),
     Bench(bench::Args),
     Layers(layers::Args),
@@ -72,6 +75,7 @@ fn run(command: &Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train::run(args),
         Command::Sample(args) => sample::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
