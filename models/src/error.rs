@@ -10,6 +10,7 @@ use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
+use crate::score::ScoreError;
 use crate::train::ResumeError;
 
 /// Why a command ended without doing what it was asked to.
@@ -54,6 +55,9 @@ pub enum Error {
     /// The run folder cannot be made or used.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Captions cannot be scored.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
     /// A file of the run cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
@@ -131,6 +135,7 @@ impl Error {
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
+            Error::Score(error) => error.help(),
             Error::Build(BuildError::Unbound { symbol, .. }) => {
                 Some(format!("the data binds no size `{symbol}`"))
             }

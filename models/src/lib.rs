@@ -16,6 +16,7 @@ pub mod decode;
 mod error;
 mod experiment;
 mod run;
+pub mod score;
 mod settings;
 mod train;
 mod trained;

@@ -108,7 +108,7 @@ fn run_in<T: DecodeScalar>(
 }
 
 /// Refuses a file that cannot be written before time goes into what it is to hold.
-fn writable(path: &Path) -> Result<(), Error> {
+pub(super) fn writable(path: &Path) -> Result<(), Error> {
     let refuse = |message: String, help: String| Err(Error::Usage { message, help });
     if path.is_dir() {
         let message = format!("cannot write {}: it is a folder", path.display());

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod data;
+mod eval;
 mod graph_args;
 mod init;
 mod layers;
@@ -15,6 +16,7 @@ mod pass_args;
 mod report;
 mod run_args;
 mod sample;
+mod scores_table;
 mod threads;
 mod train;
 
@@ -42,6 +44,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Sample(sample::Args),
+    Eval(eval::Args),
     Check(check::Args),
     Bench(bench::Args),
     Layers(layers::Args),
@@ -73,6 +76,7 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
     match command {
         Command::Train(args) => return train::run(args),
         Command::Sample(args) => sample::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),

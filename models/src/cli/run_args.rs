@@ -44,6 +44,11 @@ impl RunArgs {
 }
 
 impl WithArgs {
+    /// Sets the number of threads, for a command that goes without a run.
+    pub(super) fn apply_threads(&self) -> Result<(), Error> {
+        self.threads.apply()
+    }
+
     /// Opens this run, and sets the number of threads.
     pub(super) fn open(&self, run: &std::path::Path) -> Result<(Trained, Passes), Error> {
         self.threads.apply()?;

@@ -25,6 +25,7 @@ pub use diverse_beam::DiverseBeam;
 pub use error::DecodeError;
 pub use greedy::{Greedy, greedy};
 pub use likeliest::likeliest;
+pub(crate) use probability::log_probabilities;
 pub use rules::Rules;
 pub use sample::Sample;
 

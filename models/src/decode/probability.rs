@@ -37,7 +37,7 @@ impl Normalizer {
 ///
 /// # Panics
 /// When the scores are not in row-major order, there is not a word and a place for each row, or there is no such word.
-pub(super) fn log_probabilities<T: Scalar>(
+pub(crate) fn log_probabilities<T: Scalar>(
     scores: ArrayView2<'_, T>,
     words: &[u32],
     logarithms: &mut [f64],
