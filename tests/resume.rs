@@ -257,6 +257,49 @@ fn training_ends_when_nothing_is_gained() {
     assert_eq!(val_losses(&room, "R"), losses);
 }
 
+/// With a score in the place of the loss, and a beam for it.
+#[test]
+fn the_best_can_be_the_highest_score() {
+    let room = studio();
+    let sets = [
+        "train.best_by=Cider",
+        "train.scores=[BLEU_4, rouge_l]",
+        "train.optimizer=Adam(learning_rate: 0.02)",
+        "sample=Beam(width: 2, max_length: 12)",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let outcome = room.runs(&training("R", &sets));
+    let text = room.read("R/metrics.jsonl");
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let evaluations: Vec<Value> = lines.filter(|line| line.get("scores").is_some()).collect();
+    assert_eq!(evaluations.len(), 10);
+    let score = |line: &Value, name: &str| line["scores"][name].as_f64().expect(name);
+    let mut most = f64::NEG_INFINITY;
+    for line in &evaluations {
+        assert!(score(line, "BLEU_4") >= 0.0 && score(line, "ROUGE_L") > 0.0, "{line}");
+        assert_eq!(line["best"], score(line, "CIDEr") > most, "{line}");
+        most = most.max(score(line, "CIDEr"));
+    }
+    assert!(most > 0.1, "{evaluations:#?}");
+    assert!(
+        outcome.out.contains(&format!("best CIDEr {most:.4}, after epoch ")),
+        "{}",
+        outcome.out
+    );
+    // The parameters that are used are the best ones, and `engine eval` finds their score again.
+    room.runs(&["eval", "R", "--json", "scores.json"]);
+    let found: Value = serde_json::from_str(&room.read("scores.json")).unwrap();
+    let found = found["corpus"]["CIDEr"].as_f64().unwrap();
+    assert!((found - most).abs() < 1e-12, "{found} for {most}");
+    // A run that is stopped in between comes to the same.
+    let mut running = room.starts(&training("S", &sets), &[]);
+    assert!(running.until("iteration 50/"), "{}", running.said);
+    running.signal("KILL");
+    running.ends();
+    room.runs(&["train", "--resume", "S"]);
+    assert_eq!(differences(&left(&room, "R"), &left(&room, "S")), Vec::<&str>::new());
+}
+
 #[test]
 fn a_folder_is_one_process_s() {
     let room = studio();

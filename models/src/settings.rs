@@ -12,6 +12,7 @@ use engine_datasets::{Order, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Draw;
+use crate::score::ScoreName;
 use crate::train::BestBy;
 
 /// How a network is trained. Every field can be left out.
@@ -43,6 +44,9 @@ pub struct TrainSettings {
     /// Steps between two looks at the validation captions; there is one after the last step in any case. Default: an
     /// epoch's.
     pub evaluate_every: Option<Count>,
+    /// Scores of captions that an evaluation takes, such as `[CIDEr, BLEU_4]`; the one of `best_by` is among them in any
+    /// case. Default: none, for captions take time to write.
+    pub scores: Vec<ScoreName>,
     /// What decides which parameters are the best: `Loss`, or the name of a score of captions. Default: `Loss`.
     pub best_by: BestBy,
     /// Evaluations without a gain after which training ends. Default: none, it goes on to the last step.
@@ -88,6 +92,7 @@ impl Default for TrainSettings {
             clip_value: None,
             l2: NonNegative::constant(0.0),
             evaluate_every: None,
+            scores: Vec::new(),
             best_by: BestBy::Loss,
             patience: None,
             checkpoint_every: None,
@@ -115,6 +120,17 @@ impl TrainSettings {
     pub fn draw(&self, skip: u64, batches: u64) -> Draw {
         let rows = self.batch.as_usize();
         Draw { split: Split::Train, order: self.order, seed: self.seed, rows, skip, batches }
+    }
+
+    /// The scores of captions that an evaluation takes.
+    pub fn all_scores(&self) -> Vec<ScoreName> {
+        let mut scores = self.scores.clone();
+        if let BestBy::Score(name) = self.best_by
+            && !scores.contains(&ScoreName(name))
+        {
+            scores.push(ScoreName(name));
+        }
+        scores
     }
 
     /// Steps between two looks at the validation captions, for epochs of so many steps.

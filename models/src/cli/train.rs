@@ -21,7 +21,7 @@ use crate::decode::{DecodeScalar, SCORES};
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
 use crate::run::{About, RunFolder, RunGuard, replace};
-use crate::train::{BestBy, End, Identity, Stop, Summary, Training};
+use crate::train::{BestBy, CaptionScores, End, Identity, Stop, Summary, Training};
 use crate::trained::{best, set_best};
 
 /// Train the network of a graph file, or go on with a run
@@ -125,10 +125,12 @@ impl Sitting<'_> {
         let settings = &self.experiment.train;
         let writes = plan.output(SCORES).or_else(|| plan.value(SCORES)).is_some();
         let mut engine = Engine::<T>::new(plan, sizes, settings.seed)?.rewritten(self.passes);
-        if writes {
+        let (decoder, names) = (&*self.experiment.decoder, settings.all_scores());
+        if writes || !names.is_empty() {
             // A graph that cannot write step by step is refused now rather than after its training.
-            Captioner::new(&engine, self.source, &*self.experiment.decoder)?;
+            Captioner::new(&engine, self.source, decoder)?;
         }
+        let mut scores = CaptionScores::new(self.source, decoder, &names)?;
         if let Some(init) = &self.args.init {
             init::adopt(&mut engine, init)?;
         }
@@ -148,7 +150,7 @@ impl Sitting<'_> {
                 .map_err(|error| Error::Write { path: graph, error })?;
         }
         let mut log = log::open(self.args.log, settings, opening.after(training.iteration()));
-        let summary = training.run(&mut (), &mut *log, &stop)?;
+        let summary = training.run(&mut scores, &mut *log, &stop)?;
         log.end(&summary);
         if let End::Stopped(signal) = summary.end {
             return print_stopped(signal, &summary, &run);

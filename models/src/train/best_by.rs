@@ -1,11 +1,9 @@
 //! What decides which parameters of a run are the best.
 
-use std::fmt;
-
-use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::report::Evaluation;
+use crate::score::{ScoreName, bare_word};
 
 /// What decides which parameters of a run are the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,24 +41,9 @@ impl Serialize for BestBy {
 
 impl<'de> Deserialize<'de> for BestBy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A bare word in RON.
-        deserializer.deserialize_identifier(Name)
-    }
-}
-
-struct Name;
-
-impl Visitor<'_> for Name {
-    type Value = BestBy;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`Loss` or the name of a score")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<BestBy, E> {
-        match name {
+        match bare_word(deserializer)?.as_str() {
             "Loss" => Ok(BestBy::Loss),
-            other => Err(E::custom(format!("expected `Loss`, found `{other}`"))),
+            other => ScoreName::of(other).map(|name| BestBy::Score(name.0)),
         }
     }
 }

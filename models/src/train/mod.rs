@@ -1,10 +1,12 @@
 //! The training loop.
 
 mod best_by;
+mod captions;
 mod report;
 mod state;
 mod stop;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use crate::settings::TrainSettings;
 use crate::validate::validate;
 
 pub use best_by::BestBy;
+pub use captions::CaptionScores;
 pub use report::{End, Evaluation, StepReport, Summary, Watch};
 pub use state::ResumeError;
 pub(crate) use state::{Identity, evaluations};
@@ -330,7 +333,7 @@ pub trait Scores<T> {
         &mut self,
         engine: &Engine<T>,
         stop: &Stop,
-    ) -> Result<Option<std::collections::BTreeMap<String, f64>>, Error>;
+    ) -> Result<Option<BTreeMap<String, f64>>, Error>;
 }
 
 /// No scores.
@@ -339,7 +342,7 @@ impl<T> Scores<T> for () {
         &mut self,
         _engine: &Engine<T>,
         _stop: &Stop,
-    ) -> Result<Option<std::collections::BTreeMap<String, f64>>, Error> {
+    ) -> Result<Option<BTreeMap<String, f64>>, Error> {
         Ok(Some(Default::default()))
     }
 }
