@@ -13,6 +13,7 @@ pub mod bench;
 pub mod caption;
 pub mod cli;
 pub mod decode;
+pub mod draw;
 mod error;
 mod experiment;
 mod metrics;

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod data;
+mod draw;
 mod graph_args;
 mod layers;
 mod out;
@@ -42,6 +43,7 @@ enum Command {
     Train(train::Args),
     Sample(sample::Args),
     Check(check::Args),
+    Draw(draw::Args),
     Bench(bench::Args),
     Layers(layers::Args),
     #[command(subcommand, verbatim_doc_comment)]
@@ -73,6 +75,7 @@ fn run(command: &Command) -> Result<(), Error> {
         Command::Train(args) => train::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Check(args) => check::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Data(command) => data::run(command),
