@@ -50,7 +50,7 @@ pub struct Arrow {
     pub from: usize,
     /// Who reads it.
     pub to: usize,
-    /// Its symbolic shape.
+    /// Its symbolic shape; empty where another arrow says it.
     pub label: String,
 }
 
@@ -87,7 +87,16 @@ impl Diagram {
                 lines: vec!["result".into()],
                 group: None,
             });
-            diagram.arrows.push(arrow(plan, Origin::Value(value), at));
+            let mut arrow = arrow(plan, Origin::Value(value), at);
+            // An array that others read as well has its shape written on the way to them.
+            if diagram
+                .arrows
+                .iter()
+                .any(|other| other.from == arrow.from && other.label == arrow.label)
+            {
+                arrow.label.clear();
+            }
+            diagram.arrows.push(arrow);
         }
         diagram
     }

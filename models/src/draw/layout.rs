@@ -135,12 +135,11 @@ fn layered(diagram: &Diagram) -> Graph<NodeLabel, EdgeLabel> {
         }
     }
     for (at, arrow) in diagram.arrows.iter().enumerate() {
-        let label = EdgeLabel {
-            width: text_width(&arrow.label, SMALL) + 6.0,
-            height: SMALL * LINE_HEIGHT,
-            labelpos: LabelPos::Center,
-            ..EdgeLabel::default()
+        let (width, height) = match arrow.label.as_str() {
+            "" => (0.0, 0.0),
+            label => (text_width(label, SMALL) + 6.0, SMALL * LINE_HEIGHT),
         };
+        let label = EdgeLabel { width, height, labelpos: LabelPos::Center, ..EdgeLabel::default() };
         let (from, to, name) = (block_key(arrow.from), block_key(arrow.to), at.to_string());
         graph.set_edge(from, to, Some(label), Some(&name));
     }

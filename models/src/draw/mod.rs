@@ -8,6 +8,7 @@ mod svg;
 use engine_core::Sizes;
 use engine_core::graph::Plan;
 
+pub(crate) use diagram::grouped;
 pub use diagram::{Arrow, Block, BlockKind, Diagram, Group};
 pub use layout::{Placed, place};
 

@@ -43,7 +43,8 @@ fn described(placed: &Placed) -> String {
     let diagram = &placed.diagram;
     let arrow = |arrow: &Arrow| {
         let (from, to) = (&diagram.blocks[arrow.from].name, &diagram.blocks[arrow.to].name);
-        format!("{from} to {to}: {}", arrow.label)
+        let label = if arrow.label.is_empty() { "the same" } else { &arrow.label };
+        format!("{from} to {to}: {label}")
     };
     diagram.arrows.iter().map(arrow).collect::<Vec<_>>().join("; ")
 }
@@ -77,6 +78,9 @@ fn drawn(block: &Block, at: &Rectangle) -> Markup {
 
 fn label(arrow: &Arrow, way: &Way) -> Markup {
     let at = &way.label;
+    if arrow.label.is_empty() {
+        return html! {};
+    }
     html! {
         rect class="paper" x=(round(at.x - at.width / 2.0 + 3.0)) y=(round(at.y - 0.55 * SMALL))
             width=(round(at.width - 6.0)) height=(round(1.1 * SMALL)) {}
