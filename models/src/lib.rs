@@ -17,6 +17,7 @@ pub mod draw;
 mod error;
 mod experiment;
 mod metrics;
+pub mod report;
 mod run;
 mod settings;
 mod train;

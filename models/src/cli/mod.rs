@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod data;
 mod draw;
 mod graph_args;
@@ -13,6 +14,7 @@ mod out;
 mod pass_args;
 mod progress;
 mod report;
+mod report_page;
 mod run_args;
 mod sample;
 mod threads;
@@ -44,6 +46,8 @@ enum Command {
     Sample(sample::Args),
     Check(check::Args),
     Draw(draw::Args),
+    Report(report_page::Args),
+    Compare(compare::Args),
     Bench(bench::Args),
     Layers(layers::Args),
     #[command(subcommand, verbatim_doc_comment)]
@@ -76,6 +80,8 @@ fn run(command: &Command) -> Result<(), Error> {
         Command::Sample(args) => sample::run(args),
         Command::Check(args) => check::run(args),
         Command::Draw(args) => draw::run(args),
+        Command::Report(args) => report_page::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Data(command) => data::run(command),
