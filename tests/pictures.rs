@@ -311,6 +311,20 @@ return { hovered, keyed: plot.getAttribute("aria-valuetext") };
 "#;
 
 #[test]
+fn the_browser_sees_what_is_wrong() {
+    let Some(browser) = browser::find() else {
+        println!("skipped: there is no chromium");
+        return;
+    };
+    let page = "<html><head></head><body style='width:900px'><img src='http://127.0.0.1:9/a.png'>\
+                <script>absent.call()</script></body></html>";
+    let found = browser::look(&browser, page, 400, "return 1;");
+    assert!(found["faults"].to_string().contains("absent is not defined"), "{found}");
+    assert!(found["requests"].to_string().contains("a.png"), "{found}");
+    assert!(found["overflow"].as_u64().unwrap() > 400, "{found}");
+}
+
+#[test]
 fn pages_work_in_a_browser() {
     let Some(browser) = browser::find() else {
         println!("skipped: there is no chromium");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::out::{say, writable};
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::report::{Comparison, Contender, History};
-use crate::run::{RunFolder, graph_name};
+use crate::report::{Comparison, Contender, History, run_name};
+use crate::run::RunFolder;
 
 /// Compare runs: their curves in one HTML file, their best values and what differs in their graph files
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ fn contender(path: &Path, others: &[Contender]) -> Result<Contender, Error> {
     let run = RunFolder::open(path)?;
     let experiment = Experiment::load(&run.graph(), &[])?;
     let history = History::read(&run.metrics(), experiment.train.batch.get())?;
-    let (short, long) = (graph_name(run.path()), run.path().display().to_string());
+    let (short, long) = (run_name(&run), run.path().display().to_string());
     let numbered = (2..).map(|i| format!("{long} ({i})"));
     let mut names = [short, long.clone()].into_iter().chain(numbered);
     let free = names.find(|name| others.iter().all(|other| other.name != *name));

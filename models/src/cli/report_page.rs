@@ -10,8 +10,8 @@ use super::out::{say, writable};
 use super::run_args::WithArgs;
 use crate::error::Error;
 use crate::experiment::Experiment;
-use crate::report::{History, Subject, report};
-use crate::run::{RunFolder, graph_name};
+use crate::report::{History, Subject, report, run_name};
+use crate::run::RunFolder;
 use crate::trained::Trained;
 
 /// Show a run as a page: curves, captions of pictures, network and configuration in one HTML file
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
         Err(_) => Sizes::new(),
     };
     let (plan, _) = experiment.plan(&sizes)?;
-    let name = graph_name(run.path());
+    let name = run_name(&run);
     let trained = opened.as_ref().map_err(String::clone);
     let subject =
         Subject { name, run, experiment, plan, sizes, history, trained, passes, count: args.count };

@@ -177,7 +177,7 @@ impl Chart {
         };
         html! {
             details class="numbers" {
-                summary { "Numbers: " (self.title.to_lowercase()) }
+                summary { "Numbers: " (self.title) }
                 div class="scroll" tabindex="0" role="region" aria-label={ "Numbers of " (self.title) } {
                     table {
                         thead { tr {

@@ -3,7 +3,7 @@
 use maud::html;
 
 use super::chart::{Chart, Curve, Stroke};
-use super::history::{History, SCORES, Sample};
+use super::history::{History, Sample, score_name};
 use super::points::smoothed;
 use super::{Section, Subject};
 
@@ -51,7 +51,7 @@ fn charts(history: &History) -> Vec<Chart> {
     loss.extend(dotted(history, "val_loss", "validation", 1));
     let mut charts: Vec<Chart> = chart("Loss", "nats a caption", loss).into_iter().collect();
     for key in history.scores() {
-        let name = key.trim_start_matches(SCORES);
+        let name = score_name(key);
         charts.extend(chart(name, "", dotted(history, key, name, 1).into_iter().collect()));
     }
     for measure in &MEASURES {

@@ -161,9 +161,10 @@ impl History {
         series.map_or(&[], |series| &series.samples)
     }
 
-    /// The keys of scores, such as `scores.CIDEr`.
+    /// The keys of scores, such as `scores.CIDEr`: of all numbers that are not known to be something else.
     pub fn scores(&self) -> impl Iterator<Item = &str> {
-        self.series.iter().map(|series| series.key.as_str()).filter(|key| key.starts_with(SCORES))
+        let keys = self.series.iter().map(|series| series.key.as_str());
+        keys.filter(|key| !KNOWN.contains(key))
     }
 
     /// The lowest validation loss, the first of equals.
@@ -197,8 +198,22 @@ impl History {
     }
 }
 
-/// What the keys of scores begin with.
-pub(super) const SCORES: &str = "scores.";
+/// What a score is called: its key without the name of the object that scores are kept in.
+pub(super) fn score_name(key: &str) -> &str {
+    key.strip_prefix("scores.").unwrap_or(key)
+}
+
+/// Keys of numbers that are no scores.
+const KNOWN: [&str; 8] = [
+    "loss",
+    "learning_rate",
+    "gradient_norm",
+    "captions_per_second",
+    "data_wait",
+    "val_loss",
+    "train_loss",
+    "seconds",
+];
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,12 @@ const SECTIONS: [Section; 6] = [
     machine::SECTION,
 ];
 
+/// What a run is called: the name of its folder, also where that was given as `.`.
+pub fn run_name(run: &RunFolder) -> String {
+    let path = run.path().canonicalize().unwrap_or_else(|_| run.path().to_owned());
+    path.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The report of a run as the text of an HTML file.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::history::{SCORES, Sample};
+use super::history::{Sample, score_name};
 use super::number::{duration, grouped, shown};
 use super::{Section, Subject};
 
@@ -42,7 +42,7 @@ fn facts(subject: &Subject<'_>) -> Vec<Fact> {
     }
     for key in history.scores() {
         if let Some(best) = history.highest(key) {
-            let name = key.trim_start_matches(SCORES);
+            let name = score_name(key);
             facts.push(Fact::new(&format!("Best {name}"), shown(best.value), after(&best)));
         }
     }

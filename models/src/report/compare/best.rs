@@ -4,7 +4,7 @@ use engine_core::Sizes;
 
 use super::Contender;
 use super::table::Table;
-use crate::report::history::{SCORES, Sample};
+use crate::report::history::{Sample, score_name};
 use crate::report::number::{duration, grouped, shown};
 
 /// What runs have reached and taken.
@@ -19,7 +19,7 @@ pub(super) fn best(contenders: &[Contender]) -> Table {
     row(&mut table, "validation loss", &losses, |at| format!("{:.4}", at.value), order(-1.0));
     row(&mut table, "  after step", &losses, |at| grouped(at.step as usize), None);
     for key in scores(contenders) {
-        let name = key.trim_start_matches(SCORES).to_owned();
+        let name = score_name(&key).to_owned();
         let highest: Vec<_> = contenders.iter().map(|c| c.history.highest(&key)).collect();
         row(&mut table, &name, &highest, |at| shown(at.value), order(1.0));
     }

@@ -6,7 +6,7 @@ use super::Contender;
 use super::best::scores;
 use crate::report::chart::{Chart, Curve, STYLES, Stroke};
 use crate::report::curves::{MEASURES, window};
-use crate::report::history::{History, SCORES, Sample};
+use crate::report::history::{History, Sample, score_name};
 use crate::report::points::smoothed;
 
 /// What a horizontal axis counts.
@@ -64,7 +64,7 @@ fn charts(contenders: &[Contender], axis: &Axis) -> Vec<Chart> {
         chart(contenders, axis, "val_loss", "Validation loss", "nats a caption", false),
     ];
     for key in scores(contenders) {
-        let name = key.trim_start_matches(SCORES).to_owned();
+        let name = score_name(&key).to_owned();
         charts.push(chart(contenders, axis, &key, &name, "", false));
     }
     for measure in &MEASURES {
@@ -82,7 +82,7 @@ fn chart(
     unit: &'static str,
     rough: bool,
 ) -> Chart {
-    let evaluated = key == "val_loss" || key.starts_with(SCORES);
+    let evaluated = key == "val_loss" || scores(contenders).iter().any(|score| score == key);
     let curve = |(i, contender): (usize, &Contender)| {
         let history = &contender.history;
         let samples = history.samples(key).iter();

@@ -28,7 +28,7 @@ impl Table {
         self.rows.push(Row { what, values, best });
     }
 
-    /// The table in columns of letters; `*` marks the best.
+    /// The table in columns of letters; `*` marks the best. Digits stand together, so that other programs can read them.
     pub(super) fn text(&self) -> String {
         let head = Row { what: self.title.clone(), values: self.runs.clone(), best: None };
         let rows: Vec<Vec<String>> = std::iter::once(&head).chain(&self.rows).map(cells).collect();
@@ -69,6 +69,7 @@ impl Table {
 fn cells(row: &Row) -> Vec<String> {
     let mark = |run| if row.best == Some(run) { " *" } else { "" };
     let values = row.values.iter().enumerate().map(|(run, value)| format!("{value}{}", mark(run)));
+    let values = values.map(|value| value.replace('\u{202f}', ""));
     std::iter::once(row.what.clone()).chain(values).collect()
 }
 
