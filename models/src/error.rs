@@ -9,7 +9,7 @@ use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
-use crate::report::MetricsError;
+use crate::report::HistoryError;
 use crate::run::RunError;
 
 /// Why a command ended without doing what it was asked to.
@@ -47,7 +47,7 @@ pub enum Error {
     Run(#[from] RunError),
     /// What was measured in a run cannot be read.
     #[error(transparent)]
-    Metrics(#[from] MetricsError),
+    History(#[from] HistoryError),
     /// A file of the run cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
@@ -109,7 +109,7 @@ impl Error {
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
-            Error::Metrics(error) => Some(error.help()),
+            Error::History(error) => Some(error.help()),
             Error::Build(BuildError::Unbound { symbol, .. }) => {
                 Some(format!("the data binds no size `{symbol}`"))
             }

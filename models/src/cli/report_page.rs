@@ -63,9 +63,6 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
 /// that the command line names has to be there.
 fn open(args: &Args, run: &RunFolder) -> Result<(Result<Trained, String>, Passes), Error> {
     match args.with.open(run.path()) {
-        Ok((trained, _)) if !trained.run.trained().is_file() => {
-            Ok((Err("the run has no parameters yet".into()), args.with.passes()?))
-        }
         Ok((trained, passes)) => Ok((Ok(trained), passes)),
         Err(Error::Data(error)) if !args.with.names_data() => {
             Ok((Err(error.to_string()), args.with.passes()?))

@@ -19,7 +19,7 @@ pub(super) const SECTION: Section = Section { id: "captions", title: "Captions",
 fn gallery(subject: &Subject<'_>) -> Result<super::Body, Error> {
     let trained = match &subject.trained {
         Ok(trained) => trained,
-        Err(reason) => return Ok(Some(html! { p class="note" { "No pictures: " (reason) "." } })),
+        Err(reason) => return Ok(Some(absent(reason))),
     };
     if subject.plan.output(SCORES).or_else(|| subject.plan.value(SCORES)).is_none() {
         return Ok(None);
@@ -27,7 +27,12 @@ fn gallery(subject: &Subject<'_>) -> Result<super::Body, Error> {
     let groups = match trained.precision() {
         Precision::F32 => groups::<f32>(trained, subject),
         Precision::F64 => groups::<f64>(trained, subject),
-    }?;
+    };
+    let groups = match groups {
+        Ok(groups) => groups,
+        // The rest of a report is worth having also where parameters are not there yet, or have gone.
+        Err(error) => return Ok(Some(absent(&error.to_string()))),
+    };
     let folder = trained.experiment.data.dir();
     Ok(Some(html! {
         p class="note" {
@@ -39,6 +44,10 @@ fn gallery(subject: &Subject<'_>) -> Result<super::Body, Error> {
             ul class="cards" { @for shown in &group.shown { (card(shown, &*trained.source, folder)) } }
         }
     }))
+}
+
+fn absent(reason: &str) -> Markup {
+    html! { p class="note" { "No pictures: " (reason) "." } }
 }
 
 fn groups<T: DecodeScalar>(trained: &Trained, subject: &Subject<'_>) -> Result<Vec<Group>, Error> {

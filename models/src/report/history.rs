@@ -38,7 +38,7 @@ pub struct Sample {
 
 /// Metrics that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
+pub enum HistoryError {
     /// There is no such file, or it is no text.
     #[error("cannot read {}: {error}", path.display())]
     Read {
@@ -68,13 +68,13 @@ pub enum MetricsError {
     },
 }
 
-impl MetricsError {
+impl HistoryError {
     /// What to try.
     pub fn help(&self) -> String {
         match self {
-            MetricsError::Read { .. } => "give the folder of a run that has been trained".into(),
-            MetricsError::Line { .. } => "mend or remove the line; the others stay valid".into(),
-            MetricsError::Empty { .. } => "wait for the first epoch, or train again".into(),
+            HistoryError::Read { .. } => "give the folder of a run that has been trained".into(),
+            HistoryError::Line { .. } => "mend or remove the line; the others stay valid".into(),
+            HistoryError::Empty { .. } => "wait for the first epoch, or train again".into(),
         }
     }
 }
@@ -88,9 +88,9 @@ impl History {
     ///
     /// # Errors
     /// When it cannot be read, is empty, or has a line that is no JSON object with a step.
-    pub fn read(path: &Path, batch: u64) -> Result<Self, MetricsError> {
+    pub fn read(path: &Path, batch: u64) -> Result<Self, HistoryError> {
         let text = fs::read_to_string(path)
-            .map_err(|error| MetricsError::Read { path: path.to_owned(), error })?;
+            .map_err(|error| HistoryError::Read { path: path.to_owned(), error })?;
         let mut history = History::default();
         let (mut seconds, mut in_epoch, mut epoch) = (0.0, 0, 0);
         for (i, line) in text.split_inclusive('\n').enumerate() {
@@ -105,7 +105,7 @@ impl History {
                     let reason = text.split(" at line ").next().unwrap_or_default();
                     let found = format!("found a line that is none: {reason}");
                     let column = error.column().max(1);
-                    return Err(MetricsError::Line {
+                    return Err(HistoryError::Line {
                         path: path.to_owned(),
                         line: i + 1,
                         column,
@@ -115,7 +115,7 @@ impl History {
             };
             let Some(step) = object.get("iteration").and_then(Value::as_u64) else {
                 let (path, found) = (path.to_owned(), "found none".into());
-                return Err(MetricsError::Line { path, line: i + 1, column: 1, found });
+                return Err(HistoryError::Line { path, line: i + 1, column: 1, found });
             };
             let now = object.get("epoch").and_then(Value::as_u64).unwrap_or(1);
             if object.contains_key("loss") {
@@ -129,7 +129,7 @@ impl History {
             history.add("", &object, Sample { step, epoch: now, seconds, value: 0.0 });
         }
         match history.series.is_empty() {
-            true => Err(MetricsError::Empty { path: path.to_owned() }),
+            true => Err(HistoryError::Empty { path: path.to_owned() }),
             false => Ok(history),
         }
     }
@@ -219,7 +219,7 @@ const KNOWN: [&str; 8] = [
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<History, MetricsError> {
+    fn read(text: &str) -> Result<History, HistoryError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         fs::write(&path, text).unwrap();
@@ -245,7 +245,7 @@ mod tests {
         assert!(error.to_string().contains("metrics.jsonl:2:16: expected a JSON object with `iteration`, found a line that is none: expected ident"), "{error}");
         let error = read(&format!("{STEP}\n{{\"loss\": 1}}\n")).unwrap_err();
         assert!(error.to_string().contains("metrics.jsonl:2:1: "), "{error}");
-        assert!(matches!(read("\n"), Err(MetricsError::Empty { .. })));
+        assert!(matches!(read("\n"), Err(HistoryError::Empty { .. })));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use engine_core::graph::{Passes, Plan};
 use maud::Markup;
 
 pub use compare::{Comparison, Contender, Difference};
-pub use history::{History, MetricsError, Sample, Series};
+pub use history::{History, HistoryError, Sample, Series};
 
 use crate::error::Error;
 use crate::experiment::Experiment;
