@@ -270,6 +270,7 @@ fn preparing_batches_allocates_nothing() {
         order: Order::Shuffled,
         seed: 1,
         rows: captions / 9,
+        skip: 0,
         batches: 9,
     };
     let taken = with_batches(&source, draw, |batches| {

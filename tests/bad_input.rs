@@ -524,11 +524,11 @@ fn numbers_that_are_not_finite() {
         let outcome = room.engine(&args);
         let mut missing = outcome.missing(2, says);
         missing.extend(
-            outcome.missing(2, "not finite | last good parameters are in R/last.safetensors"),
+            outcome.missing(2, "not finite | last good parameters are in R/checkpoints/step-0000"),
         );
-        missing.extend(parameters_fault(&room.path("R/last.safetensors")));
-        if room.path("R/best.safetensors").exists() {
-            missing.extend(parameters_fault(&room.path("R/best.safetensors")));
+        for generation in fs::read_dir(room.path("R/checkpoints")).unwrap() {
+            let parameters = generation.unwrap().path().join("parameters.safetensors");
+            missing.extend(parameters_fault(&parameters));
         }
         outcome.verdict(&args, missing)
     }));
@@ -609,9 +609,9 @@ fn runs_that_cannot_be_sampled() {
     room.refuses(&["sample", "g.ron"], "g.ron has no run | engine train g.ron");
     room.runs(&["train", "g.ron", "--data", "D", "--steps", "1"]);
     let run = "runs/g-1";
-    let [graph, last, best] =
-        ["graph.ron", "last.safetensors", "best.safetensors"].map(|name| format!("{run}/{name}"));
-    let (text, whole) = (room.read(&graph), fs::read(room.path(&last)).unwrap());
+    let graph = format!("{run}/graph.ron");
+    let best = format!("{run}/checkpoints/step-00000001/parameters.safetensors");
+    let (text, whole) = (room.read(&graph), fs::read(room.path(&best)).unwrap());
     room.runs(&["sample", run]);
     let mut findings = vec![
         room.refusal(&["sample", "D"], "D is no run | graph.ron"),
@@ -622,7 +622,8 @@ fn runs_that_cannot_be_sampled() {
     ];
     for length in [0, 7, 8, 50, whole.len() / 2, whole.len() - 1] {
         room.write(&best, &whole[..length]);
-        findings.push(room.refusal(&["sample", run], &format!("{best} | safetensors")));
+        let says = "checkpoints/step-00000001 is damaged | parameters.safetensors | move";
+        findings.push(room.refusal(&["sample", run], says));
     }
     room.write(&best, &whole);
     room.write(
@@ -655,8 +656,10 @@ fn runs_that_cannot_be_sampled() {
     findings.push(room.refusal(&["sample", run], "[runs/g-1/graph.ron:"));
     room.write(&graph, &text);
     fs::remove_file(room.path(&best)).unwrap();
-    fs::remove_file(room.path(&last)).unwrap();
-    findings.push(room.refusal(&["sample", run], &format!("{last} | No such file")));
+    findings
+        .push(room.refusal(&["sample", run], "cannot read parameters.safetensors: No such file"));
+    fs::remove_dir_all(room.path(run).join("checkpoints")).unwrap();
+    findings.push(room.refusal(&["sample", run], "no checkpoint in runs/g-1/checkpoints"));
     fs::remove_file(room.path(&graph)).unwrap();
     findings.push(room.refusal(&["sample", run], "runs/g-1 | no graph.ron"));
     findings.push(room.refusal(&["sample", "g.ron"], "runs/g-1 | no graph.ron"));

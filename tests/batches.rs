@@ -14,7 +14,7 @@ use engine_datasets::{Order, Source, Split};
 use tapped::{Tapped, scenes};
 
 const DRAW: Draw =
-    Draw { split: Split::Train, order: Order::Shuffled, seed: 3, rows: 30, batches: 11 };
+    Draw { split: Split::Train, order: Order::Shuffled, seed: 3, rows: 30, skip: 0, batches: 11 };
 
 /// All batches of a draw, copied.
 fn all(source: &dyn Source, draw: Draw) -> Vec<Drawn> {
@@ -53,6 +53,19 @@ fn they_are_those_filled_on_the_spot() {
         }
     }
     assert_eq!(all(&*source, Draw { batches: 0, ..DRAW }), []);
+}
+
+#[test]
+fn those_after_some_are_those_of_a_draw_from_the_start() {
+    let source = scenes();
+    for order in [Order::Shuffled, Order::WithReplacement] {
+        let draw = Draw { order, batches: 25, ..DRAW };
+        let whole = all(&*source, draw);
+        for skip in 0..=25 {
+            let rest = all(&*source, Draw { skip, batches: 25 - skip, ..draw });
+            assert!(rest == whole[skip as usize..], "{order:?}, after {skip}");
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod front_door;
 
 use std::fs;
 
+use engine::RunFolder;
 use engine_core::graph::PASSES;
 use front_door::data::Data;
 use front_door::{GRAPH, Outcome, Room, report};
@@ -35,18 +36,32 @@ fn trains(room: &Room, more: &[&str]) -> Outcome {
     room.runs(&[&begin, SMALL.as_slice(), more].concat())
 }
 
-/// The lines of a run's metrics.
-fn metrics(room: &Room, run: &str) -> Vec<Value> {
+/// The lines of a run's metrics: steps and evaluations.
+fn lines(room: &Room, run: &str) -> (Vec<Value>, Vec<Value>) {
     let text = room.read(&format!("{run}/metrics.jsonl"));
-    text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
+    let lines = text.lines().map(|line| serde_json::from_str(line).expect("a JSON object"));
+    lines.partition(|line: &Value| line.get("val_loss").is_none())
+}
+
+/// What a run's metrics say of its steps.
+fn metrics(room: &Room, run: &str) -> Vec<Value> {
+    lines(room, run).0
+}
+
+/// The file with the latest parameters of a run.
+fn latest_parameters(room: &Room, run: &str) -> Vec<u8> {
+    let run = RunFolder::open(&room.path(run)).unwrap();
+    fs::read(run.checkpoints().latest().unwrap().parameters()).unwrap()
 }
 
 /// All that does not depend on the clock.
 fn trajectory(room: &Room, run: &str) -> Vec<Value> {
-    let mut lines = metrics(room, run);
+    let (mut lines, evaluations) = lines(room, run);
+    lines.extend(evaluations);
     for line in &mut lines {
         let fields = line.as_object_mut().expect("an object");
-        fields.retain(|key, _| !["captions_per_second", "data_wait"].contains(&key.as_str()));
+        let clocks = ["captions_per_second", "data_wait", "seconds"];
+        fields.retain(|key, _| !clocks.contains(&key.as_str()));
     }
     lines
 }
@@ -137,7 +152,7 @@ fn training_leaves_a_run() {
         assert!(graph.contains(part), "{part:?} in\n{graph}");
     }
 
-    let lines = metrics(&room, "runs/caption_lstm-1");
+    let (lines, evaluations) = lines(&room, "runs/caption_lstm-1");
     assert_eq!(lines.len(), 30);
     for (line, iteration) in lines.iter().zip(1..) {
         assert_eq!(line["iteration"], iteration);
@@ -146,21 +161,24 @@ fn training_leaves_a_run() {
         assert!((number(line, "learning_rate") - rate).abs() < 1e-12, "{line}");
         assert!(number(line, "loss") > 0.0 && number(line, "captions_per_second") > 0.0, "{line}");
         assert!(number(line, "data_wait") >= 0.0, "{line}");
-        assert_eq!(line.get("val_loss").is_some(), iteration % 15 == 0, "{line}");
     }
-    assert!(number(&lines[29], "val_loss") < number(&lines[14], "val_loss"));
+    assert_eq!(evaluations.len(), 2);
+    for (line, epoch) in evaluations.iter().zip(1..) {
+        assert!(line["iteration"] == 15 * epoch && line["epoch"] == epoch, "{line}");
+        assert_eq!(line["best"], true, "{line}");
+        let mean = epoch_loss(&lines, epoch);
+        assert!((number(line, "train_loss") - mean).abs() < 1e-12 * mean, "{line}");
+    }
+    assert!(number(&evaluations[1], "val_loss") < number(&evaluations[0], "val_loss"));
 
     let names =
         ["h0.b", "h0.w", "hidden.b", "hidden.wh", "hidden.wx", "scores.b", "scores.w", "words.w"];
-    for file in ["last", "best"] {
-        let bytes =
-            fs::read(room.path(&format!("runs/caption_lstm-1/{file}.safetensors"))).unwrap();
-        let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        let mut found = tensors.names();
-        found.sort_unstable();
-        assert_eq!(found, names);
-        assert_eq!(tensors.tensor("hidden.wx").unwrap().shape(), [12, 64]);
-    }
+    let bytes = latest_parameters(&room, "runs/caption_lstm-1");
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut found = tensors.names();
+    found.sort_unstable();
+    assert_eq!(found, names);
+    assert_eq!(tensors.tensor("hidden.wx").unwrap().shape(), [12, 64]);
 
     let out = outcome.out;
     let share = " of 20 captions of unseen images are true of their picture: ";
@@ -193,7 +211,10 @@ fn runs_are_numbered() {
     runs.sort();
     assert_eq!(runs, ["g-10", "g-2", "g-9"]);
     room.runs(&["train", "g.ron", "--data", "D", "--steps", "1", "--out", "deep/er/R"]);
-    assert!(room.path("deep/er/R/last.safetensors").is_file() && !room.path("runs/g-11").exists());
+    assert!(
+        room.path("deep/er/R/checkpoints/step-00000001").is_dir()
+            && !room.path("runs/g-11").exists()
+    );
 }
 
 #[test]
@@ -220,8 +241,8 @@ fn the_command_line_beats_the_file() {
     train(&["--set", "train.epochs=4", "--epochs", "2", "--out", "E"]);
     let steps = ["A", "B", "C", "E"].map(|run| metrics(&room, run).len());
     assert_eq!(steps, [5, 12, 7, 2]);
-    let last = metrics(&room, "C").pop().unwrap();
-    assert!(last["epoch"] == 2 && last.get("val_loss").is_some(), "{last}");
+    let (steps, evaluations) = lines(&room, "C");
+    assert_eq!((&steps[6]["epoch"], &evaluations[1]["iteration"]), (&2.into(), &7.into()));
     train(&[
         "--set",
         "train.optimizer.learning_rate=0.5",
@@ -260,7 +281,7 @@ fn cells_and_rules_swap_on_the_command_line() {
         let lines = metrics(&room, run);
         let (first, last) = (epoch_loss(&lines, 1), epoch_loss(&lines, 4));
         assert!(last < 0.97 * first, "{run}: from {first} to {last}");
-        let bytes = fs::read(room.path(&format!("{run}/last.safetensors"))).unwrap();
+        let bytes = latest_parameters(&room, run);
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         assert!(names.iter().all(|name| tensors.tensor(name).is_ok()), "{run}");
     }

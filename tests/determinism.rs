@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use command::{argument, engine, metrics};
+use command::{argument, engine, latest_parameters, metrics};
 use engine_core::graph::PASSES;
 use paths::in_workspace;
 use safetensors::SafeTensors;
@@ -50,12 +50,12 @@ fn train(dir: &Path, graph: &Path, threads: usize, seed: u64, more: &[&str]) -> 
     arguments.extend(["--batch", "40", "--epochs", "10", "--out", argument(&run)]);
     arguments.extend(more);
     engine(dir, &arguments);
-    let records = metrics(&run);
+    let (records, evaluations) = metrics(&run);
     assert!(records.iter().map(|record| record.iteration).eq(1..=STEPS as u64));
     Outcome {
-        parameters: fs::read(run.join("last.safetensors")).expect("a run leaves parameters"),
+        parameters: fs::read(latest_parameters(&run)).expect("a run leaves parameters"),
         steps: records.iter().map(|r| [r.loss.to_bits(), r.gradient_norm.to_bits()]).collect(),
-        validation: records.iter().filter_map(|r| Some(r.val_loss?.to_bits())).collect(),
+        validation: evaluations.iter().map(|e| e.val_loss.to_bits()).collect(),
     }
 }
 
@@ -76,7 +76,7 @@ fn same_on_any_number_of_threads(dir: &Path, graph: &Path) {
         assert!(one.validation == other.validation, "validation losses on {threads} threads");
         let numbers = [&one, &other].map(|outcome| tensors(&outcome.parameters));
         assert!(numbers[0] == numbers[1], "parameters on {threads} threads");
-        assert!(one.parameters == other.parameters, "last.safetensors on {threads} threads");
+        assert!(one.parameters == other.parameters, "the file of parameters on {threads} threads");
     }
     let again = train(dir, graph, 2, 8, &units);
     assert!(one.parameters != again.parameters, "another seed, other parameters");

@@ -11,7 +11,7 @@ mod paths;
 use std::fs;
 
 use command::{argument, engine, metrics};
-use engine::{Experiment, Override, validate};
+use engine::{Experiment, Override, Stop, validate};
 use engine_core::Sizes;
 use engine_core::engine::Engine;
 use engine_datasets::Split;
@@ -39,7 +39,8 @@ fn two_epochs_on_photographs_bring_the_validation_loss_down() {
     let sizes: Sizes = source.sizes().into_iter().collect();
     let (plan, _) = experiment.plan(&sizes).unwrap();
     let mut untrained = Engine::<f32>::new(plan, sizes, experiment.train.seed).unwrap();
-    let before = validate(&mut untrained, &*source, Split::Val, 100).unwrap();
+    let before = validate(&mut untrained, &*source, Split::Val, 100, &Stop::never());
+    let before = before.unwrap().unwrap();
 
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
@@ -48,8 +49,8 @@ fn two_epochs_on_photographs_bring_the_validation_loss_down() {
     arguments.extend(["--set", "train.schedule=Constant()"]);
     arguments.extend(["--out", argument(&run)]);
     engine(dir.path(), &arguments);
-    let records = metrics(&run);
-    let after: Vec<f64> = records.iter().filter_map(|record| record.val_loss).collect();
+    let (_, evaluations) = metrics(&run);
+    let after: Vec<f64> = evaluations.iter().map(|evaluation| evaluation.val_loss).collect();
     println!("validation loss: untrained {before:.3}, after each epoch {after:.3?}");
 
     assert_eq!(after.len(), MEASURED.len(), "a validation loss each epoch");

@@ -103,9 +103,8 @@ impl Vocabulary {
         }
     }
 
-    /// Writes `coco2014_vocab.json`.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), DataError> {
-        // A sorted map: the same words give the same bytes.
+    /// As the text of `coco2014_vocab.json`. The same words give the same text.
+    pub fn to_json(&self) -> String {
         #[derive(Serialize)]
         struct Sorted<'a> {
             idx_to_word: &'a [String],
@@ -115,9 +114,12 @@ impl Vocabulary {
             idx_to_word: &self.words,
             word_to_idx: self.numbers.iter().map(|(word, i)| (word.as_str(), *i)).collect(),
         };
-        let text = serde_json::to_vec(&record)
-            .map_err(|e| DataError::io("write", path, std::io::Error::other(e)))?;
-        fs::write(path, text).map_err(|e| DataError::io("write", path, e))
+        serde_json::to_string(&record).expect("every key is a text")
+    }
+
+    /// Writes `coco2014_vocab.json`.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), DataError> {
+        fs::write(path, self.to_json()).map_err(|e| DataError::io("write", path, e))
     }
 
     /// The number of words, the special ones included.

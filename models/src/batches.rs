@@ -19,7 +19,9 @@ pub struct Draw {
     pub seed: u64,
     /// Captions a batch; at least one.
     pub rows: usize,
-    /// Batches in all, over as many epochs as it takes.
+    /// Batches that come before the first one: those that a run had drawn when it stopped.
+    pub skip: u64,
+    /// Batches in all after those, over as many epochs as it takes.
     pub batches: u64,
 }
 
@@ -128,13 +130,15 @@ impl Drop for Batches<'_> {
 /// What the thread does: fills a batch ahead, then every one that comes back, until there are enough or nobody listens.
 fn fill(source: &dyn Source, draw: Draw, used: &Receiver<Drawn>, filled: &SyncSender<Drawn>) {
     let captions = source.captions(draw.split);
-    let mut left = draw.batches;
+    let per_epoch = draw.order.batches(captions, draw.rows) as u64;
+    let (mut left, mut skip) = (draw.batches, draw.skip % per_epoch.max(1));
     let mut next = Drawn::default();
-    for epoch in 0.. {
+    for epoch in draw.skip / per_epoch.max(1).. {
         if left == 0 || captions == 0 {
             return;
         }
-        for rows in draw.order.epoch(draw.seed, epoch, captions, draw.rows).batches() {
+        let order = draw.order.epoch(draw.seed, epoch, captions, draw.rows);
+        for rows in order.batches().skip(std::mem::take(&mut skip) as usize) {
             source.fill(draw.split, rows, &mut next.batch);
             (next.epoch, next.rows) = (epoch + 1, rows.len());
             left -= 1;

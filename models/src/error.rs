@@ -10,7 +10,8 @@ use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
 use crate::report::HistoryError;
-use crate::run::RunError;
+use crate::run::{CheckpointsError, MetricsError, RunError};
+use crate::train::ResumeError;
 
 /// Why a command ended without doing what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,15 @@ pub enum Error {
     /// Parameters cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A generation cannot be saved or read.
+    #[error(transparent)]
+    Checkpoints(#[from] CheckpointsError),
+    /// Training cannot go on from a generation.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// Metrics cannot be written, or are not those of a generation.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The run folder cannot be made or used.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -54,6 +64,22 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The file system's reason.
+        #[source]
+        error: io::Error,
+    },
+    /// A file of parameters cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    ReadParameters {
+        /// The file.
+        path: PathBuf,
+        /// The file system's reason.
+        #[source]
+        error: io::Error,
+    },
+    /// Signals cannot be handled.
+    #[error("cannot handle signals: {error}")]
+    Signals {
+        /// The system's reason.
         #[source]
         error: io::Error,
     },
@@ -118,12 +144,18 @@ impl Error {
             Error::Feed(_) => Some(
                 "the graph's inputs and the data must agree; see `engine data info DIR`".into(),
             ),
+            Error::Checkpoints(error) => Some(error.help()),
+            Error::Resume(error) => Some(error.help()),
+            Error::Metrics(MetricsError::Io { .. }) => Some("is the disk full? The checkpoint before is untouched; mend it and go on with: engine train --resume RUN".into()),
+            Error::Metrics(MetricsError::Changed { .. }) => Some("put it back, or begin another run with these parameters: engine train GRAPH --init RUN".into()),
             Error::Checkpoint(_) => Some("is this the checkpoint of another graph?".into()),
             Error::Write { .. } => Some("is the disk full?".into()),
             Error::NotFinite { kept, .. } => Some(format!(
                 "lower the learning rate or set train.clip_norm; the last good parameters are in {}",
                 kept.display()
             )),
+            Error::ReadParameters { .. } => Some("give the folder of a run, or a safetensors file".into()),
+            Error::Signals { .. } => None,
             Error::Usage { help, .. } => Some(help.clone()),
         }
     }

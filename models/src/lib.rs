@@ -1,6 +1,6 @@
 //! **engine**: captioning and sequence networks on ordinary CPUs.
 //!
-//! This library turns an [`Experiment`] (a graph file: network, data, training, sampling) into a run: [`train()`] trains
+//! This library turns an [`Experiment`] (a graph file: network, data, training, sampling) into a run: [`Training`] trains
 //! it into a [`RunFolder`], [`Captioner`] writes sentences with what was learned. The `engine` command is a thin layer
 //! over it; see [`cli`].
 //!
@@ -16,7 +16,6 @@ pub mod decode;
 pub mod draw;
 mod error;
 mod experiment;
-mod metrics;
 pub mod report;
 mod run;
 mod settings;
@@ -28,10 +27,14 @@ pub use batches::{Batches, Draw, Drawn, with_batches};
 pub use caption::{Captioner, Truth};
 pub use error::Error;
 pub use experiment::{Experiment, Override};
-pub use metrics::{Metrics, Record};
-pub use run::{RunError, RunFolder};
-pub use settings::TrainSettings;
-pub use train::{EpochReport, StepReport, Summary, Watch, train};
+pub use run::{
+    About, Checkpoints, CheckpointsError, Contents, Events, Generation, Machine, Metrics,
+    MetricsError, Record, RunError, RunFolder, RunGuard, Written, replace,
+};
+pub use settings::{Keep, TrainSettings};
+pub use train::{
+    BestBy, End, Evaluation, ResumeError, Scores, StepReport, Stop, Summary, Training, Watch,
+};
 pub use trained::Trained;
 pub use validate::validate;
 

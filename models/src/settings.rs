@@ -12,6 +12,7 @@ use engine_datasets::{Order, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Draw;
+use crate::train::BestBy;
 
 /// How a network is trained. Every field can be left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,10 +40,37 @@ pub struct TrainSettings {
     pub clip_value: Option<Positive>,
     /// Weight decay: this times the weight is added to its gradient. Biases do not decay. Default: 0.
     pub l2: NonNegative,
+    /// Steps between two looks at the validation captions; there is one after the last step in any case. Default: an
+    /// epoch's.
+    pub evaluate_every: Option<Count>,
+    /// What decides which parameters are the best: `Loss`, or the name of a score of captions. Default: `Loss`.
+    pub best_by: BestBy,
+    /// Evaluations without a gain after which training ends. Default: none, it goes on to the last step.
+    pub patience: Option<Count>,
+    /// Steps between two checkpoints; there is one after every evaluation in any case. Default: none.
+    pub checkpoint_every: Option<Count>,
+    /// Which checkpoints stay. Default: `(last: 3, best: 1)`.
+    pub keep: Keep,
     /// Steps between two lines about the loss. Default: 100.
     pub print_every: Count,
     /// Whether to show progress at all. Default: true.
     pub verbose: bool,
+}
+
+/// Which checkpoints of a run stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keep {
+    /// So many of the latest, at least 1. Default: 3.
+    pub last: Count,
+    /// Beside those, so many of the best by [`TrainSettings::best_by`]. Default: 1.
+    pub best: u32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { last: Count::constant(3), best: 1 }
+    }
 }
 
 impl Default for TrainSettings {
@@ -59,6 +87,11 @@ impl Default for TrainSettings {
             clip_norm: None,
             clip_value: None,
             l2: NonNegative::constant(0.0),
+            evaluate_every: None,
+            best_by: BestBy::Loss,
+            patience: None,
+            checkpoint_every: None,
+            keep: Keep::default(),
             print_every: Count::constant(100),
             verbose: true,
         }
@@ -78,10 +111,15 @@ impl TrainSettings {
         self.steps.map_or(all, |steps| all.min(steps.get()))
     }
 
-    /// The first so many batches of training.
-    pub fn draw(&self, batches: u64) -> Draw {
+    /// So many batches of training, after those that it skips.
+    pub fn draw(&self, skip: u64, batches: u64) -> Draw {
         let rows = self.batch.as_usize();
-        Draw { split: Split::Train, order: self.order, seed: self.seed, rows, batches }
+        Draw { split: Split::Train, order: self.order, seed: self.seed, rows, skip, batches }
+    }
+
+    /// Steps between two looks at the validation captions, for epochs of so many steps.
+    pub fn evaluate_every(&self, per_epoch: u64) -> u64 {
+        self.evaluate_every.map_or(per_epoch, Count::get).max(1)
     }
 
     /// The learning rate of the coming step.

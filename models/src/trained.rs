@@ -1,6 +1,6 @@
 //! A run opened to be used: its network, laid out for its data, with what it has learned.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine_core::engine::{Engine, checkpoint};
@@ -10,7 +10,8 @@ use engine_datasets::Source;
 
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
-use crate::run::RunFolder;
+use crate::run::{Contents, RunFolder};
+use crate::train::{BestBy, evaluations, ranked};
 
 /// A run, its graph file and its data.
 pub struct Trained {
@@ -33,6 +34,7 @@ impl Trained {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
         let source = experiment.data.open()?;
+        run.check_words(source.vocabulary())?;
         let sizes: Sizes = source.sizes().into_iter().collect();
         let (plan, _) = experiment.plan(&sizes)?;
         Ok(Trained { run, experiment, source, plan, sizes })
@@ -50,7 +52,31 @@ impl Trained {
     pub fn engine<T: Scalar>(&self, passes: &Passes) -> Result<Engine<T>, Error> {
         let (plan, sizes) = (self.plan.clone(), self.sizes.clone());
         let mut engine = Engine::new(plan, sizes, self.experiment.train.seed)?.rewritten(passes);
-        checkpoint::load(&mut engine, &self.run.trained())?;
+        set_best(&mut engine, &self.run, self.experiment.train.best_by)?;
         Ok(engine)
+    }
+}
+
+/// Gives a network the best parameters of a run.
+pub(crate) fn set_best<T: Scalar>(
+    engine: &mut Engine<T>,
+    run: &RunFolder,
+    by: BestBy,
+) -> Result<(), Error> {
+    let (contents, path) = best(run, by)?;
+    Ok(checkpoint::set_parameters(engine, &contents.parameters, &path)?)
+}
+
+/// The best generation of a run, and where its parameters lie; the latest where none was evaluated.
+pub(crate) fn best(run: &RunFolder, by: BestBy) -> Result<(Contents, PathBuf), Error> {
+    let checkpoints = run.checkpoints();
+    let latest = checkpoints.latest()?;
+    let contents = checkpoints.load(&latest)?;
+    let all = checkpoints.list()?;
+    let at = |step: &u64| all.iter().rev().find(|generation| generation.step == *step);
+    let order = ranked(&evaluations(&contents.state), by);
+    match order.iter().find_map(at).filter(|best| **best != latest) {
+        None => Ok((contents, latest.parameters())),
+        Some(best) => Ok((checkpoints.load(best)?, best.parameters())),
     }
 }

@@ -1,9 +1,11 @@
 //! The `engine` command, run as a user runs it.
 
-use std::path::Path;
+#![allow(dead_code, reason = "each test file uses its share")]
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use engine::Record;
+use engine::{Evaluation, Record, RunFolder};
 
 /// Runs `engine` with these arguments in a folder, and panics with its output if it fails.
 pub(crate) fn engine(dir: &Path, arguments: &[&str]) {
@@ -15,12 +17,23 @@ pub(crate) fn engine(dir: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "engine {}\n{out}\n{err}", arguments.join(" "));
 }
 
-/// The metrics that a run has written, a record a step.
-pub(crate) fn metrics(run: &Path) -> Vec<Record> {
+/// What a run has written about its steps, and about its evaluations.
+pub(crate) fn metrics(run: &Path) -> (Vec<Record>, Vec<Evaluation>) {
     let path = run.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let record = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
-    text.lines().map(record).collect()
+    let (evaluations, steps): (Vec<&str>, _) =
+        text.lines().partition(|line| line.contains("val_loss"));
+    let step = |line: &&str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let evaluation =
+        |line: &&str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let steps: Vec<&str> = steps;
+    (steps.iter().map(step).collect(), evaluations.iter().map(evaluation).collect())
+}
+
+/// The file with the latest parameters of a run.
+pub(crate) fn latest_parameters(run: &Path) -> PathBuf {
+    let run = RunFolder::open(run).unwrap_or_else(|error| panic!("{error}"));
+    run.checkpoints().latest().unwrap_or_else(|error| panic!("{error}")).parameters()
 }
 
 /// A path as an argument.

@@ -1,29 +1,21 @@
-//! Parameters on disk, in the safetensors format: names, shapes and numbers, readable by other tools.
+//! What training changes, as bytes in the safetensors format: names, shapes and numbers, readable by other tools.
+//!
+//! Whoever keeps the bytes says where they came from, so that messages can name the file.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::network::Engine;
+use super::update::Updater;
 use crate::graph::nearest;
 use crate::scalar::{Precision, Scalar};
 use crate::tensor::Tensor;
 
-/// Parameters that could not be written or read.
+/// Arrays that are not those of the network.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The file system refused.
-    #[error("cannot {what} {}: {error}", path.display())]
-    Io {
-        /// `read` or `write`.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Its reason.
-        #[source]
-        error: std::io::Error,
-    },
     /// The file is not a safetensors file, or is damaged.
     #[error("{} is no readable safetensors file: {error}", path.display())]
     Format {
@@ -33,7 +25,7 @@ pub enum CheckpointError {
         #[source]
         error: safetensors::SafeTensorError,
     },
-    /// The graph has a parameter that the file lacks.
+    /// The network has an array that the file lacks.
     #[error("{} has no parameter `{name}`{hint}", path.display())]
     Missing {
         /// The file.
@@ -43,7 +35,7 @@ pub enum CheckpointError {
         /// The nearest name in the file.
         hint: String,
     },
-    /// The file has a parameter that the graph lacks.
+    /// The file has an array that the network lacks.
     #[error("{} has the parameter `{name}`, which the graph has not{hint}", path.display())]
     LeftOver {
         /// The file.
@@ -53,7 +45,7 @@ pub enum CheckpointError {
         /// The nearest name in the graph.
         hint: String,
     },
-    /// A parameter of another shape or number type.
+    /// An array of another shape or number type.
     #[error("{}: parameter `{name}`: expected {expected}, found {found}", path.display())]
     Mismatch {
         /// The file.
@@ -67,87 +59,204 @@ pub enum CheckpointError {
     },
 }
 
-/// Writes all parameters, and `about` as the file's metadata under the key `engine`: one key, because the format's
-/// metadata has no order, and the same parameters are to give the same bytes. The file appears whole or not at all.
-///
-/// # Errors
-/// When the file system refuses.
-pub fn save<T: Scalar>(
-    engine: &Engine<T>,
-    path: &Path,
-    about: &str,
-) -> Result<(), CheckpointError> {
-    let io = |error| CheckpointError::Io { what: "write", path: path.to_owned(), error };
-    let dtype = match T::PRECISION {
-        Precision::F32 => Dtype::F32,
-        Precision::F64 => Dtype::F64,
-    };
-    let bytes: Vec<Vec<u8>> = engine.parameters().iter().map(|p| to_bytes(p, dtype)).collect();
-    let names = engine.plan().parameters.iter().map(|parameter| parameter.name.as_str());
-    let views = names.zip(engine.parameters().iter().zip(&bytes)).map(|(name, (p, bytes))| {
-        let view = TensorView::new(dtype, p.shape().to_vec(), bytes);
-        (name, view.expect("the bytes are those of the shape"))
-    });
-    let about = HashMap::from([("engine".to_owned(), about.to_owned())]);
-    let data = safetensors::serialize(views, Some(about))
-        .map_err(|error| CheckpointError::Format { path: path.to_owned(), error })?;
-    let temporary = path.with_extension("safetensors.part");
-    std::fs::write(&temporary, data).map_err(io)?;
-    std::fs::rename(&temporary, path).map_err(io)
+/// All parameters, by name. The same parameters give the same bytes.
+pub fn parameters<T: Scalar>(engine: &Engine<T>) -> Vec<u8> {
+    let names = engine.plan().parameters.iter().map(|parameter| parameter.name.clone());
+    let arrays = names.zip(engine.parameters()).map(|(name, p)| (name, p.shape(), p.as_slice()));
+    encode(arrays.collect())
 }
 
-/// Reads all parameters. Nothing is changed unless everything fits.
+/// Takes all parameters from the bytes of `path`. Nothing is changed unless everything fits.
 ///
 /// # Errors
-/// When the file cannot be read, or its names and shapes are not exactly the graph's.
-pub fn load<T: Scalar>(engine: &mut Engine<T>, path: &Path) -> Result<(), CheckpointError> {
-    let data = std::fs::read(path).map_err(|error| CheckpointError::Io {
-        what: "read",
-        path: path.to_owned(),
-        error,
-    })?;
-    let file = SafeTensors::deserialize(&data)
-        .map_err(|error| CheckpointError::Format { path: path.to_owned(), error })?;
-    let wanted: Vec<&str> = engine.plan().parameters.iter().map(|p| p.name.as_str()).collect();
-    let present = file.names();
-    let hint =
-        |near: Option<&str>| near.map_or(String::new(), |n| format!("; the nearest is `{n}`"));
-    if let Some(name) = present.iter().find(|name| !wanted.contains(*name)) {
-        let hint = hint(nearest(name, wanted.iter().copied()));
-        return Err(CheckpointError::LeftOver {
-            path: path.into(),
-            name: (*name).to_string(),
-            hint,
-        });
-    }
-    let mut read = Vec::with_capacity(wanted.len());
-    for (name, parameter) in wanted.iter().zip(engine.parameters()) {
-        let view = file.tensor(name).map_err(|_| CheckpointError::Missing {
-            path: path.to_owned(),
-            name: (*name).to_owned(),
-            hint: hint(nearest(name, present.iter().copied())),
-        })?;
-        let values = from_bytes(&view).filter(|_| view.shape() == parameter.shape());
-        let values = values.ok_or_else(|| CheckpointError::Mismatch {
-            path: path.to_owned(),
-            name: (*name).to_owned(),
-            expected: format!("{:?}", parameter.shape()),
-            found: format!("{:?} {:?}", view.dtype(), view.shape()),
-        })?;
-        read.push(values);
-    }
+/// When they are no safetensors file, or its names and shapes are not exactly the network's.
+pub fn set_parameters<T: Scalar>(
+    engine: &mut Engine<T>,
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let file = File::read(bytes, path)?;
+    let plan = engine.plan().clone();
+    let wanted: Vec<&str> = plan.parameters.iter().map(|p| p.name.as_str()).collect();
+    file.has_no_more_than(&wanted)?;
+    let shaped = wanted.iter().zip(engine.parameters());
+    let read =
+        shaped.map(|(name, p)| file.array(name, p.shape())).collect::<Result<Vec<_>, _>>()?;
     for (parameter, values) in engine.parameters_mut().iter_mut().zip(read) {
-        parameter.as_mut_slice().iter_mut().zip(values).for_each(|(p, v)| *p = T::of(v));
+        fill(parameter.as_mut_slice(), &values);
     }
     Ok(())
 }
 
-fn to_bytes<T: Scalar>(tensor: &Tensor<T>, dtype: Dtype) -> Vec<u8> {
-    let values = tensor.as_slice().iter().map(|x| x.f64());
+/// What a network could take from a file of parameters, and what not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Adopted {
+    /// Parameters that the network has taken.
+    pub taken: Vec<String>,
+    /// Parameters of another shape in the file: the name, the network's shape, the file's.
+    pub differing: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// Parameters that the file lacks, with the nearest name that it has.
+    pub missing: Vec<(String, Option<String>)>,
+    /// The file's arrays that the network has no parameter for.
+    pub left_over: Vec<String>,
+}
+
+/// Takes those parameters from the bytes of `path` that have the network's name and shape; others stay as they are.
+///
+/// # Errors
+/// When they are no safetensors file.
+pub fn adopt_parameters<T: Scalar>(
+    engine: &mut Engine<T>,
+    bytes: &[u8],
+    path: &Path,
+) -> Result<Adopted, CheckpointError> {
+    let file = File::read(bytes, path)?;
+    let mut adopted = Adopted::default();
+    let plan = engine.plan().clone();
+    for (parameter, tensor) in plan.parameters.iter().zip(engine.parameters_mut()) {
+        let name = &parameter.name;
+        match (file.array(name, tensor.shape()), file.tensors.tensor(name)) {
+            (Ok(values), _) => {
+                fill(tensor.as_mut_slice(), &values);
+                adopted.taken.push(name.clone());
+            }
+            (Err(_), Ok(view)) => {
+                let shapes = (tensor.shape().to_vec(), view.shape().to_vec());
+                adopted.differing.push((name.clone(), shapes.0, shapes.1));
+            }
+            (Err(_), Err(_)) => {
+                let near = nearest(name, file.names()).map(str::to_owned);
+                adopted.missing.push((name.clone(), near));
+            }
+        }
+    }
+    let known = |name: &&str| plan.parameter(name).is_some();
+    adopted.left_over =
+        file.names().into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
+    Ok(adopted)
+}
+
+/// The numbers that an update rule keeps, each array called after its parameter and its slot: `hidden.wx/m`.
+pub fn slots<T: Scalar>(updater: &Updater<T>, engine: &Engine<T>) -> Vec<u8> {
+    let shapes = engine.parameters().iter().map(Tensor::shape);
+    let arrays = slot_names(updater, engine).into_iter().zip(shapes).zip(&updater.slots);
+    let arrays = arrays.flat_map(|((names, shape), slots)| {
+        names.into_iter().zip(slots).map(move |(name, slot)| (name, shape, slot.as_slice()))
+    });
+    encode(arrays.collect())
+}
+
+/// Takes what [`slots`] has written, after so many steps.
+///
+/// # Errors
+/// When the bytes are no safetensors file, or its names and shapes are not exactly those of the rule.
+pub fn set_slots<T: Scalar>(
+    updater: &mut Updater<T>,
+    steps: u64,
+    engine: &Engine<T>,
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let file = File::read(bytes, path)?;
+    let names = slot_names(updater, engine);
+    file.has_no_more_than(&names.iter().flatten().map(String::as_str).collect::<Vec<_>>())?;
+    let mut read = Vec::new();
+    for (names, parameter) in names.iter().zip(engine.parameters()) {
+        for name in names {
+            read.push(file.array(name, parameter.shape())?);
+        }
+    }
+    updater.steps = steps;
+    for (slot, values) in updater.slots.iter_mut().flatten().zip(read) {
+        fill(slot, &values);
+    }
+    Ok(())
+}
+
+/// For each parameter the names of its slots.
+fn slot_names<T: Scalar>(updater: &Updater<T>, engine: &Engine<T>) -> Vec<Vec<String>> {
+    let slots = updater.rule.slots();
+    let of = |name: &str| slots.iter().map(|slot| format!("{name}/{slot}")).collect();
+    engine.plan().parameters.iter().map(|parameter| of(&parameter.name)).collect()
+}
+
+fn fill<T: Scalar>(to: &mut [T], values: &[f64]) {
+    to.iter_mut().zip(values).for_each(|(to, value)| *to = T::of(*value));
+}
+
+/// The bytes of a safetensors file with these arrays: name, shape, elements.
+fn encode<T: Scalar>(arrays: Vec<(String, &[usize], &[T])>) -> Vec<u8> {
+    let dtype = match T::PRECISION {
+        Precision::F32 => Dtype::F32,
+        Precision::F64 => Dtype::F64,
+    };
+    let bytes: Vec<Vec<u8>> = arrays.iter().map(|(_, _, values)| to_bytes(values, dtype)).collect();
+    let views = arrays.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        let view = TensorView::new(dtype, shape.to_vec(), bytes);
+        (name, view.expect("the bytes are those of the shape"))
+    });
+    safetensors::serialize(views, None).expect("names differ, and lengths are those of the shapes")
+}
+
+fn to_bytes<T: Scalar>(values: &[T], dtype: Dtype) -> Vec<u8> {
+    let values = values.iter().map(|x| x.f64());
     match dtype {
         Dtype::F64 => values.flat_map(f64::to_le_bytes).collect(),
         _ => values.flat_map(|x| (x as f32).to_le_bytes()).collect(),
     }
+}
+
+/// A safetensors file in memory.
+struct File<'a> {
+    tensors: SafeTensors<'a>,
+    path: &'a Path,
+}
+
+impl<'a> File<'a> {
+    fn read(bytes: &'a [u8], path: &'a Path) -> Result<Self, CheckpointError> {
+        let tensors = SafeTensors::deserialize(bytes);
+        let format = |error| CheckpointError::Format { path: path.to_owned(), error };
+        Ok(File { tensors: tensors.map_err(format)?, path })
+    }
+
+    /// The names of its arrays, sorted.
+    fn names(&self) -> Vec<&str> {
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        names
+    }
+
+    fn has_no_more_than(&self, wanted: &[&str]) -> Result<(), CheckpointError> {
+        let known: HashSet<&str> = wanted.iter().copied().collect();
+        match self.names().into_iter().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(CheckpointError::LeftOver {
+                path: self.path.to_owned(),
+                name: name.to_owned(),
+                hint: hint(nearest(name, wanted.iter().copied())),
+            }),
+        }
+    }
+
+    /// The elements of an array of this shape.
+    fn array(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, CheckpointError> {
+        let view = self.tensors.tensor(name).map_err(|_| CheckpointError::Missing {
+            path: self.path.to_owned(),
+            name: name.to_owned(),
+            hint: hint(nearest(name, self.names())),
+        })?;
+        let values = from_bytes(&view).filter(|_| view.shape() == shape);
+        values.ok_or_else(|| CheckpointError::Mismatch {
+            path: self.path.to_owned(),
+            name: name.to_owned(),
+            expected: format!("{shape:?}"),
+            found: format!("{:?} {:?}", view.dtype(), view.shape()),
+        })
+    }
+}
+
+fn hint(near: Option<&str>) -> String {
+    near.map_or(String::new(), |near| format!("; the nearest is `{near}`"))
 }
 
 fn from_bytes(view: &TensorView<'_>) -> Option<Vec<f64>> {

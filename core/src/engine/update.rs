@@ -22,11 +22,11 @@ pub struct Limits {
 /// An update rule with the numbers it keeps for each parameter.
 #[derive(Debug, Clone)]
 pub struct Updater<T> {
-    rule: Tagged<dyn Optimizer>,
+    pub(super) rule: Tagged<dyn Optimizer>,
     limits: Limits,
     /// For each parameter, an array a slot.
-    slots: Vec<Vec<Vec<T>>>,
-    steps: u64,
+    pub(super) slots: Vec<Vec<Vec<T>>>,
+    pub(super) steps: u64,
 }
 
 impl<T: Scalar> Updater<T> {
@@ -40,6 +40,11 @@ impl<T: Scalar> Updater<T> {
     /// The rule's learning rate before any schedule.
     pub fn learning_rate(&self) -> f64 {
         self.rule.learning_rate()
+    }
+
+    /// The updates made so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Limits the engine's gradients and returns the norm they had before clipping by norm. A norm that is not finite

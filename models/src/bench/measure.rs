@@ -80,7 +80,7 @@ pub(super) fn measure<T: Scalar>(
     let full = settings.batch.as_usize().min(captions);
     let per_epoch = settings.order.batches(captions, settings.batch.as_usize()) as u64;
     let total = settings.total_steps(captions);
-    let draw = settings.draw(u64::MAX);
+    let draw = settings.draw(0, u64::MAX);
     let (mut steps, mut phases) = (Vec::with_capacity(count), [Duration::ZERO; Phase::ALL.len()]);
     let mut before = None;
     let mut last = Batch::new();

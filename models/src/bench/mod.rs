@@ -3,7 +3,7 @@
 
 mod measure;
 mod memory;
-mod peak;
+pub(crate) mod peak;
 mod report;
 mod sample;
 

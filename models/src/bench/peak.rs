@@ -48,6 +48,11 @@ pub(super) fn measure(precision: Precision, threads: usize) -> Peak {
     Peak { per_second, instructions: kernel.instructions }
 }
 
+/// The widest instructions that the machine has.
+pub(crate) fn instructions(precision: Precision) -> &'static str {
+    Kernel::widest(precision).instructions
+}
+
 /// Chains of multiply-adds in one set of instructions.
 #[derive(Clone, Copy)]
 struct Kernel {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine_core::engine::{Engine, checkpoint};
+use engine_core::engine::Engine;
 use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
 use engine_datasets::Source;
@@ -20,6 +20,7 @@ use crate::decode::DecodeScalar;
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
 use crate::run::{RunFolder, graph_name};
+use crate::trained::set_best;
 
 /// Time whole training steps, or the writing of captions, and hold them against what the machine can do
 #[derive(Debug, clap::Args)]
@@ -84,7 +85,7 @@ fn run_in<T: DecodeScalar>(
     let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
     let mut engine = engine.rewritten(passes);
     if let Some(run) = run {
-        checkpoint::load(&mut engine, &run.trained())?;
+        set_best(&mut engine, run, experiment.train.best_by)?;
     }
     let name = run.map_or(experiment.name.clone(), |run| graph_name(run.path()));
     match args.sample {

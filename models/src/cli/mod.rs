@@ -9,10 +9,11 @@ mod compare;
 mod data;
 mod draw;
 mod graph_args;
+mod init;
 mod layers;
+mod log;
 mod out;
 mod pass_args;
-mod progress;
 mod report;
 mod report_page;
 mod run_args;
@@ -60,7 +61,7 @@ pub fn main() -> ExitCode {
     let command = Cli::parse().command;
     // A panic is this program's fault; its message is on standard error by the time it arrives here.
     match std::panic::catch_unwind(|| run(&command)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             report::print(&error);
             ExitCode::from(2)
@@ -74,9 +75,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<(), Error> {
+fn run(command: &Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => return train::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Check(args) => check::run(args),
         Command::Draw(args) => draw::run(args),
@@ -85,5 +86,6 @@ fn run(command: &Command) -> Result<(), Error> {
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Data(command) => data::run(command),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 pub(super) struct PassArgs {
     /// Leaves out a rewrite of the plan; `engine check --passes` lists them. Can be given many times
     #[arg(long, value_name = "PASS")]
-    without: Vec<String>,
+    pub(super) without: Vec<String>,
 }
 
 impl PassArgs {

@@ -1,37 +1,51 @@
 //! `engine train`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::{Passes, Plan};
+use engine_core::engine::Engine;
+use engine_core::graph::{Passes, Plan, UnknownPass};
 use engine_core::{Precision, Sizes};
 use engine_datasets::{Source, Split};
 
 use super::graph_args::{GraphArgs, open};
+use super::init;
+use super::log::{self, Form, Opening};
 use super::out::say;
 use super::pass_args::PassArgs;
-use super::progress::Terminal;
 use super::sample::print_captions;
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
 use crate::decode::{DecodeScalar, SCORES};
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
-use crate::run::RunFolder;
-use crate::train::{Summary, train};
+use crate::run::{About, RunFolder, RunGuard, replace};
+use crate::train::{BestBy, End, Identity, Stop, Summary, Training};
+use crate::trained::{best, set_best};
 
-/// Train the network of a graph file
+/// Train the network of a graph file, or go on with a run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   engine train graphs/caption_lstm.ron
   engine train graphs/caption_lstm.ron --set nodes.hidden.layer='Gru(units: 256)' --epochs 3
-  engine train graphs/caption_lstm.ron --data datasets/mine --out runs/mine")]
+  engine train graphs/caption_lstm.ron --data datasets/mine --out runs/mine
+  engine train --resume runs/mine                    (where it stopped)
+  engine train --resume runs/mine --epochs 20        (and further than it was to go)
+  engine train graphs/caption_gru.ron --init runs/mine   (a new run, with what fits of its parameters)")]
 pub(super) struct Args {
     /// The graph file
-    graph: PathBuf,
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    graph: Option<PathBuf>,
+    /// Goes on with this run exactly where its latest checkpoint stands; only --data, --epochs, --steps and --threads go
+    /// with it
+    #[arg(long, value_name = "RUN")]
+    #[arg(conflicts_with_all = ["init", "sets", "batch", "seed", "without", "out"])]
+    resume: Option<PathBuf>,
+    /// Begins with the parameters of this run, or of a safetensors file, where names and shapes are the same
+    #[arg(long, value_name = "RUN|FILE")]
+    init: Option<PathBuf>,
     #[command(flatten)]
     values: GraphArgs,
     /// Times that training goes through the captions
@@ -50,6 +64,9 @@ pub(super) struct Args {
     passes: PassArgs,
     #[command(flatten)]
     threads: ThreadArgs,
+    /// How training is shown
+    #[arg(long, value_name = "FORM", value_enum, default_value = "auto")]
+    log: Form,
     /// The run folder, in place of runs/<graph>-<number>
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -58,9 +75,8 @@ pub(super) struct Args {
 /// How many unseen images are shown with their captions at the end.
 const SHOWN: usize = 5;
 
-pub(super) fn run(args: &Args) -> Result<(), Error> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     args.threads.apply()?;
-    let passes = args.passes.passes()?;
     let options = [
         ("train.epochs", args.epochs),
         ("train.steps", args.steps),
@@ -69,52 +85,138 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     ];
     let options = options.iter().filter_map(|(path, value)| Some(Override::new(*path, (*value)?)));
     let overrides = args.values.overrides(options.collect());
-    let experiment = Experiment::load(&args.graph, &overrides)?;
+    let (run, graph, passes) = match (&args.resume, &args.graph) {
+        (Some(run), _) => {
+            let run = RunFolder::open(run)?.take()?;
+            let passes = Passes::without(&run.about()?.without).map_err(usage)?;
+            let graph = run.graph();
+            (Some(run), graph, passes)
+        }
+        (None, graph) => (None, graph.clone().unwrap_or_default(), args.passes.passes()?),
+    };
+    let experiment = Experiment::load(&graph, &overrides)?;
     let (source, sizes, plan) = open(&experiment)?;
+    let sitting = Sitting { args, experiment: &experiment, source: &*source, passes: &passes };
     match plan.precision {
-        Precision::F32 => run_in::<f32>(&experiment, plan, sizes, &*source, &passes, args),
-        Precision::F64 => run_in::<f64>(&experiment, plan, sizes, &*source, &passes, args),
+        Precision::F32 => sitting.run::<f32>(plan, sizes, run),
+        Precision::F64 => sitting.run::<f64>(plan, sizes, run),
     }
 }
 
-fn run_in<T: DecodeScalar>(
-    experiment: &Experiment,
-    plan: Arc<Plan>,
-    sizes: Sizes,
-    source: &dyn Source,
-    passes: &Passes,
-    args: &Args,
-) -> Result<(), Error> {
-    let writes = plan.output(SCORES).or_else(|| plan.value(SCORES)).is_some();
-    let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
-    let mut engine = engine.rewritten(passes);
-    if writes {
-        // A graph that cannot write step by step is refused now rather than after its training.
-        Captioner::new(&engine, source, &*experiment.decoder)?;
-    }
-    let run = RunFolder::create(args.out.as_deref(), &experiment.name)?;
-    if let Err(error) = save_graph(experiment, &run) {
-        run.discard();
-        return Err(error);
-    }
-    let mut terminal = Terminal::new(&experiment.train, &engine, source, run.path());
-    let summary = train(&mut engine, source, &experiment.train, &run, &mut terminal)?;
-    drop(terminal);
-
-    if run.best().is_file() {
-        checkpoint::load(&mut engine, &run.best())?;
-    }
-    if writes {
-        print_unseen(&engine, source, experiment)?;
-    }
-    print_summary(&summary, &run, args);
-    Ok(())
+fn usage(error: UnknownPass) -> Error {
+    Error::Usage { message: error.to_string(), help: error.help }
 }
 
-/// The graph as it runs, values of the command line included.
-fn save_graph(experiment: &Experiment, run: &RunFolder) -> Result<(), Error> {
-    let path = run.graph();
-    fs::write(&path, experiment.document.text()).map_err(|error| Error::Write { path, error })
+/// One sitting of training: a run from its beginning, or from where it stopped.
+struct Sitting<'a> {
+    args: &'a Args,
+    experiment: &'a Experiment,
+    source: &'a dyn Source,
+    passes: &'a Passes,
+}
+
+impl Sitting<'_> {
+    fn run<T: DecodeScalar>(
+        &self,
+        plan: Arc<Plan>,
+        sizes: Sizes,
+        run: Option<RunGuard>,
+    ) -> Result<ExitCode, Error> {
+        let settings = &self.experiment.train;
+        let writes = plan.output(SCORES).or_else(|| plan.value(SCORES)).is_some();
+        let mut engine = Engine::<T>::new(plan, sizes, settings.seed)?.rewritten(self.passes);
+        if writes {
+            // A graph that cannot write step by step is refused now rather than after its training.
+            Captioner::new(&engine, self.source, &*self.experiment.decoder)?;
+        }
+        if let Some(init) = &self.args.init {
+            init::adopt(&mut engine, init)?;
+        }
+        // Signals that arrive from here on are looked at after the first step.
+        let stop = Stop::on_signals().map_err(|error| Error::Signals { error })?;
+        let identity = Identity::of(self.experiment, self.source);
+        let resumed = run.is_some();
+        let run = run.map_or_else(|| self.begin_folder(), Ok)?;
+        let opening = Opening::new(&engine, self.source, run.path(), settings);
+        let training = match resumed {
+            true => Training::resume(&mut engine, self.source, settings, &run, &identity)?,
+            false => Training::begin(&mut engine, self.source, settings, &run, identity)?,
+        };
+        if resumed {
+            let graph = run.graph();
+            replace(&graph, self.experiment.document.text().as_bytes())
+                .map_err(|error| Error::Write { path: graph, error })?;
+        }
+        let mut log = log::open(self.args.log, settings, opening.after(training.iteration()));
+        let summary = training.run(&mut (), &mut *log, &stop)?;
+        log.end(&summary);
+        if let End::Stopped(signal) = summary.end {
+            return print_stopped(signal, &summary, &run);
+        }
+        set_best(&mut engine, &run, settings.best_by)?;
+        if writes {
+            print_unseen(&engine, self.source, self.experiment)?;
+        }
+        self.print_summary(&summary, &run)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn begin_folder(&self) -> Result<RunGuard, Error> {
+        let run = RunFolder::create(self.args.out.as_deref(), &self.experiment.name)?;
+        let about = About::now(&self.args.passes.without);
+        let (words, graph) = (self.source.vocabulary().to_json(), self.experiment.document.text());
+        match run.begin(&about, &words, graph) {
+            Ok(()) => Ok(run),
+            Err(error) => {
+                run.discard();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn print_summary(&self, summary: &Summary, run: &RunGuard) -> Result<(), Error> {
+        let (steps, seconds) = (summary.iterations, summary.seconds);
+        let wait = 100.0 * summary.data_wait_share();
+        say!("\n{steps} steps in {seconds:.1} s, {wait:.2} % of it waiting for data");
+        if summary.end == End::NoGain {
+            say!("ended early: no gain in the last {} evaluations", summary.without_gain());
+        }
+        let by = self.experiment.train.best_by;
+        if let Some(best) = summary.best() {
+            if let BestBy::Score(name) = by {
+                let score = best.scores.get(name).copied().unwrap_or(f64::NAN);
+                say!("best {name} {score:.4}, after epoch {}", best.epoch);
+            }
+            let best_loss = if by == BestBy::Loss { "best" } else { "its" };
+            say!(
+                "{best_loss} validation loss {:.4} nats a caption, after epoch {}",
+                best.val_loss,
+                best.epoch
+            );
+        }
+        let shown = |path: &Path| path.display().to_string();
+        let (_, best) = best(run, by)?;
+        say!("run folder        {}", shown(run.path()));
+        say!("  best parameters {}", shown(&best));
+        say!("  last parameters {}", shown(&run.checkpoints().latest()?.parameters()));
+        say!("  metrics         {}", shown(&run.metrics()));
+        say!("  graph           {}", shown(&run.graph()));
+        let graph = self.args.graph.as_deref().filter(|_| self.args.out.is_none());
+        say!("more captions: engine sample {}", graph.unwrap_or(run.path()).display());
+        Ok(())
+    }
+}
+
+/// Says how to go on, and returns the exit code of the signal.
+fn print_stopped(signal: i32, summary: &Summary, run: &RunGuard) -> Result<ExitCode, Error> {
+    let checkpoint = run.checkpoints().latest()?;
+    eprintln!(
+        "stopped by signal {signal} after step {}; everything is in {}",
+        summary.iterations,
+        checkpoint.path().display()
+    );
+    eprintln!("go on with: engine train --resume {}", run.path().display());
+    Ok(ExitCode::from(128 + signal as u8))
 }
 
 fn print_unseen<T: DecodeScalar>(
@@ -135,28 +237,4 @@ fn print_unseen<T: DecodeScalar>(
         );
     }
     Ok(())
-}
-
-fn print_summary(summary: &Summary, run: &RunFolder, args: &Args) {
-    say!(
-        "\n{} steps in {:.1} s, {:.2} % of it waiting for data",
-        summary.iterations,
-        summary.seconds,
-        100.0 * summary.data_wait_share()
-    );
-    if let Some(best) = summary.best() {
-        say!(
-            "best validation loss {:.4} nats a caption, after epoch {}",
-            best.val_loss,
-            best.epoch
-        );
-    }
-    let shown = |path: &Path| path.display().to_string();
-    say!("run folder        {}", shown(run.path()));
-    say!("  best parameters {}", shown(&run.best()));
-    say!("  last parameters {}", shown(&run.last()));
-    say!("  metrics         {}", shown(&run.metrics()));
-    say!("  graph           {}", shown(&run.graph()));
-    let what = if args.out.is_some() { run.path() } else { args.graph.as_path() };
-    say!("more captions: engine sample {}", what.display());
 }

@@ -30,7 +30,7 @@ pub struct Sample {
     pub step: u64,
     /// The epoch that the step belongs to, from 1.
     pub epoch: u64,
-    /// Seconds that training steps had taken by then.
+    /// Seconds that training had taken by then, and evaluating as far as the file tells.
     pub seconds: f64,
     /// The number.
     pub value: f64,
@@ -92,7 +92,7 @@ impl History {
         let text = fs::read_to_string(path)
             .map_err(|error| HistoryError::Read { path: path.to_owned(), error })?;
         let mut history = History::default();
-        let (mut seconds, mut in_epoch, mut epoch) = (0.0, 0, 0);
+        let (mut evaluated, mut since, mut in_epoch, mut epoch) = (0.0, 0.0, 0, 0);
         for (i, line) in text.split_inclusive('\n').enumerate() {
             if line.trim().is_empty() {
                 continue;
@@ -121,11 +121,16 @@ impl History {
             if object.contains_key("loss") {
                 let speed = object.get("captions_per_second").and_then(Value::as_f64);
                 let took = speed.map_or(0.0, |speed| batch as f64 / speed);
-                seconds += if took.is_finite() { took } else { 0.0 };
+                since += if took.is_finite() { took } else { 0.0 };
                 in_epoch = if now == epoch { in_epoch + 1 } else { 1 };
                 epoch = now;
                 history.per_epoch = history.per_epoch.max(in_epoch);
             }
+            // What an evaluation says of the time since the one before beats the sum of steps.
+            if let Some(took) = object.get("seconds").and_then(Value::as_f64) {
+                (evaluated, since) = (evaluated + took, 0.0);
+            }
+            let seconds = evaluated + since;
             history.add("", &object, Sample { step, epoch: now, seconds, value: 0.0 });
         }
         match history.series.is_empty() {
@@ -237,6 +242,10 @@ mod tests {
         assert_eq!(history.samples("scores.CIDEr")[0].value, 0.5);
         assert_eq!(history.samples("val_loss")[0].seconds, 2.0);
         assert_eq!(history.scores().collect::<Vec<_>>(), ["scores.CIDEr"]);
+        let timed = r#"{"iteration":1,"val_loss":4.0,"seconds":3.5}"#;
+        let history = read(&format!("{STEP}\n{timed}\n{STEP}\n")).unwrap();
+        assert_eq!(history.samples("val_loss")[0].seconds, 3.5);
+        assert_eq!(history.last().unwrap().seconds, 5.5);
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn facts(record: &Value) -> Vec<(String, String)> {
 fn gather(path: &str, value: &Value, facts: &mut Vec<(String, String)>) {
     match value {
         Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
         Value::Object(object) => {
             for (key, value) in object {
                 let key = key.replace('_', " ");

@@ -50,7 +50,7 @@ fn facts(subject: &Subject<'_>) -> Vec<Fact> {
         let epochs = if last.epoch == 1 { "epoch" } else { "epochs" };
         let more = format!("{} {epochs}", last.epoch);
         facts.push(Fact::new("Steps", grouped(last.step as usize), more));
-        facts.push(Fact::new("Time", duration(last.seconds), "in training steps".into()));
+        facts.push(Fact::new("Time", duration(last.seconds), "of training".into()));
     }
     if let Some(speed) = history.usual_speed() {
         let more = "captions a second, the median".into();
