@@ -9,6 +9,7 @@ use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
+use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
 use crate::train::ResumeError;
@@ -58,6 +59,9 @@ pub enum Error {
     /// Captions cannot be scored.
     #[error(transparent)]
     Score(#[from] ScoreError),
+    /// What was measured in a run cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A file of the run cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
@@ -136,6 +140,7 @@ impl Error {
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
             Error::Score(error) => error.help(),
+            Error::History(error) => Some(error.help()),
             Error::Build(BuildError::Unbound { symbol, .. }) => {
                 Some(format!("the data binds no size `{symbol}`"))
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine_core::engine::Engine;
@@ -12,7 +12,7 @@ use engine_datasets::Source;
 use serde::Serialize;
 
 use super::graph_args::{GraphArgs, open};
-use super::out::say;
+use super::out::{say, writable};
 use super::pass_args::PassArgs;
 use super::threads::ThreadArgs;
 use crate::bench::{WARM_UP, bench, bench_sampling};
@@ -104,23 +104,6 @@ fn run_in<T: DecodeScalar>(
             let steps = args.steps as usize;
             show(&bench(&name, &mut engine, source, &experiment.train, steps)?, args)
         }
-    }
-}
-
-/// Refuses a file that cannot be written before time goes into what it is to hold.
-pub(super) fn writable(path: &Path) -> Result<(), Error> {
-    let refuse = |message: String, help: String| Err(Error::Usage { message, help });
-    if path.is_dir() {
-        let message = format!("cannot write {}: it is a folder", path.display());
-        return refuse(message, "give the name of a file".into());
-    }
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) if !folder.is_dir() => {
-            let folder = folder.display();
-            let message = format!("cannot write {}: there is no folder {folder}", path.display());
-            refuse(message, format!("make it first: mkdir -p {folder}"))
-        }
-        _ => Ok(()),
     }
 }
 

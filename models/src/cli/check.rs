@@ -1,9 +1,10 @@
 //! `engine check`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use engine_core::Sizes;
-use engine_core::graph::{PASSES, Passes, Plan};
+use engine_core::graph::{Fault, PASSES, Passes, Plan};
 
 use super::graph_args::GraphArgs;
 use super::out::say;
@@ -51,22 +52,28 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
 
 fn check(path: &Path, values: &GraphArgs, passes: Option<&Passes>) -> Result<(), Error> {
     let experiment = Experiment::load(path, &values.overrides(Vec::new()))?;
-    let first = experiment.plan(&Sizes::new())?;
-    // Data that is there decides sizes; data that is not is no fault of the graph.
-    let sizes: Sizes = match values.names_data() || experiment.data.dir().is_dir() {
-        true => experiment.data.peek()?.into_iter().collect(),
-        false => Sizes::new(),
-    };
-    let (plan, warnings) = match sizes.iter().next() {
-        Some(_) => experiment.plan(&sizes)?,
-        None => first,
-    };
+    let (plan, sizes, warnings) = laid_out(&experiment, values)?;
     report::print_faults(&experiment.document, &warnings);
     print_plan(path, &plan, &sizes, experiment.data.dir());
     if let Some(rewritten) = passes.and_then(|passes| plan.rewritten("loss", passes)) {
         print_rewritten(&rewritten);
     }
     Ok(())
+}
+
+/// A network laid out with the sizes of its data, those sizes, and warnings.
+pub(super) fn laid_out(
+    experiment: &Experiment,
+    values: &GraphArgs,
+) -> Result<(Arc<Plan>, Sizes, Vec<Fault>), Error> {
+    let (plan, warnings) = experiment.plan(&Sizes::new())?;
+    // Data that is there decides sizes; data that is not is no fault of the graph.
+    if !(values.names_data() || experiment.data.dir().is_dir()) {
+        return Ok((plan, Sizes::new(), warnings));
+    }
+    let sizes: Sizes = experiment.data.peek()?.into_iter().collect();
+    let (plan, warnings) = experiment.plan(&sizes)?;
+    Ok((plan, sizes, warnings))
 }
 
 fn print_passes() {

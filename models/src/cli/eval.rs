@@ -9,7 +9,7 @@ use engine_core::graph::Passes;
 use engine_datasets::{CocoHdf5, Dataset, Source, Split};
 use serde_json::{Value, json};
 
-use super::bench::writable;
+use super::out::writable;
 use super::run_args::WithArgs;
 use super::scores_table::Table;
 use crate::caption::Captioner;

@@ -5,7 +5,9 @@
 
 mod bench;
 mod check;
+mod compare;
 mod data;
+mod draw;
 mod eval;
 mod graph_args;
 mod init;
@@ -14,6 +16,7 @@ mod log;
 mod out;
 mod pass_args;
 mod report;
+mod report_page;
 mod run_args;
 mod sample;
 mod scores_table;
@@ -46,6 +49,9 @@ enum Command {
     Sample(sample::Args),
     Eval(eval::Args),
     Check(check::Args),
+    Draw(draw::Args),
+    Report(report_page::Args),
+    Compare(compare::Args),
     Bench(bench::Args),
     Layers(layers::Args),
     #[command(subcommand, verbatim_doc_comment)]
@@ -78,6 +84,9 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Sample(args) => sample::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Check(args) => check::run(args),
+        Command::Draw(args) => draw::run(args),
+        Command::Report(args) => report_page::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Data(command) => data::run(command),

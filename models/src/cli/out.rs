@@ -1,7 +1,10 @@
-//! Standard output that may close early, as under `engine layers | head`.
+//! Where results go: standard output that may close early, as under `engine layers | head`, and files.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
+
+use crate::error::Error;
 
 /// Writes to standard output. A reader that has seen enough ends the command, without complaint.
 pub(super) fn write(text: fmt::Arguments<'_>) {
@@ -19,3 +22,20 @@ macro_rules! say {
     };
 }
 pub(super) use say;
+
+/// Refuses a file that cannot be written before time goes into what it is to hold.
+pub(super) fn writable(path: &Path) -> Result<(), Error> {
+    let refuse = |message: String, help: String| Err(Error::Usage { message, help });
+    if path.is_dir() {
+        let message = format!("cannot write {}: it is a folder", path.display());
+        return refuse(message, "give the name of a file".into());
+    }
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => {
+            let folder = folder.display();
+            let message = format!("cannot write {}: there is no folder {folder}", path.display());
+            refuse(message, format!("make it first: mkdir -p {folder}"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -49,6 +49,16 @@ impl WithArgs {
         self.threads.apply()
     }
 
+    /// Whether the command line names the data, so that it must be there.
+    pub(super) fn names_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    /// The rewrites of the plan that are applied.
+    pub(super) fn passes(&self) -> Result<Passes, Error> {
+        self.passes.passes()
+    }
+
     /// Opens this run, and sets the number of threads.
     pub(super) fn open(&self, run: &std::path::Path) -> Result<(Trained, Passes), Error> {
         self.threads.apply()?;

@@ -1,0 +1,117 @@
+//! The section of pictures with their captions.
+
+use std::path::Path;
+
+use engine_core::Precision;
+use engine_datasets::Source;
+use maud::{Markup, html};
+
+use super::number::{percent, shown as number};
+use super::picture::embedded;
+use super::selection::{Group, SPLIT, Shown, select};
+use super::{Section, Subject};
+use crate::decode::{DecodeScalar, Hypothesis, SCORES};
+use crate::error::Error;
+use crate::trained::Trained;
+
+pub(super) const SECTION: Section = Section { id: "captions", title: "Captions", body: gallery };
+
+fn gallery(subject: &Subject<'_>) -> Result<super::Body, Error> {
+    let trained = match &subject.trained {
+        Ok(trained) => trained,
+        Err(reason) => return Ok(Some(absent(reason))),
+    };
+    if subject.plan.output(SCORES).or_else(|| subject.plan.value(SCORES)).is_none() {
+        return Ok(None);
+    }
+    let groups = match trained.precision() {
+        Precision::F32 => groups::<f32>(trained, subject),
+        Precision::F64 => groups::<f64>(trained, subject),
+    };
+    let groups = match groups {
+        Ok(groups) => groups,
+        // The rest of a report is worth having also where parameters are not there yet, or have gone.
+        Err(error) => return Ok(Some(absent(&error.to_string()))),
+    };
+    let folder = trained.experiment.data.dir();
+    Ok(Some(html! {
+        p class="note" {
+            "Pictures that training has not seen. The more a word is underlined, the less sure the network was of it: "
+            "point at a word, or focus its caption, to read the word's probability given those before it."
+        }
+        @for group in &groups {
+            h3 { (group.title) }
+            ul class="cards" { @for shown in &group.shown { (card(shown, &*trained.source, folder)) } }
+        }
+    }))
+}
+
+fn absent(reason: &str) -> Markup {
+    html! { p class="note" { "No pictures: " (reason) "." } }
+}
+
+fn groups<T: DecodeScalar>(trained: &Trained, subject: &Subject<'_>) -> Result<Vec<Group>, Error> {
+    let engine = trained.engine::<T>(&subject.passes)?;
+    let decoder = &*trained.experiment.decoder;
+    let groups = select(&engine, &*trained.source, decoder, subject.count)?;
+    Ok(groups.into_iter().filter(|group| !group.shown.is_empty()).collect())
+}
+
+fn card(shown: &Shown, source: &dyn Source, folder: &Path) -> Markup {
+    let vocabulary = source.vocabulary();
+    let references: Vec<String> =
+        source.references(SPLIT, shown.image).map(|tokens| vocabulary.decode(tokens)).collect();
+    let name = source.image_name(SPLIT, shown.image);
+    let name = name.map_or(format!("{SPLIT} {}", shown.image), str::to_owned);
+    let described = references.first().map_or(name.as_str(), String::as_str);
+    html! {
+        li class="card" {
+            @match embedded(folder, &name) {
+                Some(address) => img src=(address) alt={ "Picture: " (described) } decoding="async" {},
+                None => div class="missing" role="img" aria-label={ "No picture: " (name) } { (name) },
+            }
+            (caption(&shown.hypotheses[0], source))
+            @if let Some(verdict) = &shown.verdict { p class="verdict" { (verdict) } }
+            @if shown.hypotheses.len() > 1 { (alternatives(&shown.hypotheses[1..], source)) }
+            details {
+                summary { (references.len()) " references" }
+                ul { @for reference in &references { li { (reference) } } }
+            }
+            p class="file" { (name) }
+        }
+    }
+}
+
+/// A caption, each word with its probability.
+fn caption(hypothesis: &Hypothesis, source: &dyn Source) -> Markup {
+    let vocabulary = source.vocabulary();
+    let words = hypothesis.tokens.iter().zip(&hypothesis.log_probabilities);
+    html! {
+        p class="caption" tabindex="0" {
+            @for (token, log_probability) in words {
+                @let p = log_probability.exp();
+                @let word = if *token == vocabulary.end() { "." } else { vocabulary.word(*token).unwrap_or("?") };
+                span class="word" style=(format!("--doubt:{:.2}", 1.0 - p)) {
+                    (word) small { " " (percent(p)) " " }
+                }
+                " "
+            }
+        }
+    }
+}
+
+fn alternatives(others: &[Hypothesis], source: &dyn Source) -> Markup {
+    html! {
+        details {
+            summary { (others.len()) @if others.len() == 1 { " alternative" } @else { " alternatives" } }
+            ol {
+                @for other in others {
+                    li {
+                        (source.vocabulary().decode(&other.tokens))
+                        small { " score " (number(other.score)) ", probability " (percent(other.log_probability().exp())) }
+                    }
+                }
+            }
+        }
+    }
+}
