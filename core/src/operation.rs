@@ -87,6 +87,7 @@ pub struct Hints {
     pub(crate) indexed: Option<usize>,
     pub(crate) lookup: bool,
     pub(crate) branches: bool,
+    pub(crate) starts: Vec<usize>,
     pub(crate) split: Option<Box<Split>>,
     pub(crate) fused: Option<Box<Part>>,
     pub(crate) packed_weights: Option<Box<Part>>,
@@ -123,6 +124,12 @@ impl LayerPlan {
     /// Says that several sequences can go on from one: see [`Step::from`](crate::Step::from).
     pub fn branches(mut self) -> Self {
         self.hints.branches = true;
+        self
+    }
+
+    /// Says that steps after the first do not read `port`: it holds where a sequence starts.
+    pub fn starts(mut self, port: usize) -> Self {
+        self.hints.starts.push(port);
         self
     }
 

@@ -143,6 +143,12 @@ fn selected_sequences_go_on_as_if_alone() {
             // The second time, it finds arrays as the first has left them.
             network.wanders(&mut stepper, &mut rng, &what);
             network.wanders(&mut stepper, &mut rng, &what);
+            // What it has kept of words is no longer so once the parameters are others.
+            let parameters = network.engine.parameters_mut().iter_mut();
+            parameters
+                .flat_map(|p| p.as_mut_slice())
+                .for_each(|x| *x = rng.random_range(-0.8..0.8));
+            network.wanders(&mut stepper, &mut rng, &what);
         }
     }
 }

@@ -17,6 +17,7 @@ mod profile;
 mod select;
 mod stepper;
 mod update;
+mod word_tables;
 
 pub use feed::FeedError;
 pub use gradient_check::{Disagreement, gradient_check};

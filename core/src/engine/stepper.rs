@@ -8,6 +8,7 @@ use super::memory::Memory;
 use super::network::Engine;
 use super::packs::Packs;
 use super::select::select;
+use super::word_tables::WordTables;
 use crate::batch::Batch;
 use crate::context::{Mode, Slot, Step};
 use crate::dim::Symbol;
@@ -50,11 +51,12 @@ pub struct Stepper<T> {
     once: Vec<usize>,
     every: Vec<usize>,
     /// The arrays without time that steps read, and the target if it is one.
-    kept: Vec<(Slot, Shape)>,
+    kept: Vec<Kept>,
     spare: (Tensor<T>, Tensor<u32>),
     /// For each row the sequence that was begun and that it goes on from.
     origins: Vec<usize>,
     branches: Branches,
+    tables: WordTables,
     first: bool,
 }
 
@@ -96,6 +98,7 @@ impl<T: Scalar> Stepper<T> {
             kept: kept(&plan, &every, &timed, target),
             spare: Default::default(),
             packs: Packs::new(&plan),
+            tables: WordTables::new(&plan, engine.sizes()),
             memory: Memory::new(&plan, engine.sizes()),
             sizes: engine.sizes().clone(),
             seed: engine.seed(),
@@ -130,9 +133,10 @@ impl<T: Scalar> Stepper<T> {
         batch: &Batch,
         rows: usize,
     ) -> Result<(), StepError> {
-        let Stepper { memory, plan, sizes, packs, .. } = self;
+        let Stepper { memory, plan, sizes, packs, tables, .. } = self;
         feed(memory, plan, sizes, batch, (rows, 1), |_, input| !input.has_time())?;
         packs.renew(plan, engine.parameters(), engine.version());
+        tables.renew(engine.version(), memory);
         for &at in &self.once {
             let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
             memory.forward(plan, at, engine.parameters(), packed, mode);
@@ -164,7 +168,7 @@ impl<T: Scalar> Stepper<T> {
         let origins: Vec<usize> = rows.iter().map(|row| self.origins[*row]).collect();
         // What is computed once is the same for all that go on from one sequence.
         if origins != self.origins {
-            for (slot, shape) in &self.kept {
+            for Kept { slot, shape, .. } in self.kept.iter().filter(|k| self.first || k.always) {
                 match *slot {
                     Slot::Value(at) => select(&mut memory.values[at], shape, rows, spare),
                     Slot::Tokens(at) => {
@@ -191,10 +195,11 @@ impl<T: Scalar> Stepper<T> {
     /// When the batch does not fit the graph's inputs.
     pub fn step(&mut self, engine: &Engine<T>, batch: &Batch) -> Result<&Tensor<T>, StepError> {
         let rows = self.rows();
-        let Stepper { memory, plan, sizes, packs, branches, first, .. } = self;
+        let Stepper { memory, plan, sizes, packs, branches, tables, first, .. } = self;
+        tables.before_step(memory);
         feed(memory, plan, sizes, batch, (rows, 1), |_, input| input.has_time())?;
         let stems = branches.stems().filter(|_| !*first);
-        for &at in &self.every {
+        for &at in self.every.iter().filter(|at| !tables.has(&plan.nodes[**at])) {
             let kernel = T::kernel(&*plan.nodes[at].operation);
             let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
             memory.run(plan, at, engine.parameters(), packed, mode, |forward, state| {
@@ -203,18 +208,38 @@ impl<T: Scalar> Stepper<T> {
             });
         }
         branches.clear();
+        tables.after_step(memory);
         self.first = false;
         Ok(&self.memory.values[self.target])
     }
 }
 
-/// The arrays without time that nodes of every step read, and the target if it is one, with their shapes.
-fn kept(plan: &Plan, every: &[usize], timed: &[bool], target: usize) -> Vec<(Slot, Shape)> {
-    let read = |slot| every.iter().any(|at| plan.nodes[*at].slots.contains(&slot));
+/// An array without time that steps read.
+#[derive(Debug, Clone)]
+struct Kept {
+    slot: Slot,
+    shape: Shape,
+    /// Whether also those after the first.
+    always: bool,
+}
+
+/// The arrays without time that nodes of every step read, and the target if it is one.
+fn kept(plan: &Plan, every: &[usize], timed: &[bool], target: usize) -> Vec<Kept> {
+    let nodes = || every.iter().map(|at| &plan.nodes[*at]);
+    let read = |slot| nodes().any(|node| node.slots.contains(&slot));
+    let always = |slot| {
+        let mut ports = nodes().flat_map(|node| {
+            let read = node.slots.iter().enumerate().filter(move |(_, read)| **read == slot);
+            read.map(|(port, _)| !node.hints.starts.contains(&port))
+        });
+        slot == Slot::Value(target) || ports.any(|later| later)
+    };
     let values = (0..timed.len()).filter(|at| !timed[*at]);
     let values = values.filter(|at| read(Slot::Value(*at)) || *at == target);
     let tokens = plan.inputs.iter().filter(|input| input.is_tokens() && !input.has_time());
     let tokens = tokens.filter(|input| read(input.slot)).map(|input| (input.slot, &input.shape));
     let values = values.map(|at| (Slot::Value(at), &plan.values[at].shape));
-    values.chain(tokens).map(|(slot, shape)| (slot, shape.clone())).collect()
+    let kept =
+        |(slot, shape): (Slot, &Shape)| Kept { slot, shape: shape.clone(), always: always(slot) };
+    values.chain(tokens).map(kept).collect()
 }

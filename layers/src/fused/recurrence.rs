@@ -67,6 +67,8 @@ impl<C: Cell> Recurrence<C> {
             .packed(Packing { transposed: true, ..packing })
             .indexed(SUMS)
             .branches()
+            .starts(H0)
+            .starts(C0)
             .reach(Reach::Past);
         if C::REMEMBERS { plan.saved(over_time.clone()).state(now) } else { plan }
     }
@@ -87,7 +89,7 @@ impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
         self.advance_once(&mut cx.forward, before, cx.from);
         elementwise::copy(cx.state[H].as_mut_slice(), cx.forward.outputs[0].as_slice());
         if C::REMEMBERS {
-            elementwise::copy(cx.state[C].as_mut_slice(), cx.forward.saved[MEMORY].as_slice());
+            std::mem::swap(&mut cx.state[C], &mut cx.forward.saved[MEMORY]);
         }
     }
 
