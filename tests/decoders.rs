@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod front_door;
+#[path = "support/writer.rs"]
+mod writer;
 
 use std::collections::BTreeSet;
 
@@ -16,27 +18,13 @@ use engine_datasets::Vocabulary;
 use front_door::{GRAPH, Room, report};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use writer::graph;
 
 const CELLS: [&str; 3] = ["Lstm", "Gru", "Rnn"];
 
 /// Numbers of `Vocabulary::SPECIAL`.
 const START: u32 = 1;
 const END: u32 = 2;
-
-fn graph(cell: &str) -> String {
-    format!(
-        r#"Graph(
-            inputs: {{"features": [Batch, Features], "words": [Batch, Time], "next": [Batch, Time]}},
-            nodes: [
-                (name: "h0", layer: Projection(units: Units), from: ["features"]),
-                (name: "vectors", layer: Embedding(units: 7), from: ["words"]),
-                (name: "hidden", layer: {cell}(units: Units), from: ["vectors", "h0"]),
-                (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
-                (name: "loss", layer: SoftmaxLoss(), from: ["scores", "next"]),
-            ],
-        )"#
-    )
-}
 
 /// A network that writes about images.
 struct Writer<T> {

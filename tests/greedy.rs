@@ -1,5 +1,8 @@
 //! Greedy captions are those of a batch that keeps every row to the end.
 
+#[path = "support/writer.rs"]
+mod writer;
+
 use engine::decode::{WordModel, greedy};
 use engine_core::engine::Engine;
 use engine_core::graph::Passes;
@@ -8,23 +11,9 @@ use engine_core::{Batch, Sizes};
 use engine_datasets::Vocabulary;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use writer::graph;
 
 const LENGTH: usize = 12;
-
-fn graph(cell: &str) -> String {
-    format!(
-        r#"Graph(
-            inputs: {{"features": [Batch, Features], "words": [Batch, Time], "next": [Batch, Time]}},
-            nodes: [
-                (name: "h0", layer: Projection(units: Units), from: ["features"]),
-                (name: "vectors", layer: Embedding(units: 7), from: ["words"]),
-                (name: "hidden", layer: {cell}(units: Units), from: ["vectors", "h0"]),
-                (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
-                (name: "loss", layer: SoftmaxLoss(), from: ["scores", "next"]),
-            ],
-        )"#
-    )
-}
 
 /// A network, features for some images, and the words.
 fn drawn(cell: &str, rows: usize, rng: &mut ChaCha8Rng) -> (Engine<f64>, Batch, Vocabulary) {

@@ -6,6 +6,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -17,6 +19,9 @@ addEventListener("unhandledrejection", (event) => faults.push(String(event.reaso
 addEventListener("securitypolicyviolation", (event) => faults.push(`${event.violatedDirective} ${event.blockedURI}`));
 for (const kind of ["error", "warn"]) console[kind] = (...all) => faults.push(all.join(" "));
 </script>"#;
+
+/// How long a page may take: a machine that is busy with builds takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The browser on the path.
 pub(crate) fn find() -> Option<PathBuf> {
@@ -52,17 +57,27 @@ addEventListener("load", () => {{
     let room = tempfile::tempdir().unwrap();
     let file = room.path().join("outer.html");
     fs::write(&file, outer).unwrap();
-    let output = Command::new(browser)
+    let dom = room.path().join("dom.html");
+    let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .args(["--disable-dev-shm-usage", "--window-size=1280,900", "--dump-dom"])
         .arg(format!("--user-data-dir={}", room.path().join("profile").display()))
         .arg(format!("file://{}", file.display()))
         .stdin(Stdio::null())
+        .stdout(fs::File::create(&dom).unwrap())
         .stderr(Stdio::null())
-        .output()
+        .spawn()
         .expect("the browser starts");
-    let dom = String::from_utf8_lossy(&output.stdout);
+    let begun = Instant::now();
+    while child.try_wait().expect("the browser can be waited for").is_none() {
+        if begun.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("the browser does not come to an end");
+        }
+        sleep(Duration::from_millis(10));
+    }
+    let dom = fs::read_to_string(dom).expect("the page as the browser has it");
     let found = dom.split("found:").nth(1).and_then(|rest| rest.split(":end").next());
     let found = found.unwrap_or_else(|| panic!("the browser answers: {dom:.2000}"));
     decoded(found)
