@@ -43,6 +43,10 @@ impl Trial {
     }
 
     fn train(&self, out: &str, steps: &str) {
+        self.room.runs(&Self::training(out, steps));
+    }
+
+    fn training<'a>(out: &'a str, steps: &'a str) -> Vec<&'a str> {
         let sets = [
             "nodes.h0.layer.units=3",
             "nodes.words.layer.units=2",
@@ -51,30 +55,34 @@ impl Trial {
             "train.keep=(last: 1, best: 0)",
             "train.schedule=Constant()",
         ];
-        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-        let begin =
-            ["train", "g.ron", "--data", "D", "--batch", "3", "--steps", steps, "--out", out];
-        self.room.runs(&[begin.as_slice(), &sets].concat());
+        let sets = sets.into_iter().flat_map(|set| ["--set", set]);
+        let begin = ["train", "g.ron", "--data", "D", "--batch", "3"];
+        begin.into_iter().chain(["--steps", steps, "--out", out]).chain(sets).collect()
     }
 
     /// Goes on with a copy of the run under a fault; returns its folder's name, the exit code and what was said.
     fn resume(&self, at: usize, how: &str) -> (String, Option<i32>, String) {
         let out = format!("{how}-{at}");
         copy(&self.room.path("R"), &self.room.path(&out));
+        let args = ["train", "--resume", &out, "--steps", WHOLE];
+        let (code, said) = self.under(at, how, &out, &args);
+        (out, code, said)
+    }
+
+    /// Runs a command that works in the folder `out` under a fault; returns the exit code and what was said.
+    fn under(&self, at: usize, how: &str, out: &str, args: &[&str]) -> (Option<i32>, String) {
+        let folder = fs::canonicalize(self.room.path("")).unwrap().join(out);
         let (at, log) = (at.to_string(), self.room.path(&format!("{out}.log")));
         let environment = [
             ("LD_PRELOAD", self.room.path("shim.so")),
-            ("FAULT_UNDER", fs::canonicalize(self.room.path(&out)).unwrap()),
+            ("FAULT_UNDER", folder),
             ("FAULT_AT", PathBuf::from(at)),
             ("FAULT_HOW", PathBuf::from(how)),
             ("FAULT_LOG", log),
         ];
         let environment =
             environment.each_ref().map(|(name, value)| (*name, value.to_str().unwrap()));
-        let running =
-            self.room.starts(&["train", "--resume", &out, "--steps", WHOLE], &environment);
-        let (code, said) = running.ends();
-        (out, code, said)
+        self.room.starts(args, &environment).ends()
     }
 
     /// The operations of an undisturbed resumption, in order.
@@ -127,6 +135,32 @@ fn a_process_that_ends_at_any_operation_leaves_a_whole_generation() {
     }
     println!("{} points at which a process ended", operations.len());
     assert!(operations.len() > 40, "{operations:#?}");
+    report(findings);
+}
+
+/// As early as it gets: before there is anything, or any checkpoint.
+#[test]
+fn a_run_that_ends_while_it_begins_can_begin_again() {
+    let trial = Trial::new();
+    let begin = |at, out: &str| trial.under(at, "kill", out, &Trial::training(out, WHOLE));
+    assert_eq!(begin(0, "whole").0, Some(0));
+    let operations = trial.room.read("whole.log").lines().count();
+    let mut findings = Vec::new();
+    let mut without = 0;
+    for at in 1..=operations {
+        let out = format!("new-{at}");
+        assert_eq!(begin(at, &out).0, None, "operation {at}");
+        match trial.room.path(&format!("{out}/graph.ron")).exists() {
+            true => _ = trial.room.runs(&["train", "--resume", &out]),
+            false => {
+                trial.train(&out, WHOLE);
+                without += 1;
+            }
+        }
+        findings.push(trial.survives(&out));
+    }
+    println!("{operations} points at which a new run ended, {without} of them before it was one");
+    assert!(without > 5 && operations > without + 40, "{without} of {operations}");
     report(findings);
 }
 

@@ -137,7 +137,9 @@ impl Sitting<'_> {
         // Signals that arrive from here on are looked at after the first step.
         let stop = Stop::on_signals().map_err(|error| Error::Signals { error })?;
         let identity = Identity::of(self.experiment, self.source);
-        let resumed = run.is_some();
+        // A run that was stopped before its first checkpoint begins anew.
+        let checkpoints = run.as_ref().map(|run| run.checkpoints().list()).transpose()?;
+        let resumed = checkpoints.is_some_and(|checkpoints| !checkpoints.is_empty());
         let run = run.map_or_else(|| self.begin_folder(), Ok)?;
         let opening = Opening::new(&engine, self.source, run.path(), settings);
         let training = match resumed {

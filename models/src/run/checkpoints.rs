@@ -70,7 +70,10 @@ impl CheckpointsError {
                 "is the disk full? The checkpoint before it is untouched".into()
             }
             CheckpointsError::Io { .. } => "is it readable?".into(),
-            CheckpointsError::None { .. } => "a run saves its first one when it begins".into(),
+            CheckpointsError::None { .. } => {
+                "a run saves its first one when it begins; go on with: engine train --resume RUN"
+                    .into()
+            }
             CheckpointsError::Damaged { path, whole: Some(whole), .. } => format!(
                 "{} is whole: move {} away to go on from there",
                 whole.display(),

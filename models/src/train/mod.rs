@@ -60,6 +60,8 @@ impl<'a, T: Scalar> Training<'a, T> {
         run: &RunGuard,
         identity: Identity,
     ) -> Result<Self, Error> {
+        // A run that was stopped while it saved its first generation begins anew.
+        run.checkpoints().clean()?;
         let mut metrics = Metrics::create(&run.metrics())?;
         let events = Events::create(run.path(), 0)?;
         let state = State::new(identity, metrics.sync()?);
