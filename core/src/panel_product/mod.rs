@@ -188,7 +188,10 @@ impl<'a, T> Target<'a, T> {
         for (place, source, length) in cut.pieces::<T>(at) {
             for part in (0..cut.units_a_panel::<T>()).step_by(line::<T>()) {
                 let length = length.saturating_sub(part).min(line::<T>());
-                lines[(place + part) / line::<T>()] = (source + part, length);
+                // A line with nothing in it lies nowhere, and certainly not beyond the matrix.
+                if length > 0 {
+                    lines[(place + part) / line::<T>()] = (source + part, length);
+                }
             }
         }
         Target {
