@@ -14,7 +14,8 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::sync::Mutex;
-use std::thread::{self, LocalKey};
+use std::thread::{self, LocalKey, sleep};
+use std::time::Duration;
 
 use engine::{Draw, with_batches};
 use engine_core::engine::{Limits, Updater};
@@ -258,15 +259,22 @@ fn networks_allocate_nothing() {
     }
 }
 
-/// What the standard library's channels take when a thread has to wait at one of two for the first time, which chance
-/// may put off to any batch. Batches take several times as much each while their memory is made.
-const WAITING: usize = 4;
-
 #[test]
 fn preparing_batches_allocates_nothing() {
     let source = scenes();
     let counts = Mutex::new(Vec::with_capacity(100));
-    let note = |_: Split, _: &[usize]| counts.lock().unwrap().push(COUNT.get());
+    // A thread that waits at a channel for the first time takes memory for it, whenever chance has it. So both are made to
+    // wait early: the one that fills until the first batch is asked for, the one that trains until the second is filled.
+    let wait = Duration::from_millis(100);
+    let note = |_: Split, _: &[usize]| {
+        let mut counts = counts.lock().unwrap();
+        counts.push(COUNT.get());
+        let second = counts.len() == 2;
+        drop(counts);
+        if second {
+            sleep(wait);
+        }
+    };
     let source = Tapped { source: &*source, tap: note };
     let captions = source.captions(Split::Train);
     let draw = Draw {
@@ -279,6 +287,10 @@ fn preparing_batches_allocates_nothing() {
     };
     let taken = with_batches(&source, draw, |batches| {
         let mut taken = [0; 9];
+        while counts.lock().unwrap().is_empty() {
+            sleep(wait);
+        }
+        sleep(wait);
         for taken in &mut taken {
             let before = COUNT.get();
             assert!(batches.next().is_some());
@@ -286,9 +298,8 @@ fn preparing_batches_allocates_nothing() {
         }
         taken
     });
-    let sum: usize = taken[2..].iter().sum();
-    assert!(sum <= WAITING, "of the thread that trains: {taken:?}");
+    assert_eq!(taken[2..], [0; 7], "of the thread that trains: {taken:?}");
     // Each count stands before a batch is filled, and what the two batches first take comes between the first three.
     let counts = counts.into_inner().unwrap();
-    assert!(counts[8] - counts[2] <= WAITING, "of the other: {counts:?}");
+    assert!(counts[2..].iter().all(|count| *count == counts[2]), "of the other: {counts:?}");
 }

@@ -9,7 +9,7 @@ use std::fs;
 use engine::RunFolder;
 use engine_core::graph::PASSES;
 use front_door::data::Data;
-use front_door::{GRAPH, Outcome, Room, report};
+use front_door::{GRAPH, Outcome, Room, SMALL, report};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -20,16 +20,6 @@ fn studio() -> Room {
     room.runs(&["data", "scenes", "D", "--train", "60", "--val", "20"]);
     room
 }
-
-/// Units that train in a blink.
-const SMALL: [&str; 6] = [
-    "--set",
-    "nodes.h0.layer.units=16",
-    "--set",
-    "nodes.words.layer.units=12",
-    "--set",
-    "nodes.hidden.layer.units=16",
-];
 
 fn trains(room: &Room, more: &[&str]) -> Outcome {
     let begin = ["train", "caption_lstm.ron", "--data", "D", "--batch", "20"];

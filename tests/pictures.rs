@@ -14,19 +14,9 @@ use std::path::PathBuf;
 use engine::Experiment;
 use engine_core::Sizes;
 use front_door::data::Data;
-use front_door::{GRAPH, Room, edited, report};
+use front_door::{GRAPH, Room, SMALL, edited, report};
 use paths::in_workspace;
 use serde_json::Value;
-
-/// Units that train in a blink.
-const SMALL: [&str; 6] = [
-    "--set",
-    "nodes.h0.layer.units=16",
-    "--set",
-    "nodes.words.layer.units=12",
-    "--set",
-    "nodes.hidden.layer.units=16",
-];
 
 /// Trains `g.ron` on the data in `D` into the folder `out`.
 fn train(room: &Room, out: &str, more: &[&str]) {

@@ -121,6 +121,24 @@ fn tokens_are_the_tools() {
 }
 
 /// Pearson's correlation.
+/// `scores/tokens.py` writes what the tool makes of any sentences; `ENGINE_TOKENS` names the file.
+#[test]
+fn tokens_of_other_sentences_are_the_tools() {
+    let Ok(path) = std::env::var("ENGINE_TOKENS") else {
+        println!("skipped: ENGINE_TOKENS names no file");
+        return;
+    };
+    let pairs: Vec<(String, String)> =
+        serde_json::from_slice(&fs::read(path).unwrap()).expect("pairs of sentence and tokens");
+    let differs = |(raw, tokens): &&(String, String)| tokenize(raw).join(" ") != *tokens;
+    let different: Vec<_> = pairs.iter().filter(differs).collect();
+    for (raw, tokens) in &different {
+        println!("{raw}\n  the tool  {tokens}\n  here      {}", tokenize(raw).join(" "));
+    }
+    println!("{} of {} sentences differ", different.len(), pairs.len());
+    assert!(different.len() * 200 <= pairs.len(), "{} of {}", different.len(), pairs.len());
+}
+
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));

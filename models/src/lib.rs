@@ -34,8 +34,8 @@ pub use run::{
 };
 pub use settings::{Keep, TrainSettings};
 pub use train::{
-    BestBy, CaptionScores, End, Evaluation, ResumeError, Scores, StepReport, Stop, Summary,
-    Training, Watch,
+    BestBy, CaptionScores, End, Evaluation, Identity, ResumeError, Scores, StepReport, Stop,
+    Summary, Training, Watch,
 };
 pub use trained::Trained;
 pub use validate::validate;

@@ -18,6 +18,16 @@ use data::Data;
 /// A graph much like the one that this project ships, but one that stays as it is: tests know its lines and numbers.
 pub(crate) const GRAPH: &str = include_str!("graph.ron");
 
+/// Units of that graph that train in a blink.
+pub(crate) const SMALL: [&str; 6] = [
+    "--set",
+    "nodes.h0.layer.units=16",
+    "--set",
+    "nodes.words.layer.units=12",
+    "--set",
+    "nodes.hidden.layer.units=16",
+];
+
 /// A folder to run `engine` in.
 pub(crate) struct Room {
     dir: tempfile::TempDir,

@@ -25,8 +25,8 @@ use crate::validate::validate;
 pub use best_by::BestBy;
 pub use captions::CaptionScores;
 pub use report::{End, Evaluation, StepReport, Summary, Watch};
-pub use state::ResumeError;
-pub(crate) use state::{Identity, evaluations};
+pub(crate) use state::evaluations;
+pub use state::{Identity, ResumeError};
 pub use stop::Stop;
 
 /// The training of one network, from its first step or from where a checkpoint left it.
@@ -53,7 +53,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub(crate) fn begin(
+    pub fn begin(
         engine: &'a mut Engine<T>,
         source: &'a dyn Source,
         settings: &'a TrainSettings,
@@ -78,7 +78,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// # Errors
     /// When there is no generation, it is damaged, or it is one of another network, update rule, seed, batch size or data
     /// set.
-    pub(crate) fn resume(
+    pub fn resume(
         engine: &'a mut Engine<T>,
         source: &'a dyn Source,
         settings: &'a TrainSettings,
@@ -336,15 +336,4 @@ pub trait Scores<T> {
         engine: &Engine<T>,
         stop: &Stop,
     ) -> Result<Option<BTreeMap<String, f64>>, Error>;
-}
-
-/// No scores.
-impl<T> Scores<T> for () {
-    fn scores(
-        &mut self,
-        _engine: &Engine<T>,
-        _stop: &Stop,
-    ) -> Result<Option<BTreeMap<String, f64>>, Error> {
-        Ok(Some(Default::default()))
-    }
 }

@@ -43,7 +43,7 @@ pub(super) struct State {
 
 /// What a run is a run of: with another one of these, its steps would be other steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The SHA-256 of the network: precision, inputs, layers, wiring.
     network: String,
     /// The update rule.
@@ -151,7 +151,7 @@ pub(crate) fn evaluations(state: &[u8]) -> Vec<Evaluation> {
 
 impl Identity {
     /// What this experiment is with this data.
-    pub(crate) fn of(experiment: &Experiment, source: &dyn Source) -> Self {
+    pub fn of(experiment: &Experiment, source: &dyn Source) -> Self {
         let train = &experiment.train;
         Identity {
             network: hexadecimal(&Sha256::digest(experiment.network())),

@@ -36,11 +36,6 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Asks for it as this signal does.
-    pub fn ask(&self, signal: i32) {
-        self.signal.store(signal as usize, Ordering::Relaxed);
-    }
-
     /// The signal that asks for it, if one does.
     pub fn asked(&self) -> Option<i32> {
         Some(self.signal.load(Ordering::Relaxed) as i32).filter(|signal| *signal != 0)
