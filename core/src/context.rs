@@ -2,7 +2,7 @@
 //!
 //! The parts are public fields, so that a layer can read its inputs while it writes its gradients.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -188,6 +188,12 @@ impl<T: Copy + Default> InputGradients<'_, T> {
         self.claim(port).map(Gradient::or_zero)
     }
 
+    /// Whether somebody wants the gradient at `port`.
+    pub fn wants(&self, port: usize) -> bool {
+        let value = self.slots.get(port).and_then(|slot| slot.value());
+        value.is_some_and(|at| self.wanted[at])
+    }
+
     /// As [`get`](Self::get), to be overwritten or added to.
     pub fn claim(&mut self, port: usize) -> Option<Gradient<'_, T>> {
         let at = self.slots.get(port)?.value().filter(|at| self.wanted[*at])?;
@@ -216,9 +222,27 @@ pub struct Noise<'a> {
     pub(crate) node: u64,
     /// For each row of the node's output its place, if rows are in another order than those of the batch.
     pub(crate) places: Option<&'a [usize]>,
+    /// How many rows there are, where they are counted.
+    pub(crate) rows: Option<usize>,
+    /// Places are those above times the first, and the second beyond.
+    pub(crate) spread: (usize, usize),
 }
 
-impl Noise<'_> {
+impl<'a> Noise<'a> {
+    /// The noise of a node that computes the given rows of all steps, as these lie in an array of all of them.
+    pub(crate) fn of_rows(self, node: u64, rows: Range<usize>) -> Noise<'a> {
+        let count = Some(rows.len());
+        Noise { node, places: self.places.map(|places| &places[rows]), rows: count, ..self }
+    }
+
+    /// The noise of a node that computes step `t` of `steps` of so many sequences, where each sequence's steps lie side by
+    /// side.
+    pub(crate) fn of_step(self, node: u64, sequences: usize, steps: usize, t: usize) -> Noise<'a> {
+        let (stride, first) = self.spread;
+        let spread = (stride * steps, first * steps + t);
+        Noise { node, rows: Some(sequences), spread, ..self }
+    }
+
     /// A generator at the start of this node's stream.
     pub fn rng(&self) -> ChaCha8Rng {
         let mut key = [0; 32];
@@ -231,12 +255,14 @@ impl Noise<'_> {
     /// Where row `row` of the node's output is among all rows of the batch, padding included. Noise that is drawn for this
     /// place is the same whether padding is left out or not.
     pub fn place(&self, row: usize) -> usize {
-        self.places.map_or(row, |places| places[row])
+        let (stride, first) = self.spread;
+        self.places.map_or(row, |places| places[row]) * stride + first
     }
 
     /// How many numbers a row of an output of so many numbers has. Rows in the batch's own order count as one.
     pub fn row_length(&self, numbers: usize) -> usize {
-        self.places.map_or(numbers, |places| numbers / places.len().max(1)).max(1)
+        let rows = self.rows.or(self.places.map(<[usize]>::len));
+        rows.map_or(numbers, |rows| numbers / rows.max(1)).max(1)
     }
 }
 
@@ -263,6 +289,17 @@ pub struct Forward<'a, T> {
     pub noise: Noise<'a>,
 }
 
+/// Which gradients a backward pass is to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Those of inputs and parameters.
+    All,
+    /// Those of inputs.
+    Inputs,
+    /// Those of parameters. Nobody wants those of inputs.
+    Parameters,
+}
+
 /// A backward pass through one node.
 #[derive(Debug)]
 pub struct Backward<'a, T> {
@@ -286,6 +323,9 @@ pub struct Backward<'a, T> {
     pub input_gradients: InputGradients<'a, T>,
     /// To be added to.
     pub parameter_gradients: ParameterGradients<'a, T>,
+    /// Which gradients this call is about. Only a layer that is [`separable`](crate::LayerPlan::separable) is asked for
+    /// some of them.
+    pub asked: Asked,
     /// That of the forward pass.
     pub mode: Mode,
     /// That of the forward pass.

@@ -3,6 +3,7 @@
 //! A layer's configuration *is* the layer: a serde struct that a graph file names, `Lstm(units: 512)`. It is immutable,
 //! holds no numbers of a run and never knows its own name; the engine owns all memory and adds names to errors.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::context::{Backward, Forward, Step};
@@ -116,7 +117,7 @@ pub enum Need {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     /// The name that wiring errors and documentation use.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Numbers or tokens.
     pub kind: Kind,
     /// The pattern that an input's shape must fit.
@@ -128,7 +129,7 @@ pub struct Port {
 impl Port {
     /// A port for numbers.
     pub fn real(name: &'static str, shape: impl Into<Vec<Axis>>) -> Self {
-        Port { name, kind: Kind::Real, shape: shape.into(), need: Need::Required }
+        Port { name: name.into(), kind: Kind::Real, shape: shape.into(), need: Need::Required }
     }
 
     /// A port for indices that are smaller than `below`.
@@ -220,7 +221,7 @@ impl PlanError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterPlan {
     /// The name within its node, such as `wx`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its shape, free of batch and time.
     pub shape: Shape,
     /// How its first values are drawn.
@@ -232,7 +233,7 @@ pub struct ParameterPlan {
 /// What a layer computes and what memory that takes.
 #[derive(Debug, Clone, Default)]
 pub struct LayerPlan {
-    pub(crate) outputs: Vec<(&'static str, Shape)>,
+    pub(crate) outputs: Vec<(Cow<'static, str>, Shape)>,
     pub(crate) parameters: Vec<ParameterPlan>,
     pub(crate) saved: Vec<Shape>,
     pub(crate) scratch: Vec<Shape>,
@@ -243,12 +244,12 @@ pub struct LayerPlan {
 impl LayerPlan {
     /// A plan with one output of this shape, which other nodes reach by the node's name.
     pub fn output(shape: impl Into<Shape>) -> Self {
-        LayerPlan { outputs: vec![("", shape.into())], ..Self::default() }
+        LayerPlan { outputs: vec![("".into(), shape.into())], ..Self::default() }
     }
 
     /// One more output, which other nodes reach as `node.name`.
     pub fn and_output(mut self, name: &'static str, shape: impl Into<Shape>) -> Self {
-        self.outputs.push((name, shape.into()));
+        self.outputs.push((name.into(), shape.into()));
         self
     }
 
@@ -263,7 +264,7 @@ impl LayerPlan {
     }
 
     fn parameter(mut self, name: &'static str, shape: Shape, fill: Fill, decays: bool) -> Self {
-        self.parameters.push(ParameterPlan { name, shape, fill, decays });
+        self.parameters.push(ParameterPlan { name: name.into(), shape, fill, decays });
         self
     }
 

@@ -36,6 +36,7 @@ pub mod panel_product;
 pub mod panels;
 pub mod registry;
 pub mod scalar;
+mod scan;
 pub mod schedule;
 pub mod schedules;
 pub mod shape;
@@ -48,7 +49,7 @@ pub mod testing;
 pub mod words;
 
 pub use batch::{Array, Batch, Elements};
-pub use context::{Backward, Forward, Mode, Step};
+pub use context::{Asked, Backward, Forward, Mode, Step};
 pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
 pub use operation::{Counted, Packing, Part, Reach};

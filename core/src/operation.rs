@@ -87,6 +87,7 @@ pub struct Hints {
     pub(crate) indexed: Option<usize>,
     pub(crate) lookup: bool,
     pub(crate) branches: bool,
+    pub(crate) separable: bool,
     pub(crate) starts: Vec<usize>,
     pub(crate) split: Option<Box<Split>>,
     pub(crate) fused: Option<Box<Part>>,
@@ -124,6 +125,13 @@ impl LayerPlan {
     /// Says that several sequences can go on from one: see [`Step::from`](crate::Step::from).
     pub fn branches(mut self) -> Self {
         self.hints.branches = true;
+        self
+    }
+
+    /// Says that the gradients of parameters are sums over rows, so that those of many calls are one sum over all their
+    /// rows, and that the backward pass heeds what it is [`asked`](crate::Backward::asked).
+    pub fn separable(mut self) -> Self {
+        self.hints.separable = true;
         self
     }
 

@@ -1,5 +1,7 @@
 //! A buffer with a shape: what the engine plans, layers read and write.
 
+use std::ops::Range;
+
 use aligned_vec::{AVec, CACHELINE_ALIGN};
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
@@ -7,16 +9,44 @@ use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 ///
 /// Layers look at it through ndarray: [`rows`](Self::rows) folds all dimensions but the last into one,
 /// [`view3`](Self::view3) sees batch, time and features.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// A loop over time shows layers the rows of one step: between [`enter`](Self::enter) and [`leave`](Self::leave), an
+/// array looks as if it had no others.
+#[derive(Debug, Clone)]
 pub struct Tensor<T> {
     shape: Vec<usize>,
     data: AVec<T>,
+    /// The elements that are shown.
+    shown: Range<usize>,
+    /// What the loops that it is in show parts of, from the outside in; those beyond `depth` are kept for their memory.
+    entered: Vec<Entered>,
+    depth: usize,
+}
+
+/// What a loop over time shows parts of.
+#[derive(Debug, Clone, Default)]
+struct Entered {
+    shape: Vec<usize>,
+    elements: Range<usize>,
+}
+
+impl<T: PartialEq> PartialEq for Tensor<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape
+            && self.data[self.shown.clone()] == other.data[other.shown.clone()]
+    }
 }
 
 impl<T> Default for Tensor<T> {
     /// An array of one dimension, without elements.
     fn default() -> Self {
-        Tensor { shape: vec![0], data: AVec::new(CACHELINE_ALIGN) }
+        Tensor::whole(vec![0], AVec::new(CACHELINE_ALIGN))
+    }
+}
+
+impl<T> Tensor<T> {
+    fn whole(shape: Vec<usize>, data: AVec<T>) -> Self {
+        Tensor { shape, shown: 0..data.len(), data, entered: Vec::new(), depth: 0 }
     }
 }
 
@@ -30,10 +60,8 @@ impl<T: Copy + Default> Tensor<T> {
 
     /// An array of the given elements in row-major order, or `None` when their number is not the shape's.
     pub fn from_vec(shape: &[usize], data: Vec<T>) -> Option<Self> {
-        (data.len() == shape.iter().product::<usize>()).then(|| Tensor {
-            shape: shape.to_vec(),
-            data: AVec::from_slice(CACHELINE_ALIGN, &data),
-        })
+        (data.len() == shape.iter().product::<usize>())
+            .then(|| Tensor::whole(shape.to_vec(), AVec::from_slice(CACHELINE_ALIGN, &data)))
     }
 
     /// Takes on another shape. Allocates only when it needs more memory than ever before; elements that are new are
@@ -48,6 +76,53 @@ impl<T: Copy + Default> Tensor<T> {
         self.shape.extend_from_slice(lead);
         self.shape.extend_from_slice(rest);
         self.data.resize(self.shape.iter().product(), T::default());
+        (self.shown, self.depth) = (0..self.data.len(), 0);
+    }
+
+    /// From now on, until [`leave`](Self::leave), [`show`](Self::show) chooses among the rows that are shown now.
+    pub(crate) fn enter(&mut self) {
+        if self.entered.len() == self.depth {
+            self.entered.push(Entered::default());
+        }
+        let entered = &mut self.entered[self.depth];
+        entered.elements = self.shown.clone();
+        entered.shape.clear();
+        entered.shape.extend_from_slice(&self.shape);
+        self.depth += 1;
+    }
+
+    /// Shows these rows of what was entered, as an array of them. A row is made of the last `rank` dimensions.
+    ///
+    /// # Panics
+    /// Outside of a loop, or when there are no such rows.
+    pub(crate) fn show(&mut self, rows: Range<usize>, rank: usize) {
+        let Entered { shape, elements } = &self.entered[self.depth - 1];
+        let row = &shape[shape.len() - rank..];
+        let length: usize = row.iter().product();
+        self.shown = elements.start + rows.start * length..elements.start + rows.end * length;
+        assert!(self.shown.end <= elements.end, "the rows are among those that were entered");
+        self.shape.clear();
+        self.shape.push(rows.len());
+        self.shape.extend_from_slice(row);
+    }
+
+    /// Shows everything that was entered, in the shape that it had.
+    pub(crate) fn leave(&mut self) {
+        self.depth -= 1;
+        let Entered { shape, elements } = &self.entered[self.depth];
+        self.shown = elements.clone();
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+    }
+
+    /// All that was entered, whatever is shown of it.
+    pub(crate) fn entered(&self) -> &[T] {
+        &self.data[self.entered[self.depth - 1].elements.clone()]
+    }
+
+    /// As [`entered`](Self::entered), to be changed.
+    pub(crate) fn entered_mut(&mut self) -> &mut [T] {
+        &mut self.data[self.entered[self.depth - 1].elements.clone()]
     }
 
     /// Makes room for so many elements, so that no shape of no more of them allocates.
@@ -69,42 +144,43 @@ impl<T: Copy + Default> Tensor<T> {
 
     /// The elements in row-major order.
     pub fn as_slice(&self) -> &[T] {
-        &self.data
+        &self.data[self.shown.clone()]
     }
 
     /// The elements in row-major order, to be changed.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.data
+        &mut self.data[self.shown.clone()]
     }
 
     /// Sets every element.
     pub fn fill(&mut self, value: T) {
-        self.data.fill(value);
+        self.as_mut_slice().fill(value);
     }
 
     /// All dimensions but the last folded into rows: `[N, T, D]` is seen as `[N*T, D]`, a scalar as `[1, 1]`.
     pub fn rows(&self) -> ArrayView2<'_, T> {
         let shape = self.row_shape();
-        ArrayView2::from_shape(shape, &self.data).expect("rows x last dimension is the length")
+        ArrayView2::from_shape(shape, self.as_slice()).expect("rows x last dimension is the length")
     }
 
     /// As [`rows`](Self::rows), to be changed.
     pub fn rows_mut(&mut self) -> ArrayViewMut2<'_, T> {
         let shape = self.row_shape();
-        ArrayViewMut2::from_shape(shape, &mut self.data)
+        ArrayViewMut2::from_shape(shape, self.as_mut_slice())
             .expect("rows x last dimension is the length")
     }
 
     /// The first dimension against all others: `[N, C, H, W]` is seen as `[N, C*H*W]`.
     pub fn flat(&self) -> ArrayView2<'_, T> {
         let shape = self.flat_shape();
-        ArrayView2::from_shape(shape, &self.data).expect("first dimension x rest is the length")
+        ArrayView2::from_shape(shape, self.as_slice())
+            .expect("first dimension x rest is the length")
     }
 
     /// As [`flat`](Self::flat), to be changed.
     pub fn flat_mut(&mut self) -> ArrayViewMut2<'_, T> {
         let shape = self.flat_shape();
-        ArrayViewMut2::from_shape(shape, &mut self.data)
+        ArrayViewMut2::from_shape(shape, self.as_mut_slice())
             .expect("first dimension x rest is the length")
     }
 
@@ -114,7 +190,7 @@ impl<T: Copy + Default> Tensor<T> {
     /// When the array is not of rank 3, which a layer's ports rule out before it runs.
     pub fn view3(&self) -> ArrayView3<'_, T> {
         let shape = self.shape3();
-        ArrayView3::from_shape(shape, &self.data).expect("the product of the shape is the length")
+        ArrayView3::from_shape(shape, self.as_slice()).expect("the product of the shape is the length")
     }
 
     /// As [`view3`](Self::view3), to be changed.
@@ -123,7 +199,7 @@ impl<T: Copy + Default> Tensor<T> {
     /// When the array is not of rank 3.
     pub fn view3_mut(&mut self) -> ArrayViewMut3<'_, T> {
         let shape = self.shape3();
-        ArrayViewMut3::from_shape(shape, &mut self.data)
+        ArrayViewMut3::from_shape(shape, self.as_mut_slice())
             .expect("the product of the shape is the length")
     }
 
@@ -144,13 +220,13 @@ impl<T: Copy + Default> Tensor<T> {
 
 impl<T> AsRef<[T]> for Tensor<T> {
     fn as_ref(&self) -> &[T] {
-        &self.data
+        &self.data[self.shown.clone()]
     }
 }
 
 impl<T> AsMut<[T]> for Tensor<T> {
     fn as_mut(&mut self) -> &mut [T] {
-        &mut self.data
+        &mut self.data[self.shown.clone()]
     }
 }
 
@@ -176,5 +252,21 @@ mod tests {
         tensor.reshape(&[5, 4]);
         assert_eq!(tensor.as_slice().as_ptr(), before);
         assert_eq!(tensor.shape(), [5, 4]);
+    }
+
+    #[test]
+    fn a_loop_sees_the_rows_of_a_step() {
+        let mut tensor = Tensor::from_vec(&[3, 2, 2], (0..12).collect()).unwrap();
+        tensor.enter();
+        tensor.show(2..4, 1);
+        assert_eq!((tensor.shape(), tensor.as_slice()), (&[2, 2][..], &[4, 5, 6, 7][..]));
+        // A loop in a loop sees a part of that.
+        tensor.enter();
+        tensor.show(1..2, 1);
+        tensor.fill(0);
+        tensor.leave();
+        assert_eq!((tensor.shape(), tensor.as_slice()), (&[2, 2][..], &[4, 5, 0, 0][..]));
+        tensor.show(0..3, 2);
+        assert_eq!((tensor.shape(), tensor.as_slice().len()), (&[3, 2, 2][..], 12));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine_core::graph::{
-    Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean, to_ron,
+    Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
 };
 use engine_core::{Dim, Shape, Sizes, Tagged};
 use engine_datasets::{CocoHdf5, Dataset, Offer};
@@ -133,14 +133,14 @@ impl Experiment {
     pub fn network(&self) -> String {
         let graph = &self.graph;
         let mut text = format!("{:?}\n", graph.precision);
+        for (size, number) in &graph.sizes {
+            text += &format!("{}: {number}\n", size.value);
+        }
         for input in &graph.inputs {
             text += &format!("{}: {:?}\n", input.name, input.shape);
         }
         for node in &graph.nodes {
-            let layer = node.layer.as_ref().and_then(|layer| to_ron(&layer.value).ok());
-            let from: Vec<&str> = node.from.iter().map(|from| from.value.as_str()).collect();
-            let weights = node.weights_of.as_ref().map(|weights| &weights.value);
-            text += &format!("{} = {layer:?} {from:?} {weights:?}\n", node.name.value);
+            text += &format!("{node}\n");
         }
         for output in &graph.outputs {
             text += &format!("{} -> {}\n", output.value, output.role);

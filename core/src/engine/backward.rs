@@ -3,7 +3,7 @@
 use super::memory::{noise, places};
 use super::network::Engine;
 use super::profile::measured;
-use crate::context::{Backward, InputGradients, Inputs, ParameterGradients, Parameters};
+use crate::context::{Asked, Backward, InputGradients, Inputs, ParameterGradients, Parameters};
 use crate::graph::NodePlan;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
@@ -87,6 +87,7 @@ impl<T: Scalar> Engine<T> {
                 table: &mut self.gradients,
                 fresh: &mut self.fresh.1,
             },
+            asked: Asked::All,
             mode: self.mode,
             noise: noise(
                 self.seed,

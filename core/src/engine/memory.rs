@@ -207,5 +207,5 @@ pub(super) fn noise<'a>(
         Mode::Train { iteration } => iteration,
         Mode::Eval => 0,
     };
-    Noise { seed, iteration, node, places }
+    Noise { seed, iteration, node, places, rows: None, spread: (1, 0) }
 }

@@ -42,7 +42,7 @@ impl Profile {
     pub(super) fn new(plan: &Plan) -> Self {
         let nodes = plan.nodes.iter().map(|node| NodeProfile {
             name: node.name.clone(),
-            layer: node.layer.typetag_name().to_owned(),
+            layer: node.tag().to_owned(),
             ..NodeProfile::default()
         });
         Profile { nodes: nodes.collect(), ..Profile::default() }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::fault::{Fault, Severity};
 use super::layout::{Layout, Planned};
 use super::plan::Plan;
-use super::ports::{self, Misfit};
-use super::spec::{Graph, Located, Node};
+use super::ports::{self, Fit, Misfit};
+use super::spec::{Content, Graph, Located, Node};
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, Wiring, output_index};
 use crate::dim::Symbol;
@@ -31,24 +31,34 @@ impl Graph {
     /// follow from the graph: `Projection(units: Hidden)` into a port of width 512 makes `Hidden` 512.
     pub fn check(&self, sizes: &Sizes, symbols: Option<&[&str]>) -> Checked {
         let mut sizes = sizes.clone();
+        let mut faults = self.own_sizes(&mut sizes, symbols);
         loop {
-            let mut checker = Checker {
-                graph: self,
-                sizes: &sizes,
-                symbols,
-                faults: Vec::new(),
-                sources: self.inputs.iter().map(|_| Source::Unread).collect(),
-                solved: None,
-            };
+            let mut checker = Checker::new(self, &sizes, symbols);
             let plan = checker.plan();
             // One symbol more is known after each turn, and there are no more symbols than the graph mentions.
             if let Some((symbol, size)) = checker.solved {
                 sizes.set(symbol, size);
                 continue;
             }
-            let failed = checker.faults.iter().any(|fault| fault.severity == Severity::Error);
-            return Checked { plan: plan.filter(|_| !failed), faults: checker.faults };
+            faults.extend(checker.faults);
+            let failed = faults.iter().any(|fault| fault.severity == Severity::Error);
+            return Checked { plan: plan.filter(|_| !failed), faults };
         }
+    }
+
+    /// Binds the sizes that the file itself gives names to.
+    fn own_sizes(&self, sizes: &mut Sizes, symbols: Option<&[&str]>) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (name, size) in &self.sizes {
+            if symbols.is_some_and(|all| all.contains(&name.value.name())) {
+                let message = format!("size `{}` is the data's to say", name.value);
+                let help = "leave it out of `sizes`, or give yours another name";
+                faults.push(Fault::error(message).at(name.span.clone()).help(help));
+            } else {
+                sizes.set(name.value, *size);
+            }
+        }
+        faults
     }
 }
 
@@ -62,26 +72,38 @@ enum Source {
 
 pub(super) struct Checker<'a> {
     pub(super) graph: &'a Graph,
-    sizes: &'a Sizes,
-    symbols: Option<&'a [&'a str]>,
+    pub(super) sizes: &'a Sizes,
+    pub(super) symbols: Option<&'a [&'a str]>,
     pub(super) faults: Vec<Fault>,
     sources: Vec<Source>,
     /// The first symbol that the graph itself says the number of.
-    solved: Option<(Symbol, usize)>,
+    pub(super) solved: Option<(Symbol, usize)>,
+    /// How many bodies it is in.
+    pub(super) depth: usize,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(graph: &'a Graph, sizes: &'a Sizes, symbols: Option<&'a [&'a str]>) -> Self {
+        let sources = graph.inputs.iter().map(|_| Source::Unread).collect();
+        Checker { graph, sizes, symbols, faults: Vec::new(), sources, solved: None, depth: 0 }
+    }
 }
 
 impl Checker<'_> {
-    fn plan(&mut self) -> Option<Plan> {
+    pub(super) fn plan(&mut self) -> Option<Plan> {
         let Wiring { wires, order } = Wiring::of(self.graph, &mut self.faults)?;
         let mut planned: Vec<Option<Planned>> = self.graph.nodes.iter().map(|_| None).collect();
         for &node in &order {
             planned[node] = self.node(node, &wires[node], &planned);
         }
+        self.owners();
         self.shared_parameters(&planned);
         let outputs = self.outputs(&planned);
         self.symbols();
         self.unused(&outputs, &wires);
-        let planned = planned.into_iter().collect::<Option<Vec<_>>>()?;
+        if planned.iter().any(Option::is_none) {
+            return None;
+        }
         (!self.failed()).then(|| {
             let kinds: Vec<bool> =
                 self.sources.iter().map(|source| matches!(source, Source::Tokens(_))).collect();
@@ -110,21 +132,29 @@ impl Checker<'_> {
     /// An optional input with a fault is left out, so that what comes after this node is checked all the same.
     fn node(&mut self, at: usize, wires: &[Wire], planned: &[Option<Planned>]) -> Option<Planned> {
         let node = &self.graph.nodes[at];
-        let layer = node.layer.as_ref()?;
-        let ports = layer.value.ports();
+        let content = node.content.as_ref()?;
         let sources = node.from.iter().zip(wires);
-        let mut shapes: Vec<Option<Shape>> =
+        let shapes: Vec<Option<Shape>> =
             sources.map(|(name, wire)| self.source(node, name, *wire, planned)).collect();
+        match &content.value {
+            Content::Layer(layer) => self.layer(node, wires, layer, &content.span, shapes),
+            Content::Scan(scan) => self.scan(node, wires, scan, &content.span, &shapes),
+        }
+    }
+
+    fn layer(
+        &mut self,
+        node: &Node,
+        wires: &[Wire],
+        layer: &Tagged<dyn Layer>,
+        span: &Range<usize>,
+        mut shapes: Vec<Option<Shape>>,
+    ) -> Option<Planned> {
+        let (ports, tag) = (layer.ports(), layer.typetag_name());
         self.kinds(node, wires, &ports);
-        let free = |symbol: Symbol| {
-            let of_data = self.symbols.is_some_and(|all| all.contains(&symbol.name()));
-            let varies = symbol == Symbol::BATCH || symbol == Symbol::TIME;
-            !(of_data || varies || symbol.is_composed())
-        };
-        let fit = ports::fit(&ports, &shapes, self.sizes, &free);
-        self.solved = self.solved.or(fit.solved.first().copied());
+        let fit = self.fit(&ports, &shapes);
         for misfit in &fit.misfits {
-            self.misfit(node, layer, &ports, &shapes, misfit);
+            self.misfit(node, (tag, span), &ports, &shapes, misfit);
         }
         for misfit in &fit.misfits {
             match misfit {
@@ -140,24 +170,36 @@ impl Checker<'_> {
         if (0..shapes.len()).any(lacks) {
             return None;
         }
-        let plan = layer.value.plan(&PortShapes { shapes: &shapes, names: &fit.names });
-        let layer = self.planned(node, layer, plan)?;
-        Some(Planned { layer, ports })
+        let plan = layer.plan(&PortShapes { shapes: &shapes, names: &fit.names });
+        let plan = self.planned(node, (tag, span), plan)?;
+        Some(Planned { operation: layer.0.clone(), layer: plan, ports, body: None })
+    }
+
+    /// Fits shapes to ports, and takes note of the first size that follows.
+    pub(super) fn fit(&mut self, ports: &[Port], shapes: &[Option<Shape>]) -> Fit {
+        let free = |symbol: Symbol| {
+            let of_data = self.symbols.is_some_and(|all| all.contains(&symbol.name()));
+            let varies = symbol == Symbol::BATCH || symbol == Symbol::TIME;
+            !(of_data || varies || symbol.is_composed())
+        };
+        let fit = ports::fit(ports, shapes, self.sizes, &free);
+        self.solved = self.solved.or(fit.solved.first().copied());
+        fit
     }
 
     /// A layer's plan with known sizes filled in, or what keeps it from having one.
     fn planned(
         &mut self,
         node: &Node,
-        layer: &Located<Tagged<dyn Layer>>,
+        (tag, span): (&str, &Range<usize>),
         plan: Result<LayerPlan, PlanError>,
     ) -> Option<LayerPlan> {
-        let (name, tag) = (&node.name.value, layer.value.typetag_name());
+        let name = &node.name.value;
         let plan = match plan {
             Ok(plan) => self.bind(plan),
             Err(error) => {
                 let field = error.field.map_or(String::new(), |field| format!(" field `{field}`:"));
-                self.error(&layer.span, format!("node `{name}`, {tag}:{field} {error}"), "");
+                self.error(span, format!("node `{name}`, {tag}:{field} {error}"), "");
                 return None;
             }
         };
@@ -168,7 +210,7 @@ impl Checker<'_> {
                 parameter.name, parameter.shape
             );
             let help = "use TemporalAffine for values with a time dimension";
-            self.error(&layer.span, message, help);
+            self.error(span, message, help);
             return None;
         }
         Some(plan)
@@ -194,7 +236,7 @@ impl Checker<'_> {
                     Some(output) => Some(outputs[output].1.clone()),
                     None => {
                         let owner = &self.graph.nodes[node].name.value;
-                        let names = outputs.iter().map(|(output, _)| match *output {
+                        let names = outputs.iter().map(|(output, _)| match &**output {
                             "" => owner.clone(),
                             output => format!("{owner}.{output}"),
                         });
@@ -213,7 +255,7 @@ impl Checker<'_> {
     }
 
     /// Whether tokens go to ports for tokens, and numbers to ports for numbers.
-    fn kinds(&mut self, node: &Node, wires: &[Wire], ports: &[Port]) {
+    pub(super) fn kinds(&mut self, node: &Node, wires: &[Wire], ports: &[Port]) {
         for (i, wire) in wires.iter().enumerate() {
             let Some(port) = ports::port_at(ports, i) else { continue };
             let (reader, from) = (&node.name.value, &node.from[i]);
@@ -258,12 +300,12 @@ impl Checker<'_> {
     fn misfit(
         &mut self,
         node: &Node,
-        layer: &Located<Tagged<dyn Layer>>,
+        (tag, span): (&str, &Range<usize>),
         ports: &[Port],
         shapes: &[Option<Shape>],
         misfit: &Misfit,
     ) {
-        let (name, tag) = (&node.name.value, layer.value.typetag_name());
+        let name = &node.name.value;
         match misfit {
             Misfit::Count => {
                 let message = format!(
@@ -272,10 +314,10 @@ impl Checker<'_> {
                     shapes.len()
                 );
                 let help = format!("see `engine layers {tag}`");
-                self.error(&layer.span, message, help);
+                self.error(span, message, help);
             }
             Misfit::Shape { input, expected } => {
-                let port = ports::port_at(ports, *input).map_or("?", |port| port.name);
+                let port = ports::port_at(ports, *input).map_or("?", |port| &*port.name);
                 let from = &node.from[*input];
                 let found = shapes[*input].clone().unwrap_or_default();
                 let message = format!(
@@ -297,37 +339,6 @@ impl Checker<'_> {
         plan.outputs.iter_mut().for_each(|(_, shape)| bind(shape));
         plan.parameters.iter_mut().for_each(|parameter| bind(&mut parameter.shape));
         plan
-    }
-
-    fn shared_parameters(&mut self, planned: &[Option<Planned>]) {
-        let graph = self.graph;
-        for (at, node) in graph.nodes.iter().enumerate() {
-            let Some(owner) = &node.weights_of else { continue };
-            let Some(other) = graph.nodes.iter().position(|n| n.name.value == owner.value) else {
-                continue;
-            };
-            let (Some(own), Some(other)) = (&planned[at], &planned[other]) else { continue };
-            let list = |plan: &Planned| -> Vec<String> {
-                plan.layer.parameters.iter().map(|p| format!("{} {}", p.name, p.shape)).collect()
-            };
-            let same = own.layer.parameters.len() == other.layer.parameters.len()
-                && own
-                    .layer
-                    .parameters
-                    .iter()
-                    .zip(&other.layer.parameters)
-                    .all(|(a, b)| a.shape.agrees(&b.shape));
-            if !same {
-                let message = format!(
-                    "`{}` cannot use the weights of `{}`: it needs {}, found {}",
-                    node.name.value,
-                    owner.value,
-                    list(own).join(", "),
-                    list(other).join(", ")
-                );
-                self.error(&owner.span, message, "");
-            }
-        }
     }
 
     /// Every size that has a name has a number: from the data, or because the graph says so.

@@ -1,18 +1,25 @@
 //! A checked graph becomes a plan: the order of computation, the table of values, who owns which parameters.
 
+use std::sync::Arc;
+
+use super::body::Body;
 use super::plan::{InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
-use super::spec::{Graph, Input};
+use super::spec::{Content, Graph, Input};
 use super::wiring::{Wire, needed, output_index};
 use crate::context::Slot;
 use crate::dim::Dim;
 use crate::layer::{Axis, Kind, LayerPlan, Port};
+use crate::operation::Operation;
 use crate::shape::Shape;
 
-/// A node whose layer is planned.
+/// A node that is planned.
 pub(super) struct Planned {
+    pub(super) operation: Arc<dyn Operation>,
     pub(super) layer: LayerPlan,
     pub(super) ports: Vec<Port>,
+    /// The network that it runs once for each step, whose parameters are those of `layer`.
+    pub(super) body: Option<Body>,
 }
 
 /// What the check has found out of a graph.
@@ -20,15 +27,19 @@ pub(super) struct Planned {
 pub(super) struct Layout<'a> {
     pub(super) graph: &'a Graph,
     pub(super) wires: &'a [Vec<Wire>],
-    pub(super) planned: &'a [Planned],
+    pub(super) planned: &'a [Option<Planned>],
     /// Role, node, output of the node.
     pub(super) outputs: &'a [(String, usize, usize)],
 }
 
-impl Layout<'_> {
+impl<'a> Layout<'a> {
+    fn planned(&self, node: usize) -> &'a Planned {
+        self.planned[node].as_ref().expect("a plan is made of nodes that are all planned")
+    }
+
     /// The plan of the nodes that some result depends on, in `order`; `tokens` says which inputs are indices.
     pub(super) fn plan(&self, order: &[usize], tokens: &[bool]) -> Plan {
-        let Layout { graph, wires, planned, outputs } = *self;
+        let Layout { graph, wires, outputs, .. } = *self;
         let needed = needed(graph.nodes.len(), outputs, wires);
         let order: Vec<usize> = order.iter().copied().filter(|&node| needed[node]).collect();
         let mut values = Vec::new();
@@ -54,7 +65,7 @@ impl Layout<'_> {
         for &node in &order {
             first_value[node] = values.len();
             let name = &graph.nodes[node].name.value;
-            for (output, shape) in &planned[node].layer.outputs {
+            for (output, shape) in &self.planned(node).layer.outputs {
                 let name =
                     if output.is_empty() { name.clone() } else { format!("{name}.{output}") };
                 values.push(Value { name, shape: shape.clone(), words: None });
@@ -65,7 +76,7 @@ impl Layout<'_> {
             Some(Wire::Input(input)) => input_slots[*input],
             Some(Wire::Node(node)) => {
                 let name = &graph.nodes[reader].from[port].value;
-                let output = output_index(name, &planned[*node].layer.outputs);
+                let output = output_index(name, &self.planned(*node).layer.outputs);
                 Slot::Value(first_value[*node] + output.expect("checked with the shapes"))
             }
         };
@@ -74,19 +85,27 @@ impl Layout<'_> {
             .iter()
             .zip(0..)
             .map(|(&at, stream)| {
-                let (node, plan) = (&graph.nodes[at], &planned[at]);
+                let (node, plan) = (&graph.nodes[at], self.planned(at));
                 let ports = plan.ports.len().max(wires[at].len());
-                let layer = node.layer.as_ref().expect("a node that is planned has a layer");
+                let layer = match node.content.as_ref().map(|content| &content.value) {
+                    Some(Content::Layer(layer)) => Some(layer.clone()),
+                    Some(Content::Scan(_)) | None => None,
+                };
+                let mut body = plan.body.clone();
+                if let Some(body) = &mut body {
+                    body.settle(stream, &owned[at]);
+                }
                 NodePlan {
                     name: node.name.value.clone(),
-                    layer: layer.value.clone(),
-                    operation: layer.value.0.clone(),
+                    layer,
+                    operation: plan.operation.clone(),
                     hints: plan.layer.hints.clone(),
                     words: None,
                     stream,
                     slots: (0..ports).map(|port| slot(at, port)).collect(),
                     outputs: first_value[at]..first_value[at] + plan.layer.outputs.len(),
-                    parameters: owned[at].clone(),
+                    parameters: body.as_ref().map_or_else(|| owned[at].clone(), Body::parameters),
+                    body: body.map(Arc::new),
                     saved: plan.layer.saved.clone(),
                     scratch: plan.layer.scratch.clone(),
                     state: plan.layer.state.clone(),
@@ -119,32 +138,33 @@ impl Layout<'_> {
     /// The parameters of all nodes, and which of them each node uses.
     fn parameters(&self, order: &[usize]) -> (Vec<Parameter>, Vec<Vec<usize>>) {
         let Layout { graph, planned, .. } = *self;
-        let owner = |node: usize| match &graph.nodes[node].weights_of {
-            None => node,
-            Some(name) => graph
-                .nodes
-                .iter()
-                .position(|other| other.name.value == name.value)
-                .expect("checked by weights_of"),
-        };
-        let mut parameters = Vec::new();
-        let mut owned: Vec<Vec<usize>> = vec![Vec::new(); planned.len()];
+        let mut parameters: Vec<Parameter> = Vec::new();
+        let mut used: Vec<Vec<usize>> = vec![Vec::new(); planned.len()];
         for &node in order {
-            let owner = owner(node);
-            if owned[owner].is_empty() {
-                for parameter in &planned[owner].layer.parameters {
-                    owned[owner].push(parameters.len());
-                    parameters.push(Parameter {
-                        name: format!("{}.{}", graph.nodes[owner].name.value, parameter.name),
-                        shape: parameter.shape.clone(),
-                        fill: parameter.fill.clone(),
-                        decays: parameter.decays,
-                    });
-                }
+            let plans = planned[node].iter().flat_map(|plan| &plan.layer.parameters);
+            for (name, plan) in graph.parameter_names(node, planned).into_iter().zip(plans) {
+                let known = parameters.iter().position(|parameter| parameter.name == name);
+                let parameter = Parameter {
+                    shape: plan.shape.clone(),
+                    fill: plan.fill.clone(),
+                    decays: plan.decays,
+                    name,
+                };
+                used[node].push(match known {
+                    None => {
+                        parameters.push(parameter);
+                        parameters.len() - 1
+                    }
+                    // However many nodes use it, its owner says how it begins.
+                    Some(at) if graph.nodes[node].weights_of.is_none() => {
+                        parameters[at] = parameter;
+                        at
+                    }
+                    Some(at) => at,
+                });
             }
-            owned[node] = owned[owner].clone();
         }
-        (parameters, owned)
+        (parameters, used)
     }
 
     /// What every index of a token input must be below: each reader's limit.
@@ -155,10 +175,10 @@ impl Layout<'_> {
         values: &[Value],
         slot: &dyn Fn(usize, usize) -> Slot,
     ) -> Vec<Dim> {
-        let Layout { wires, planned, .. } = *self;
+        let Layout { wires, .. } = *self;
         let mut limits = Vec::new();
         for &node in order {
-            let plan = &planned[node];
+            let plan = self.planned(node);
             for (at, wire) in wires[node].iter().enumerate() {
                 let port = ports::port_at(&plan.ports, at);
                 let Some(Kind::Tokens { below }) = port.map(|port| port.kind) else { continue };

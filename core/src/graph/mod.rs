@@ -3,6 +3,7 @@
 //! [`Document`] is the text, with command-line overrides spliced in; [`Graph`] is what it says; [`Graph::check`] checks
 //! all of it at once and lays it out as a [`Plan`]. Whatever is wrong comes back as [`Faults`], each with its place.
 
+mod body;
 mod check;
 mod document;
 mod fault;
@@ -13,11 +14,17 @@ mod outputs;
 pub mod passes;
 mod plan;
 mod ports;
+mod read;
+mod read_node;
+mod read_scan;
+mod scan;
+mod sharing;
 mod spec;
 mod suggest;
 mod syntax;
 mod wiring;
 
+pub use body::Body;
 pub use check::Checked;
 pub use document::{Document, Place};
 pub use fault::{Fault, Severity};
@@ -27,6 +34,6 @@ pub(crate) use passes::Purpose;
 pub use passes::{PASSES, Pass, Passes, UnknownPass};
 pub(crate) use plan::CountedInput;
 pub use plan::{InputPlan, NodePlan, Parameter, Plan, Value};
-pub use spec::{Graph, Input, Located, Node, Output};
+pub use spec::{Carry, Content, Feed, Graph, Input, Located, Node, Output, Scan, Start};
 pub use suggest::{did_you_mean, nearest};
 pub use syntax::to_ron;

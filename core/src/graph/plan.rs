@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::body::Body;
+use super::spec::SCAN;
 use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
 use crate::init::Fill;
-use crate::layer::{Layer, LayerPlan};
+use crate::layer::{Layer, LayerPlan, ParameterPlan};
 use crate::operation::{Hints, Operation, Part};
 use crate::scalar::Precision;
 use crate::shape::{Shape, Sizes};
@@ -87,8 +89,10 @@ pub struct Value {
 pub struct NodePlan {
     /// Its name.
     pub name: String,
-    /// The layer that the graph file names.
-    pub layer: Tagged<dyn Layer>,
+    /// The layer that the graph file names, unless it has a body in place of one.
+    pub layer: Option<Tagged<dyn Layer>>,
+    /// The network that it runs once for each step, if it does.
+    pub body: Option<Arc<Body>>,
     /// What it computes, which may be a part of that layer, or more.
     pub(crate) operation: Arc<dyn Operation>,
     pub(crate) hints: Hints,
@@ -116,6 +120,14 @@ pub struct Parameter {
     pub fill: Fill,
     /// Whether weight decay applies to it.
     pub decays: bool,
+}
+
+impl Parameter {
+    /// What a node says of it whose own it is.
+    pub(crate) fn planned(&self) -> ParameterPlan {
+        let Parameter { name, shape, fill, decays } = self.clone();
+        ParameterPlan { name: name.into(), shape, fill, decays }
+    }
 }
 
 impl NodePlan {
@@ -147,6 +159,11 @@ impl NodePlan {
     /// What computes it: the layer that the graph file names, or what a pass has put in its place.
     pub fn kernel(&self) -> String {
         format!("{:?}", self.operation)
+    }
+
+    /// The name of what the graph file says that it computes: `Lstm`, `Scan`.
+    pub fn tag(&self) -> &'static str {
+        self.layer.as_ref().map_or(SCAN, |layer| layer.typetag_name())
     }
 
     /// Its outputs: indices into the plan's values.

@@ -36,7 +36,7 @@ pub(super) fn arity(ports: &[Port]) -> String {
     let names: Vec<String> = ports
         .iter()
         .map(|port| match port.need {
-            Need::Required => port.name.to_owned(),
+            Need::Required => port.name.to_string(),
             Need::Optional => format!("{} (optional)", port.name),
             Need::AtLeast(_) => format!("{} ..", port.name),
         })

@@ -1,5 +1,6 @@
 //! Names become wires: who reads whom, in which order nodes can be computed, and what is wrong with either.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::fault::Fault;
@@ -29,7 +30,6 @@ impl Wiring {
         let mut wirer = Wirer { graph, faults };
         wirer.names();
         let wires = wirer.wires();
-        wirer.weights_of();
         let order = wirer.order(&wires)?;
         Some(Wiring { wires, order })
     }
@@ -88,28 +88,6 @@ impl Wirer<'_> {
         );
         self.error(&name.span, message, did_you_mean(&name.value, all));
         Wire::Unknown
-    }
-
-    fn weights_of(&mut self) {
-        for node in &self.graph.nodes {
-            let Some(owner) = &node.weights_of else { continue };
-            let names = self.graph.nodes.iter().map(|node| node.name.value.as_str());
-            match self.graph.nodes.iter().find(|known| known.name.value == owner.value) {
-                None => {
-                    let help = did_you_mean(&owner.value, names);
-                    let message = format!(
-                        "node `{}`: `weights_of` names `{}`, which is no node",
-                        node.name.value, owner.value
-                    );
-                    self.error(&owner.span, message, help);
-                }
-                Some(known) if known.weights_of.is_some() => {
-                    let message = format!("`{}` itself uses another node's weights", owner.value);
-                    self.error(&owner.span, message, "name the node that owns them");
-                }
-                Some(_) => {}
-            }
-        }
     }
 
     /// Nodes in an order in which each comes after what it reads, else the order of the file; or the cycle.
@@ -172,7 +150,7 @@ pub(super) fn needed(
 }
 
 /// Which output `node` or `node.output` means.
-pub(super) fn output_index(name: &str, outputs: &[(&'static str, Shape)]) -> Option<usize> {
+pub(super) fn output_index(name: &str, outputs: &[(Cow<'static, str>, Shape)]) -> Option<usize> {
     let output = name.split_once('.').map_or("", |(_, output)| output);
-    outputs.iter().position(|(known, _)| *known == output)
+    outputs.iter().position(|(known, _)| known == output)
 }

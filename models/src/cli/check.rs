@@ -108,7 +108,7 @@ fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {
         say!("  {:width$}  {kind:16}{}", input.name, input.shape);
     }
     for node in &plan.nodes {
-        let tag = node.layer.typetag_name();
+        let tag = node.tag();
         let shapes: Vec<String> =
             node.outputs().map(|at| plan.values[at].shape.to_string()).collect();
         let parameters: Vec<String> = node

@@ -125,7 +125,7 @@ fn input(input: &InputPlan) -> Block {
 }
 
 fn block(plan: &Plan, node: &NodePlan, sizes: &Sizes) -> Block {
-    let layer = in_short(&node.layer);
+    let layer = node.layer.as_ref().map_or_else(|| node.tag().to_owned(), in_short);
     let mut details = vec![format!("node `{}`: {layer}", node.name)];
     details.extend(node.outputs().map(|at| format!("gives {}", plan.values[at].shape)));
     let parameters = node.parameters.iter().map(|at| &plan.parameters[*at]);

@@ -1,0 +1,266 @@
+//! The body of a scan: a plan for one step, and how values come in, are handed on and leave.
+
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::spec::Feed;
+use crate::context::Slot;
+use crate::dim::{Dim, Symbol};
+use crate::layer::LayerPlan;
+use crate::operation::{Packing, Reach};
+use crate::scan::{Carried, Fed, Kind, Memory, Scan, ScanNode, Starting};
+use crate::shape::Shape;
+
+/// A network that runs once for each step.
+///
+/// Its parameters are the outer plan's: `parameters` of its nodes are indices into those, and its own table is only there
+/// until they are.
+#[derive(Debug, Clone)]
+pub struct Body {
+    /// The network of one step, without the dimension whose steps are taken. Its results are, in this order, what leaves
+    /// the body and what is handed on.
+    pub plan: Plan,
+    /// The dimension whose steps are taken.
+    pub(crate) over: Dim,
+    /// What comes in, by port.
+    pub(crate) ports: Vec<BodyPort>,
+    /// What is handed on.
+    pub(crate) carries: Vec<BodyCarry>,
+    /// How many of the plan's results leave the body at each step.
+    pub(crate) leaving: usize,
+    /// What is handed on that leaves the body after the last step.
+    pub(crate) last: Vec<usize>,
+    /// The names of what the node computes: first what leaves at each step.
+    pub(crate) names: Vec<String>,
+}
+
+/// Something that a body reads.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyPort {
+    /// What the plan calls it.
+    pub(crate) name: String,
+    pub(crate) feed: Feed,
+    /// Its shape in the body.
+    pub(crate) shape: Shape,
+}
+
+/// Something that a step hands on to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyCarry {
+    /// What the plan calls it.
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    pub(crate) start: Starting,
+}
+
+impl Body {
+    /// Whether it takes the steps of time.
+    pub(crate) fn is_over_time(&self) -> bool {
+        self.over.is(Symbol::TIME)
+    }
+
+    /// The ports by their names in the body.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.ports.iter().map(|port| port.name.as_str())
+    }
+
+    /// What is handed on: its name, and the body's value that is handed on under it.
+    pub fn carries(&self) -> impl Iterator<Item = (&str, usize)> {
+        let next = self.plan.outputs[self.leaving..].iter().map(|(_, value)| *value);
+        self.carries.iter().map(|carry| carry.name.as_str()).zip(next)
+    }
+
+    /// The body's values that leave it at each step, in the order of the node's outputs.
+    pub fn leaving(&self) -> impl Iterator<Item = usize> {
+        self.plan.outputs[..self.leaving].iter().map(|(_, value)| *value)
+    }
+
+    /// The value that an input of the plan is, if a node reads it or it is a result.
+    pub(crate) fn fed(&self, name: &str) -> Option<usize> {
+        let input = self.plan.inputs.iter().find(|input| input.name == name)?;
+        match input.slot {
+            Slot::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The parameters of all nodes, one node's after the other's.
+    pub(crate) fn parameters(&self) -> Vec<usize> {
+        self.plan.nodes.iter().flat_map(|node| node.parameters.iter().copied()).collect()
+    }
+
+    /// Becomes the body of a node in its place: of its parameters, the one at `at` is the outer plan's `own[at]`, and its
+    /// nodes' streams of random numbers follow from the node's.
+    pub(crate) fn settle(&mut self, stream: u64, own: &[usize]) {
+        for (node, at) in self.plan.nodes.iter_mut().zip(0..) {
+            node.stream = ((stream + 1) << 16) + at;
+            node.parameters.iter_mut().for_each(|at| *at = own[*at]);
+            if let Some(body) = &mut node.body {
+                let mut inner = Body::clone(body);
+                inner.settle(node.stream, own);
+                *body = Arc::new(inner);
+            }
+        }
+    }
+
+    /// A shape in the body as it is for all steps.
+    pub(crate) fn over_steps(&self, shape: &Shape) -> Shape {
+        let mut dims = shape.dims().to_vec();
+        dims.insert(1.min(dims.len()), self.over);
+        Shape::new(dims)
+    }
+
+    /// What lies where a value of the plan is.
+    fn kind(&self, value: usize) -> Kind {
+        let plan = &self.plan;
+        let shape = &plan.values[value].shape;
+        let of_batch = shape.batch_lead() > 0;
+        let rank = shape.rank() - usize::from(of_batch);
+        let fixed = |port: &BodyPort| {
+            port.feed == Feed::Static && self.fed(&port.name) == Some(value)
+        };
+        let touched = plan
+            .nodes
+            .iter()
+            .any(|node| node.outputs.contains(&value) || node.reads().any(|read| read == value));
+        match () {
+            () if !touched && plan.outputs.iter().all(|(_, at)| *at != value) => Kind::Unused,
+            () if self.ports.iter().any(fixed) => Kind::Static { rank, of_batch },
+            () => Kind::Steps { rank },
+        }
+    }
+
+    /// The scan as an operation, and the memory that it takes.
+    pub(crate) fn compile(&self) -> (Scan, LayerPlan) {
+        let plan = &self.plan;
+        let kinds: Vec<Kind> = (0..plan.values.len()).map(|value| self.kind(value)).collect();
+        let mut memory = LayerPlan::default();
+        for (_, value) in &plan.outputs[..self.leaving] {
+            let name = self.names[memory.outputs.len()].clone();
+            memory.outputs.push((name.into(), self.over_steps(&plan.values[*value].shape)));
+        }
+        for carry in &self.last {
+            let name = self.names[memory.outputs.len()].clone();
+            memory.outputs.push((name.into(), self.carries[*carry].shape.clone()));
+        }
+        // Values, then what nodes save; gradients, then what is handed back, then what nodes need for a moment.
+        for (value, kind) in plan.values.iter().zip(&kinds) {
+            memory = memory.saved(self.kept(&value.shape, *kind));
+        }
+        let mut gradients = Vec::new();
+        for (at, value) in plan.values.iter().enumerate() {
+            let apart = self.is_apart(at, &kinds);
+            let shape = match kinds[at] {
+                Kind::Steps { .. } if !apart => value.shape.clone(),
+                kind => self.kept(&value.shape, kind),
+            };
+            gradients.push(apart);
+            memory = memory.scratch(shape);
+        }
+        for carry in &self.carries {
+            memory = memory.scratch(carry.shape.clone()).state(carry.shape.clone());
+        }
+        let (mut saved, mut scratch) = (memory.saved.len(), memory.scratch.len());
+        let (mut parameters, mut packed) = (0, 0);
+        let next = |from: &mut usize, count: usize| {
+            *from += count;
+            *from - count..*from
+        };
+        let nodes = plan.nodes.iter().map(|node| {
+            for shape in &node.saved {
+                memory.saved.push(self.over_steps(shape));
+            }
+            memory.scratch.extend(node.scratch.iter().cloned());
+            for packing in &node.hints.packings {
+                let parameter = parameters + packing.parameter;
+                memory.hints.packings.push(Packing { parameter, ..*packing });
+            }
+            let memory_of = |shapes: &[Shape]| {
+                let memory = |shape: &Shape| match shape.batch_lead() {
+                    0 => Memory::Whole,
+                    _ => Memory::Rows { rank: shape.rank() - 1 },
+                };
+                shapes.iter().map(memory).collect()
+            };
+            ScanNode {
+                operation: node.operation.clone(),
+                slots: node.slots.clone(),
+                outputs: node.outputs.clone(),
+                saved: next(&mut saved, node.saved.len()),
+                saved_ranks: node.saved.iter().map(|shape| shape.rank() - 1).collect(),
+                scratch: next(&mut scratch, node.scratch.len()),
+                scratch_memory: memory_of(&node.scratch),
+                parameters: next(&mut parameters, node.parameters.len()),
+                packed: next(&mut packed, node.hints.packings.len()),
+                stream: node.stream,
+                apart: node.outputs.clone().all(|value| gradients[value]),
+            }
+        });
+        let nodes = nodes.collect();
+        memory.hints.reach = self.reach();
+        for (port, _) in self.ports.iter().enumerate().filter(|(_, port)| {
+            self.fed(&port.name).is_none()
+        }) {
+            memory.hints.starts.push(port);
+        }
+        let scan = Scan {
+            nodes,
+            kinds,
+            apart: gradients,
+            ports: self
+                .ports
+                .iter()
+                .enumerate()
+                .filter_map(|(port, fed)| {
+                    let per_step = fed.feed == Feed::PerStep;
+                    Some(Fed { port, value: self.fed(&fed.name)?, per_step })
+                })
+                .collect(),
+            carries: self
+                .carries
+                .iter()
+                .zip(&plan.outputs[self.leaving..])
+                .map(|(carry, (_, next))| Carried {
+                    value: self.fed(&carry.name),
+                    start: carry.start,
+                    next: *next,
+                    rank: carry.shape.rank() - 1,
+                })
+                .collect(),
+            leaving: plan.outputs[..self.leaving].iter().map(|(_, value)| *value).collect(),
+            last: self.last.clone(),
+            over_time: self.is_over_time(),
+        };
+        (scan, memory)
+    }
+
+    /// The shape of the array that a value lies in.
+    fn kept(&self, shape: &Shape, kind: Kind) -> Shape {
+        match kind {
+            Kind::Unused => Shape::scalar(),
+            Kind::Static { .. } => shape.clone(),
+            Kind::Steps { .. } => self.over_steps(shape),
+        }
+    }
+
+    /// Whether the gradients of a value are kept for all steps, because its node adds up those of its parameters once for
+    /// all of them.
+    fn is_apart(&self, value: usize, kinds: &[Kind]) -> bool {
+        let node = self.plan.nodes.iter().find(|node| node.outputs.contains(&value));
+        node.is_some_and(|node| {
+            let by_step = |value: usize| matches!(kinds[value], Kind::Steps { .. });
+            node.hints.separable && !node.parameters.is_empty() && node.reads().all(by_step)
+        })
+    }
+
+    /// What an output at one step depends on: whatever its nodes say, and the steps before.
+    fn reach(&self) -> Reach {
+        let timed = |port: &BodyPort| port.shape.has(Symbol::TIME);
+        if self.plan.nodes.iter().any(|node| node.hints.reach == Reach::Whole)
+            || self.ports.iter().any(timed)
+        {
+            return Reach::Whole;
+        }
+        if self.is_over_time() { Reach::Past } else { Reach::Row }
+    }
+}
