@@ -34,6 +34,7 @@ pub mod optimizer;
 pub mod optimizers;
 pub mod panel_product;
 pub mod panels;
+pub mod pointwise;
 pub mod registry;
 pub mod scalar;
 mod scan;

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::layer::{Kernel, LayerPlan};
+use crate::pointwise::{Columns, Function};
 
 /// Mathematics in every precision: what a node of a plan runs. Every type with both kernels is one.
 pub trait Operation: Kernel<f32> + Kernel<f64> + Debug + Send + Sync {}
@@ -84,10 +85,14 @@ pub struct Hints {
     pub(crate) reach: Reach,
     pub(crate) counted: Option<Counted>,
     pub(crate) affine: bool,
-    pub(crate) indexed: Option<usize>,
+    pub(crate) indexed: Vec<usize>,
     pub(crate) lookup: bool,
     pub(crate) branches: bool,
     pub(crate) separable: bool,
+    pub(crate) any_lead: bool,
+    pub(crate) pointwise: Option<Arc<dyn Function>>,
+    pub(crate) columns: Option<Columns>,
+    pub(crate) looped: Option<Box<Part>>,
     pub(crate) starts: Vec<usize>,
     pub(crate) split: Option<Box<Split>>,
     pub(crate) fused: Option<Box<Part>>,
@@ -118,7 +123,7 @@ impl LayerPlan {
     /// Says that `port` may hold each different row once, with an index that says which of them stands where: see
     /// [`Inputs::index`](crate::context::Inputs::index).
     pub fn indexed(mut self, port: usize) -> Self {
-        self.hints.indexed = Some(port);
+        self.hints.indexed.push(port);
         self
     }
 
@@ -132,6 +137,32 @@ impl LayerPlan {
     /// rows, and that the backward pass heeds what it is [`asked`](crate::Backward::asked).
     pub fn separable(mut self) -> Self {
         self.hints.separable = true;
+        self
+    }
+
+    /// Says that dimensions before the last of every input and output may be others, as long as all have the same: the
+    /// mathematics is that of rows.
+    pub fn any_lead(mut self) -> Self {
+        self.hints.any_lead = true;
+        self
+    }
+
+    /// Says that the output is this function of all inputs, element by element: it may be computed together with others
+    /// of its kind.
+    pub fn pointwise(mut self, function: impl Function + 'static) -> Self {
+        self.hints.pointwise = Some(Arc::new(function));
+        self
+    }
+
+    /// Says that the output is made of these columns of the only input.
+    pub fn columns(mut self, columns: Columns) -> Self {
+        self.hints.columns = Some(columns);
+        self
+    }
+
+    /// Offers a faster way to compute the same many times with the same parameters, forward and backward.
+    pub fn looped(mut self, part: Part) -> Self {
+        self.hints.looped = Some(Box::new(part));
         self
     }
 

@@ -190,7 +190,8 @@ impl<T: Copy + Default> Tensor<T> {
     /// When the array is not of rank 3, which a layer's ports rule out before it runs.
     pub fn view3(&self) -> ArrayView3<'_, T> {
         let shape = self.shape3();
-        ArrayView3::from_shape(shape, self.as_slice()).expect("the product of the shape is the length")
+        ArrayView3::from_shape(shape, self.as_slice())
+            .expect("the product of the shape is the length")
     }
 
     /// As [`view3`](Self::view3), to be changed.

@@ -1,6 +1,7 @@
 //! The sum of arrays.
 
 use engine_core::context::Forward;
+use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
@@ -34,7 +35,10 @@ impl Layer for Add {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(FIRST).clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(inputs.shape(FIRST).clone())
+            .reach(Reach::Row)
+            .any_lead()
+            .pointwise(self.clone()))
     }
 }
 
@@ -54,6 +58,25 @@ impl<T: Scalar> Kernel<T> for Add {
                 elementwise::add(dx.as_mut_slice(), dy);
             }
         }
+    }
+}
+
+impl Function for Add {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Nothing
+    }
+}
+
+impl<T: Scalar> Pointwise<T> for Add {
+    fn value(&self, x: &[&[T]], y: &mut [T]) {
+        y.copy_from_slice(x[FIRST]);
+        for x in &x[FIRST + 1..] {
+            y.iter_mut().zip(*x).for_each(|(y, &x)| *y += x);
+        }
+    }
+
+    fn add_slope(&self, _: &[&[T]], _: &[T], dy: &[T], _: usize, dx: &mut [T]) {
+        dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
     }
 }
 

@@ -1,7 +1,7 @@
 //! y = x w + b over the rows of x, and its gradients: what every layer with weights does to its input.
 
 use engine_core::gemm::{add_product, product};
-use engine_core::{Backward, Scalar, Tensor, team};
+use engine_core::{Asked, Backward, Scalar, Tensor, team};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::elementwise::rows_a_piece;
@@ -37,10 +37,19 @@ pub(crate) fn forward<T: Scalar>(
 /// The whole backward pass of a layer that is nothing but this map: its only port is x, its parameters are w and, with
 /// `bias`, b.
 pub(crate) fn backward<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
-    let (dy, x) = (&cx.output_gradients[0], &cx.inputs[0]);
+    let dy = &cx.output_gradients[0];
     if let Some(dx) = cx.input_gradients.get(0) {
         add_input_gradient(dy, &cx.parameters[0], dx.rows_mut());
     }
+    add_parameter_gradients(cx, bias);
+}
+
+/// The gradients of w and b, where they are asked for.
+pub(crate) fn add_parameter_gradients<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
+    if cx.asked == Asked::Inputs {
+        return;
+    }
+    let (dy, x) = (&cx.output_gradients[0], &cx.inputs[0]);
     add_weight_gradient(x.rows(), dy, &mut cx.parameter_gradients[0]);
     if bias {
         add_bias_gradient(dy, &mut cx.parameter_gradients[1]);

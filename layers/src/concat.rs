@@ -43,7 +43,7 @@ impl Layer for Concat {
             )));
         }
         let width = widths().reduce(Dim::plus).expect("the port takes two inputs or more");
-        Ok(LayerPlan::output(inputs.shape(FIRST).with_last(width)).reach(Reach::Row))
+        Ok(LayerPlan::output(inputs.shape(FIRST).with_last(width)).reach(Reach::Row).any_lead())
     }
 }
 

@@ -52,6 +52,11 @@ pub(crate) fn add_scaled<T: Scalar>(
     });
 }
 
+/// As [`add_scaled`], by one thread.
+pub(crate) fn add_slope<T: Scalar>(dx: &mut [T], dy: &[T], y: &[T], slope: impl Fn(T) -> T) {
+    dx.iter_mut().zip(dy).zip(y).for_each(|((dx, &dy), &y)| *dx += dy * slope(y));
+}
+
 /// The part of an array that belongs to a piece of another, by the piece's number.
 fn part<'a, T>(array: &'a [T], at: usize, piece: &[T]) -> &'a [T] {
     &array[at * PIECE..][..piece.len()]

@@ -1,6 +1,7 @@
 //! The product of arrays, element by element.
 
 use engine_core::context::{Forward, Inputs};
+use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
@@ -35,7 +36,11 @@ impl Layer for Multiply {
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let shape = inputs.shape(FIRST);
-        Ok(LayerPlan::output(shape.clone()).scratch(shape.clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(shape.clone())
+            .scratch(shape.clone())
+            .reach(Reach::Row)
+            .any_lead()
+            .pointwise(self.clone()))
     }
 }
 
@@ -62,6 +67,33 @@ impl<T: Scalar> Kernel<T> for Multiply {
 fn multiply_by_all_but<T: Scalar>(port: usize, inputs: &Inputs<'_, T>, y: &mut [T]) {
     for other in (0..inputs.len()).filter(|other| *other != port) {
         elementwise::multiply(y, inputs[other].as_slice());
+    }
+}
+
+impl Function for Multiply {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Arguments
+    }
+}
+
+impl<T: Scalar> Pointwise<T> for Multiply {
+    fn value(&self, x: &[&[T]], y: &mut [T]) {
+        y.copy_from_slice(x[FIRST]);
+        for x in &x[FIRST + 1..] {
+            y.iter_mut().zip(*x).for_each(|(y, &x)| *y *= x);
+        }
+    }
+
+    fn add_slope(&self, x: &[&[T]], _: &[T], dy: &[T], port: usize, dx: &mut [T]) {
+        match (x, port) {
+            ([_, other], 0) | ([other, _], 1) => elementwise::add_slope(dx, dy, other, |x| x),
+            _ => {
+                for (at, (dx, &dy)) in dx.iter_mut().zip(dy).enumerate() {
+                    let others = x.iter().enumerate().filter(|(other, _)| *other != port);
+                    *dx += others.fold(dy, |product, (_, x)| product * x[at]);
+                }
+            }
+        }
     }
 }
 

@@ -4,14 +4,15 @@ use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Shape, Symbol, register,
+    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach,
+    Scalar, Shape, Symbol, Tensor, register,
 };
+use ndarray::ArrayView2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::affine;
-use crate::temporal_affine::packed_map;
+use crate::temporal_affine::map_plan;
 
 /// An affine map of everything an example has: features to a state, a state to scores.
 ///
@@ -59,14 +60,11 @@ impl Layer for Projection {
         }
         let width = x.dims()[1..].iter().copied().reduce(Dim::by).unwrap_or(Dim::Fixed(1));
         let output = Shape::new([x[0], self.units]);
-        let packed = packed_map(output.clone(), self.bias);
-        let plan = LayerPlan::output(output)
-            .weights("w", [width, self.units], Fill::Random(self.init))
-            .reach(Reach::Row);
         let plan = match x.rank() {
-            2 => plan.affine().with_packed_weights(packed),
-            _ => plan,
+            2 => map_plan(output, self.bias),
+            _ => LayerPlan::output(output).reach(Reach::Row),
         };
+        let plan = plan.weights("w", [width, self.units], Fill::Random(self.init));
         Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
     }
 }
@@ -74,19 +72,39 @@ impl Layer for Projection {
 impl<T: Scalar> Kernel<T> for Projection {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let b = self.bias.then(|| &cx.parameters[B]);
-        affine::forward(cx.inputs[X].flat(), &cx.parameters[W], b, &mut cx.outputs[0]);
+        affine::forward(
+            rows(&cx.inputs[X], &cx.parameters[W]),
+            &cx.parameters[W],
+            b,
+            &mut cx.outputs[0],
+        );
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = &cx.output_gradients[0];
+        let (dy, w) = (&cx.output_gradients[0], &cx.parameters[W]);
         if let Some(dx) = cx.input_gradients.get(X) {
-            affine::add_input_gradient(dy, &cx.parameters[W], dx.flat_mut());
+            let dx = if in_rows(dx, w) { dx.rows_mut() } else { dx.flat_mut() };
+            affine::add_input_gradient(dy, w, dx);
         }
-        affine::add_weight_gradient(cx.inputs[X].flat(), dy, &mut cx.parameter_gradients[W]);
+        if cx.asked == Asked::Inputs {
+            return;
+        }
+        let x = rows(&cx.inputs[X], w);
+        affine::add_weight_gradient(x, dy, &mut cx.parameter_gradients[W]);
         if self.bias {
             affine::add_bias_gradient(dy, &mut cx.parameter_gradients[B]);
         }
     }
+}
+
+/// Whether examples are rows of the last dimension alone, whatever the dimensions before it.
+fn in_rows<T: Scalar>(x: &Tensor<T>, w: &Tensor<T>) -> bool {
+    x.rows().ncols() == w.dim(0)
+}
+
+/// Each example in one row.
+fn rows<'a, T: Scalar>(x: &'a Tensor<T>, w: &Tensor<T>) -> ArrayView2<'a, T> {
+    if in_rows(x, w) { x.rows() } else { x.flat() }
 }
 
 register!(

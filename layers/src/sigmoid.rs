@@ -1,6 +1,7 @@
 //! The logistic function of every number, between 0 and 1.
 
 use engine_core::context::Forward;
+use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, math,
@@ -33,7 +34,10 @@ impl Layer for Sigmoid {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(inputs.shape(X).clone())
+            .reach(Reach::Row)
+            .any_lead()
+            .pointwise(self.clone()))
     }
 }
 
@@ -47,6 +51,23 @@ impl<T: Scalar> Kernel<T> for Sigmoid {
         if let Some(dx) = cx.input_gradients.get(X) {
             elementwise::add_scaled(dx.as_mut_slice(), dy, y, elementwise::sigmoid_slope);
         }
+    }
+}
+
+impl Function for Sigmoid {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Value
+    }
+}
+
+impl<T: Scalar> Pointwise<T> for Sigmoid {
+    fn value(&self, x: &[&[T]], y: &mut [T]) {
+        y.copy_from_slice(x[X]);
+        math::sigmoid(y);
+    }
+
+    fn add_slope(&self, _: &[&[T]], y: &[T], dy: &[T], _: usize, dx: &mut [T]) {
+        elementwise::add_slope(dx, dy, y, elementwise::sigmoid_slope);
     }
 }
 

@@ -57,14 +57,28 @@ impl Layer for TemporalAffine {
 
 /// What every affine map of this output says to passes.
 pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
-    let packed = packed_map(output.clone(), bias);
-    LayerPlan::output(output).affine().reach(Reach::Row).with_packed_weights(packed)
+    let (packed, looped) = (packed_map(output.clone(), bias), looped_map(output.clone(), bias));
+    LayerPlan::output(output)
+        .affine()
+        .separable()
+        .any_lead()
+        .reach(Reach::Row)
+        .with_packed_weights(packed)
+        .looped(looped)
 }
 
 /// The same over weights in the order of kernels.
 pub(crate) fn packed_map(output: Shape, bias: bool) -> Part {
-    let own = if bias { vec![W, B] } else { vec![W] };
-    Part::new(fused::Affine { bias }, fused::Affine::plan(output), own)
+    Part::new(fused::Affine { bias, back: false }, fused::Affine::plan(output), own(bias))
+}
+
+/// The same, and its way back as well.
+fn looped_map(output: Shape, bias: bool) -> Part {
+    Part::new(fused::Affine { bias, back: true }, fused::Affine::looped_plan(output), own(bias))
+}
+
+fn own(bias: bool) -> Vec<usize> {
+    if bias { vec![W, B] } else { vec![W] }
 }
 
 impl<T: Scalar> Kernel<T> for TemporalAffine {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::plan::Plan;
 use super::spec::Feed;
-use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
 use crate::layer::LayerPlan;
 use crate::operation::{Packing, Reach};
@@ -78,10 +77,14 @@ impl Body {
     /// The value that an input of the plan is, if a node reads it or it is a result.
     pub(crate) fn fed(&self, name: &str) -> Option<usize> {
         let input = self.plan.inputs.iter().find(|input| input.name == name)?;
-        match input.slot {
-            Slot::Value(value) => Some(value),
-            _ => None,
-        }
+        input.slot.value().filter(|value| self.is_used(*value))
+    }
+
+    /// Whether a node reads or computes a value, or it is a result.
+    fn is_used(&self, value: usize) -> bool {
+        let mut nodes = self.plan.nodes.iter();
+        nodes.any(|node| node.outputs.contains(&value) || node.reads().any(|read| read == value))
+            || self.plan.outputs.iter().any(|(_, at)| *at == value)
     }
 
     /// The parameters of all nodes, one node's after the other's.
@@ -116,15 +119,10 @@ impl Body {
         let shape = &plan.values[value].shape;
         let of_batch = shape.batch_lead() > 0;
         let rank = shape.rank() - usize::from(of_batch);
-        let fixed = |port: &BodyPort| {
-            port.feed == Feed::Static && self.fed(&port.name) == Some(value)
-        };
-        let touched = plan
-            .nodes
-            .iter()
-            .any(|node| node.outputs.contains(&value) || node.reads().any(|read| read == value));
+        let fixed =
+            |port: &BodyPort| port.feed == Feed::Static && self.fed(&port.name) == Some(value);
         match () {
-            () if !touched && plan.outputs.iter().all(|(_, at)| *at != value) => Kind::Unused,
+            () if !self.is_used(value) => Kind::Unused,
             () if self.ports.iter().any(fixed) => Kind::Static { rank, of_batch },
             () => Kind::Steps { rank },
         }
@@ -198,10 +196,12 @@ impl Body {
         });
         let nodes = nodes.collect();
         memory.hints.reach = self.reach();
-        for (port, _) in self.ports.iter().enumerate().filter(|(_, port)| {
-            self.fed(&port.name).is_none()
-        }) {
-            memory.hints.starts.push(port);
+        for (at, port) in self.ports.iter().enumerate() {
+            match self.fed(&port.name) {
+                None => memory.hints.starts.push(at),
+                Some(_) if port.feed == Feed::PerStep => memory.hints.indexed.push(at),
+                Some(_) => {}
+            }
         }
         let scan = Scan {
             nodes,

@@ -146,6 +146,17 @@ impl NodePlan {
         self.become_operation(part.operation, part.plan);
     }
 
+    /// Changes the network that it runs once for each step, if it does, and becomes a loop over that.
+    pub(crate) fn change_body(&mut self, change: impl FnOnce(&mut Body)) {
+        let Some(body) = &self.body else { return };
+        let mut body = Body::clone(body);
+        change(&mut body);
+        let (scan, plan) = body.compile();
+        self.become_operation(Arc::new(scan), plan);
+        self.parameters = body.parameters();
+        self.body = Some(Arc::new(body));
+    }
+
     /// The values it reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = usize> {
         self.slots.iter().filter_map(|slot| slot.value())

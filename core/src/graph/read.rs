@@ -145,7 +145,12 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    pub(super) fn named_values(&mut self, text: &'a str, what: &str, example: &str) -> Vec<(String, &'a str)> {
+    pub(super) fn named_values(
+        &mut self,
+        text: &'a str,
+        what: &str,
+        example: &str,
+    ) -> Vec<(String, &'a str)> {
         let values = children(text).filter(|all| all.iter().all(|child| child.name.is_some()));
         let Some(values) = values else {
             self.fault(text, format!("`{what}` names values: expected {example}"), "");
@@ -168,7 +173,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn required(&mut self, node: &'a str, name: &str, text: Option<&'a str>) -> Option<&'a str> {
+    pub(super) fn required(
+        &mut self,
+        node: &'a str,
+        name: &str,
+        text: Option<&'a str>,
+    ) -> Option<&'a str> {
         if text.is_none() {
             let help = "a node has name, layer and from, and may have weights_of";
             self.fault(node, format!("the field `{name}` is missing"), help);
@@ -189,7 +199,12 @@ impl<'a> Reader<'a> {
         result.map_err(|fault| self.faults.push(fault)).ok()
     }
 
-    pub(super) fn fault(&mut self, text: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn fault(
+        &mut self,
+        text: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let help = Some(help.into()).filter(|help| !help.is_empty());
         let span = self.document.span_of(text);
         self.faults.push(Fault { help, ..Fault::error(message).at(span) });

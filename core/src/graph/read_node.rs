@@ -55,8 +55,7 @@ impl<'a> Reader<'a> {
             let mark = if fault.message.starts_with([':', ',']) { "" } else { ": " };
             fault.message = format!("node `{label}`{mark}{}", fault.message);
         }
-        let symbols =
-            content.as_ref().and(layer).map_or(Vec::new(), |text| self.symbols(text));
+        let symbols = content.as_ref().and(layer).map_or(Vec::new(), |text| self.symbols(text));
         Some(Node { name: name?, content, from, weights_of, symbols })
     }
 

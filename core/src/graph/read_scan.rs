@@ -103,7 +103,8 @@ impl<'a> Reader<'a> {
 
     fn carry(&mut self, name: String, text: &'a str) -> Option<Carry> {
         let whose = format!(", carry `{name}`");
-        let help = "write (start: \"h0\", next: \"new\") or (start: Zeros([Batch, 512]), next: \"new\")";
+        let help =
+            "write (start: \"h0\", next: \"new\") or (start: Zeros([Batch, 512]), next: \"new\")";
         let fields = self.fields(text, &whose, &CARRY_FIELDS, help)?;
         let field = |name: &str| fields.iter().find(|f| f.name.as_deref() == Some(name));
         let [start, next] = CARRY_FIELDS.map(|known| {
@@ -142,9 +143,6 @@ impl<'a> Reader<'a> {
     /// Names and the values behind them.
     fn values(&mut self, text: &'a str, what: &str) -> Vec<(String, Located<String>)> {
         let named = self.named_values(text, what, "{\"weights\": \"attend.weights\"}");
-        named
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, self.located(text)?)))
-            .collect()
+        named.into_iter().filter_map(|(name, text)| Some((name, self.located(text)?))).collect()
     }
 }

@@ -55,7 +55,10 @@ impl Checker<'_> {
         let kinds: Vec<Port> = scan
             .inputs
             .iter()
-            .map(|(name, _)| Port { name: name.value.clone().into(), ..Port::real("", [Axis::Rest]) })
+            .map(|(name, _)| Port {
+                name: name.value.clone().into(),
+                ..Port::real("", [Axis::Rest])
+            })
             .collect();
         self.kinds(node, wires, &kinds);
         let ports = ports.into_iter().collect::<Option<Vec<_>>>()?;
@@ -67,7 +70,8 @@ impl Checker<'_> {
         let body = self.body(&graph, scan, over, ports, carries, last)?;
         self.rows_only(node, span, &body)?;
         let (operation, mut layer) = body.compile();
-        layer.parameters = body.plan.parameters.iter().map(super::plan::Parameter::planned).collect();
+        layer.parameters =
+            body.plan.parameters.iter().map(super::plan::Parameter::planned).collect();
         Some(Planned { operation: Arc::new(operation), layer, ports: kinds, body: Some(body) })
     }
 
@@ -127,7 +131,8 @@ impl Checker<'_> {
                     return None;
                 };
                 if ports[at].feed == Feed::PerStep {
-                    let message = format!("carry `{name}` starts at `{input}`, which comes step by step");
+                    let message =
+                        format!("carry `{name}` starts at `{input}`, which comes step by step");
                     self.error(&carry.start.span, message, "make that input Static");
                     return None;
                 }
@@ -135,7 +140,8 @@ impl Checker<'_> {
             }
         };
         if shape.batch_lead() != 1 || shape.dims()[1..].iter().any(|dim| dim.is(Symbol::BATCH)) {
-            let message = format!("carry `{name}`: expected a start of shape [Batch, ..], found {shape}");
+            let message =
+                format!("carry `{name}`: expected a start of shape [Batch, ..], found {shape}");
             self.error(&carry.start.span, message, "");
             return None;
         }
@@ -227,7 +233,10 @@ impl Checker<'_> {
         let mut plan = plan?;
         if let Some(tokens) = plan.inputs.iter().find(|input| input.is_tokens()) {
             let span = graph.inputs.iter().find(|i| i.name == tokens.name).map(|i| i.span.clone());
-            let message = format!("`{}` is read as vocabulary indices, and a body takes numbers", tokens.name);
+            let message = format!(
+                "`{}` is read as vocabulary indices, and a body takes numbers",
+                tokens.name
+            );
             self.error(&span?, message, "put Embedding before the Scan and feed it what comes out");
             return None;
         }

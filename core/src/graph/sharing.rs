@@ -43,11 +43,7 @@ fn has(parameters: &[ParameterPlan], name: &str) -> bool {
     parameters.iter().any(|parameter| parameter.name == name)
 }
 
-fn walk<'a>(
-    node: &'a Node,
-    within: &str,
-    found: &mut Vec<(String, Option<&'a Located<String>>)>,
-) {
+fn walk<'a>(node: &'a Node, within: &str, found: &mut Vec<(String, Option<&'a Located<String>>)>) {
     let path = format!("{within}{}", node.name.value);
     if let Some(Content::Scan(scan)) = node.content.as_ref().map(|content| &content.value) {
         scan.nodes.iter().for_each(|inner| walk(inner, &format!("{path}/"), found));
@@ -118,7 +114,8 @@ impl Checker<'_> {
             if parameter.shape.agrees(&other.shape) || !told.insert((*first, *at)) {
                 continue;
             }
-            let sharing = [*at, *first].into_iter().find(|at| graph.nodes[*at].weights_of.is_some());
+            let sharing =
+                [*at, *first].into_iter().find(|at| graph.nodes[*at].weights_of.is_some());
             match sharing.and_then(|at| Some((at, graph.nodes[at].weights_of.as_ref()?))) {
                 Some((at, owner)) => self.cannot_share(at, owner, planned),
                 None => {

@@ -144,7 +144,6 @@ pub struct Output {
     pub span: Range<usize>,
 }
 
-
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from: Vec<&str> = self.from.iter().map(|from| from.value.as_str()).collect();

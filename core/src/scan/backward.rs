@@ -20,11 +20,8 @@ impl Scan {
         let rows = self.rows(cx.outputs, cx.steps);
         let wanted = self.wanted(cx);
         let mut fresh: Flags = smallvec![true; self.kinds.len()];
-        let assigned: SmallVec<[bool; 16]> = self
-            .ports
-            .iter()
-            .map(|fed| fed.per_step && cx.input_gradients.claim(fed.port).is_some_and(|g| g.fresh))
-            .collect();
+        let assigned: SmallVec<[bool; 16]> =
+            self.ports.iter().map(|fed| fed.per_step && begin(cx, fed.port)).collect();
         self.enter(cx.saved);
         cx.scratch.iter_mut().for_each(Tensor::enter);
         for fed in self.ports.iter().filter(|fed| !fed.per_step) {
@@ -201,9 +198,17 @@ impl Scan {
             let Some(to) = cx.input_gradients.claim(fed.port) else { continue };
             let length = from.as_slice().len() / rows.alive(t).max(1);
             let (to, from) = (to.array.as_mut_slice(), from.as_slice());
-            rows.for_each_run(t, length, |outer, inner| {
-                put(&mut to[outer], &from[inner], *assign);
-            });
+            match cx.inputs.index(fed.port) {
+                None => rows.for_each_run(t, length, |outer, inner| {
+                    put(&mut to[outer], &from[inner], *assign);
+                }),
+                Some(index) => rows.for_each_run(t, length, |outer, inner| {
+                    let rows = index[outer.start / length..outer.end / length].iter();
+                    for (row, from) in rows.zip(from[inner].chunks_exact(length)) {
+                        put(&mut to[*row as usize * length..][..length], from, false);
+                    }
+                }),
+            }
         }
     }
 
@@ -244,6 +249,20 @@ impl Scan {
                 put(to.array.as_mut_slice(), handed.entered(), to.fresh);
             }
         }
+    }
+}
+
+/// Begins to add to the gradient of a port whose rows come step by step. Returns whether they are to be overwritten, for
+/// each comes once and nobody has written them.
+fn begin<T: Scalar>(cx: &mut Backward<'_, T>, port: usize) -> bool {
+    let often = cx.inputs.index(port).is_some();
+    match cx.input_gradients.claim(port) {
+        Some(gradient) if often => {
+            gradient.or_zero();
+            false
+        }
+        Some(gradient) => gradient.fresh,
+        None => false,
     }
 }
 

@@ -14,9 +14,10 @@ impl Scan {
         cx.scratch.iter_mut().for_each(Tensor::enter);
         for fed in &self.ports {
             let (from, to) = (cx.inputs[fed.port].as_slice(), &mut cx.saved[fed.value]);
-            match fed.per_step {
-                true => rows.bring_in(from, to.entered_mut()),
-                false => to.entered_mut().copy_from_slice(from),
+            match (fed.per_step, cx.inputs.index(fed.port)) {
+                (true, Some(index)) => rows.bring_in_indexed(from, index, to.entered_mut()),
+                (true, None) => rows.bring_in(from, to.entered_mut()),
+                (false, _) => to.entered_mut().copy_from_slice(from),
             }
         }
         for t in 0..rows.steps() {
@@ -109,7 +110,12 @@ impl Scan {
     }
 
     /// Shows the rows of step `t` of every value and of everything that nodes save.
-    pub(super) fn show<T: Copy + Default>(&self, saved: &mut [Tensor<T>], rows: Rows<'_>, t: usize) {
+    pub(super) fn show<T: Copy + Default>(
+        &self,
+        saved: &mut [Tensor<T>],
+        rows: Rows<'_>,
+        t: usize,
+    ) {
         for (kind, value) in self.kinds.iter().zip(saved.iter_mut()) {
             match *kind {
                 Kind::Steps { rank } => value.show(rows.at(t), rank),
@@ -183,12 +189,7 @@ fn start<'a, T: Scalar>(carry: &Carried, inputs: Inputs<'a, T>) -> (Option<&'a [
 }
 
 /// Hands a step an array, or a number throughout.
-fn hand<T: Scalar>(
-    saved: &mut [Tensor<T>],
-    carry: &Carried,
-    from: Option<&[T]>,
-    constant: f64,
-) {
+fn hand<T: Scalar>(saved: &mut [Tensor<T>], carry: &Carried, from: Option<&[T]>, constant: f64) {
     let Some(value) = carry.value else { return };
     let to = saved[value].as_mut_slice();
     match from {

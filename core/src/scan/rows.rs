@@ -58,6 +58,29 @@ impl Rows<'_> {
         });
     }
 
+    /// Copies rows of an array of the plan into one of the body: for each position the row that the index says.
+    pub(super) fn bring_in_indexed<T: Scalar>(&self, from: &[T], index: &[u32], to: &mut [T]) {
+        let length = to.len() / self.all().max(1);
+        if length == 0 {
+            return;
+        }
+        let rows = PIECE.div_ceil(length);
+        team::for_each_chunk_mut(to, rows * length, |at, to| {
+            for (to, row) in to.chunks_exact_mut(length).zip(at * rows..) {
+                let row = index[self.position(row)] as usize;
+                to.copy_from_slice(&from[row * length..][..length]);
+            }
+        });
+    }
+
+    /// The position in the plan's arrays that a row of the body's is.
+    fn position(&self, row: usize) -> usize {
+        match *self {
+            Rows::Arranged(_) => row,
+            Rows::Even { sequences, steps } => row % sequences * steps + row / sequences,
+        }
+    }
+
     /// Copies an array of the body into one of the plan.
     pub(super) fn take_out<T: Scalar>(&self, from: &[T], to: &mut [T]) {
         self.reorder(from, to, |(sequence, t), (sequences, steps)| {

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use engine_core::context::Forward;
+use engine_core::context::{Forward, Gradient};
 use engine_core::panel_product::{Left, ROWS, Target, multiply};
-use engine_core::panels::{Cut, copy_piece};
+use engine_core::panels::{Cut, copy_piece, width};
 use engine_core::shared::Shared;
 use engine_core::{
     Backward, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Tensor, flops, team,
@@ -16,6 +16,8 @@ use crate::affine;
 #[derive(Debug)]
 pub(crate) struct Affine {
     pub(crate) bias: bool,
+    /// Whether the way back has weights in panels as well.
+    pub(crate) back: bool,
 }
 
 const X: usize = 0;
@@ -23,8 +25,9 @@ const X: usize = 0;
 const W: usize = 0;
 const B: usize = 1;
 
-/// Packed: `w`.
+/// Packed: `w`, and its transpose for the way back.
 const FORWARD: usize = 0;
+const BACK: usize = 1;
 
 /// Rows of a result that one thread computes at a time: whole blocks of the kernel.
 const PIECE: usize = 16 * ROWS;
@@ -33,7 +36,30 @@ impl Affine {
     /// The memory that it takes for this output; arrays take on their shapes when they are written.
     pub(crate) fn plan(output: Shape) -> LayerPlan {
         let packing = Packing { parameter: W, transposed: false, gates: 1 };
-        LayerPlan::output(output).packed(packing).affine().reach(Reach::Row)
+        LayerPlan::output(output).packed(packing).affine().separable().any_lead().reach(Reach::Row)
+    }
+
+    /// The memory that it takes with its way [`back`](Affine::back).
+    pub(crate) fn looped_plan(output: Shape) -> LayerPlan {
+        Affine::plan(output).packed(Packing { parameter: W, transposed: true, gates: 1 })
+    }
+
+    /// dx = dx + dy w^T.
+    fn add_input_gradient<T: Scalar>(cx: &mut Backward<'_, T>) {
+        let (dy, back) = (&cx.output_gradients[0], &cx.packed[BACK]);
+        let Some(Gradient { array: dx, fresh }) = cx.input_gradients.claim(X) else { return };
+        let (rows, depth) = dy.rows().dim();
+        let cut = cut(dx);
+        flops::count_product(rows, depth, cut.length);
+        let dx = Shared::new(dx.as_mut_slice());
+        for_each_tile::<T>(rows, cut, |rows, at| {
+            let left = left(dy, rows.clone());
+            // SAFETY: each call has a tile of its own.
+            let target = unsafe { Target::block(&dx, rows, cut, at) };
+            // A transposed panel goes on with zeros up to a whole one of the other kind.
+            let panel = &back.panel(at)[..depth * width::<T>()];
+            multiply(left, panel, target, !fresh);
+        });
     }
 }
 
@@ -57,7 +83,13 @@ impl<T: Scalar> Kernel<T> for Affine {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        affine::backward(cx, self.bias);
+        match self.back {
+            true => {
+                Affine::add_input_gradient(cx);
+                affine::add_parameter_gradients(cx, self.bias);
+            }
+            false => affine::backward(cx, self.bias),
+        }
     }
 }
 

@@ -43,7 +43,7 @@ fn words_only(plan: &Plan, tokens: usize) -> Vec<bool> {
             };
             let read_by_words = |value| {
                 plan.readers(value).all(|(reader, port)| {
-                    chosen[reader] || plan.nodes[reader].hints.indexed == Some(port)
+                    chosen[reader] || plan.nodes[reader].hints.indexed.contains(&port)
                 })
             };
             let inside = |value| !plan.is_output(value) && read_by_words(value);

@@ -23,7 +23,7 @@ fn apply(plan: &mut Plan, purpose: Purpose) {
         }
     }
     match purpose {
-        Purpose::Steps => *plan = fused,
+        Purpose::Steps | Purpose::Loop => *plan = fused,
         Purpose::Sequences if any && arrangeable(&fused) => {
             fused.arranged.get_or_insert_default();
             *plan = fused;

@@ -1,15 +1,17 @@
 //! Work that does not depend on carried state leaves the loop over time.
 
+use super::hoist_from_body::hoist_from_body;
 use super::{Pass, Purpose};
 use crate::context::Slot;
 use crate::graph::plan::{NodePlan, Plan, Value};
 use crate::operation::Split;
 
 /// A recurrent layer multiplies its input by weights at every step, whatever its state. As a node of its own, this is one
-/// large product over all steps, and other passes can see it.
+/// large product over all steps, and other passes can see it. So is what the body of a loop computes from the loop's inputs
+/// alone.
 pub(super) const PASS: Pass = Pass {
     name: "hoist",
-    summary: "what a recurrence computes from its input alone is one product before the loop",
+    summary: "what a recurrence or a body computes from inputs alone is computed before the loop",
     apply,
 };
 
@@ -17,6 +19,8 @@ fn apply(plan: &mut Plan, _: Purpose) {
     for at in (0..plan.nodes.len()).rev() {
         if let Some(split) = plan.nodes[at].hints.split.clone() {
             divide(plan, at, *split);
+        } else if plan.nodes[at].body.is_some() {
+            hoist_from_body(plan, at);
         }
     }
 }

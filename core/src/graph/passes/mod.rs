@@ -5,9 +5,11 @@
 
 mod arrange;
 mod blocked_loss;
+mod chains;
 mod distinct_words;
 mod fused_cells;
 mod hoist;
+mod hoist_from_body;
 mod packed_weights;
 mod padding;
 
@@ -25,6 +27,16 @@ pub struct Pass {
     apply: fn(&mut Plan, Purpose),
 }
 
+impl Pass {
+    /// Rewrites a plan, the bodies in it first.
+    fn run(&self, plan: &mut Plan, purpose: Purpose) {
+        for node in &mut plan.nodes {
+            node.change_body(|body| self.run(&mut body.plan, purpose.of_bodies()));
+        }
+        (self.apply)(plan, purpose);
+    }
+}
+
 /// What a plan is rewritten for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -32,6 +44,18 @@ pub(crate) enum Purpose {
     Sequences,
     /// One step after another.
     Steps,
+    /// Whole sequences, by a loop of which the plan is the body.
+    Loop,
+}
+
+impl Purpose {
+    /// What the bodies of a plan are for.
+    fn of_bodies(self) -> Self {
+        match self {
+            Purpose::Sequences | Purpose::Loop => Purpose::Loop,
+            Purpose::Steps => Purpose::Steps,
+        }
+    }
 }
 
 impl std::fmt::Debug for Pass {
@@ -41,9 +65,10 @@ impl std::fmt::Debug for Pass {
 }
 
 /// All passes, in the order in which they are applied.
-pub const PASSES: [Pass; 6] = [
+pub const PASSES: [Pass; 7] = [
     hoist::PASS,
     fused_cells::PASS,
+    chains::PASS,
     packed_weights::PASS,
     blocked_loss::PASS,
     distinct_words::PASS,
@@ -112,7 +137,7 @@ impl Plan {
         purpose: Purpose,
     ) -> Plan {
         let mut plan = self.restricted(role, target);
-        passes.0.iter().for_each(|pass| (pass.apply)(&mut plan, purpose));
+        passes.0.iter().for_each(|pass| pass.run(&mut plan, purpose));
         plan
     }
 

@@ -5,19 +5,21 @@ use crate::graph::plan::Plan;
 
 /// A product brings its factors into the order in which its kernel reads them. While sentences are written, weights stay
 /// the same from step to step: an affine map that reads them in that order spares the work at every step but the first. In
-/// training they are used once before they change, and nothing would be spared.
+/// training they are used once before they change, and nothing would be spared, but in the body of a loop.
 pub(super) const PASS: Pass = Pass {
     name: "packed-weights",
-    summary: "while sentences are written, weights stay in the order of kernels",
+    summary: "weights that are used many times before they change stay in the order of kernels",
     apply,
 };
 
 fn apply(plan: &mut Plan, purpose: Purpose) {
-    if purpose == Purpose::Sequences {
-        return;
-    }
     for node in &mut plan.nodes {
-        if let Some(part) = node.hints.packed_weights.clone() {
+        let part = match purpose {
+            Purpose::Sequences => None,
+            Purpose::Steps => node.hints.packed_weights.clone(),
+            Purpose::Loop => node.hints.looped.clone(),
+        };
+        if let Some(part) = part {
             node.take_on(*part);
         }
     }

@@ -1,0 +1,236 @@
+//! Recurrences as bodies: they equal the layers that are written for them, and every law of layers holds for them.
+
+#[path = "../../tests/support/rewrites.rs"]
+mod rewrites;
+
+use engine_core::engine::{Engine, Stepper, gradient_check};
+use engine_core::graph::Passes;
+use engine_core::testing::{engine, stepwise};
+use engine_core::{Batch, Mode, Sizes, Tensor};
+use engine_layers as _;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rewrites::{Outcome, selections};
+
+const TRAIN: Mode = Mode::Train { iteration: 3 };
+
+/// Sums that are taken in another order differ by less.
+const BOUND: f64 = 1e-12;
+
+/// A captioner whose recurrence is the given node.
+fn captioner(hidden: &str) -> String {
+    format!(
+        r#"Graph(
+            inputs: {{"features": [Batch, Features], "words_in": [Batch, Time], "words_out": [Batch, Time]}},
+            nodes: [
+                (name: "h0", layer: Projection(units: Units), from: ["features"]),
+                (name: "c0", layer: Projection(units: Units), from: ["features"]),
+                (name: "words", layer: Embedding(units: 7), from: ["words_in"]),
+                {hidden}
+                (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
+                (name: "loss", layer: SoftmaxLoss(), from: ["scores", "words_out"]),
+            ],
+            outputs: {{"loss": "loss", "scores": "scores"}},
+        )"#
+    )
+}
+
+/// The same recurrence as a layer and as a body, and where the layer's parameters go in the body: the parameter, its
+/// block of columns of so many, and the body's parameter.
+struct Twin {
+    layer: &'static str,
+    body: &'static str,
+    parameters: &'static [(&'static str, usize, usize, &'static str)],
+}
+
+const RNN: Twin = Twin {
+    layer: r#"(name: "hidden", layer: Rnn(units: Units), from: ["words", "h0"]),"#,
+    body: r#"(name: "hidden", from: ["words", "h0"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static},
+        carry: {"h": (start: "h0", next: "new")},
+        nodes: [
+            (name: "wx", layer: Projection(units: Units), from: ["x"]),
+            (name: "wh", layer: Projection(units: Units, bias: false), from: ["h"]),
+            (name: "sum", layer: Add(), from: ["wx", "wh"]),
+            (name: "new", layer: Tanh(), from: ["sum"]),
+        ],
+        output: "new",
+    )),"#,
+    parameters: &[("wx", 0, 1, "wx.w"), ("b", 0, 1, "wx.b"), ("wh", 0, 1, "wh.w")],
+};
+
+const LSTM: Twin = Twin {
+    layer: r#"(name: "hidden", layer: Lstm(units: Units), from: ["words", "h0", "c0"]),"#,
+    body: r#"(name: "hidden", from: ["words", "h0", "c0"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static, "c0": Static},
+        carry: {"h": (start: "h0", next: "h_new"), "c": (start: "c0", next: "c_new")},
+        nodes: [
+            (name: "ix", layer: Projection(units: Units), from: ["x"]),
+            (name: "ih", layer: Projection(units: Units, bias: false), from: ["h"]),
+            (name: "fx", layer: Projection(units: Units), from: ["x"]),
+            (name: "fh", layer: Projection(units: Units, bias: false), from: ["h"]),
+            (name: "ox", layer: Projection(units: Units), from: ["x"]),
+            (name: "oh", layer: Projection(units: Units, bias: false), from: ["h"]),
+            (name: "gx", layer: Projection(units: Units), from: ["x"]),
+            (name: "gh", layer: Projection(units: Units, bias: false), from: ["h"]),
+            (name: "isum", layer: Add(), from: ["ix", "ih"]),
+            (name: "fsum", layer: Add(), from: ["fx", "fh"]),
+            (name: "osum", layer: Add(), from: ["ox", "oh"]),
+            (name: "gsum", layer: Add(), from: ["gx", "gh"]),
+            (name: "i", layer: Sigmoid(), from: ["isum"]),
+            (name: "f", layer: Sigmoid(), from: ["fsum"]),
+            (name: "o", layer: Sigmoid(), from: ["osum"]),
+            (name: "g", layer: Tanh(), from: ["gsum"]),
+            (name: "keep", layer: Multiply(), from: ["f", "c"]),
+            (name: "write", layer: Multiply(), from: ["i", "g"]),
+            (name: "c_new", layer: Add(), from: ["keep", "write"]),
+            (name: "seen", layer: Tanh(), from: ["c_new"]),
+            (name: "h_new", layer: Multiply(), from: ["o", "seen"]),
+        ],
+        output: "h_new",
+    )),"#,
+    parameters: &[
+        ("wx", 0, 4, "ix.w"), ("b", 0, 4, "ix.b"), ("wh", 0, 4, "ih.w"),
+        ("wx", 1, 4, "fx.w"), ("b", 1, 4, "fx.b"), ("wh", 1, 4, "fh.w"),
+        ("wx", 2, 4, "ox.w"), ("b", 2, 4, "ox.b"), ("wh", 2, 4, "oh.w"),
+        ("wx", 3, 4, "gx.w"), ("b", 3, 4, "gx.b"), ("wh", 3, 4, "gh.w"),
+    ],
+};
+
+/// Captions that end in padding, and the sizes that go with them.
+fn drawn(seed: u64) -> (Sizes, Batch) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut size = |most: usize| rng.random_range(1..=most);
+    let (rows, time, features, units) = (size(9), size(7), size(5), size(40));
+    let vocabulary = size(60) + 3;
+    let sizes = [("Features", features), ("Vocabulary", vocabulary), ("Units", units)];
+    let sizes: Sizes = sizes.into_iter().collect();
+    println!("seed {seed}: {rows} captions of {time}, {sizes:?}");
+    let mut batch = Batch::new();
+    let fill = batch.f64_mut("features", &[rows, features]);
+    fill.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
+    let mut words = vec![0; rows * time];
+    for caption in words.chunks_mut(time) {
+        let length = rng.random_range(0..=time);
+        caption[..length].iter_mut().for_each(|w| *w = rng.random_range(0..vocabulary as u32));
+    }
+    words[0] = 1;
+    batch.tokens_mut("words_out", &[rows, time]).copy_from_slice(&words);
+    let words = batch.tokens_mut("words_in", &[rows, time]);
+    words.iter_mut().for_each(|word| *word = rng.random_range(0..vocabulary.min(12) as u32));
+    (sizes, batch)
+}
+
+fn network(text: &str, sizes: &Sizes, seed: u64) -> Engine<f64> {
+    let mut engine = engine::<f64>(text, sizes.clone()).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
+    parameters.for_each(|x| *x = rng.random_range(-0.8..0.8));
+    engine
+}
+
+/// A block of columns of an array.
+fn columns(array: &Tensor<f64>, block: usize, of: usize) -> Vec<f64> {
+    let rows = array.rows();
+    let width = rows.ncols() / of;
+    let row = |row: ndarray::ArrayView1<'_, f64>| {
+        row.iter().skip(block * width).take(width).copied().collect::<Vec<f64>>()
+    };
+    rows.outer_iter().flat_map(row).collect()
+}
+
+fn at(engine: &Engine<f64>, name: &str) -> usize {
+    engine.plan().parameter(name).unwrap_or_else(|| panic!("no parameter {name}"))
+}
+
+impl Twin {
+    /// The layer's network, and the body's with the same parameters.
+    fn networks(&self, sizes: &Sizes, seed: u64) -> (Engine<f64>, Engine<f64>) {
+        let layer = network(&captioner(self.layer), sizes, seed);
+        let mut body = network(&captioner(self.body), sizes, seed);
+        for (parameter, name) in layer.parameters().iter().zip(&layer.plan().parameters) {
+            if let Some(at) = body.plan().parameter(&name.name) {
+                body.parameters_mut()[at] = parameter.clone();
+            }
+        }
+        for (parameter, block, of, name) in self.parameters {
+            let from = &layer.parameters()[at(&layer, &format!("hidden.{parameter}"))];
+            let values = columns(from, *block, *of);
+            let at = at(&body, &format!("hidden/{name}"));
+            body.parameters_mut()[at].as_mut_slice().copy_from_slice(&values);
+        }
+        (layer, body)
+    }
+
+    fn assert_equal(&self, layer: &Engine<f64>, body: &Engine<f64>, what: &str) {
+        let (a, b) = (layer.loss().unwrap(), body.loss().unwrap());
+        assert!((a - b).abs() <= BOUND * a.abs().max(1.0), "{what}: loss {a} and {b}");
+        let near = |name: &str, a: &[f64], b: &[f64]| {
+            let scale = a.iter().fold(1.0f64, |most, x| most.max(x.abs()));
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() <= BOUND * scale, "{what}: {name}: {a} and {b}");
+            }
+        };
+        for (gradient, parameter) in layer.gradients().iter().zip(&layer.plan().parameters) {
+            if let Some(at) = body.plan().parameter(&parameter.name) {
+                near(&parameter.name, gradient.as_slice(), body.gradients()[at].as_slice());
+            }
+        }
+        for (parameter, block, of, name) in self.parameters {
+            let from = &layer.gradients()[at(layer, &format!("hidden.{parameter}"))];
+            let to = &body.gradients()[at(body, &format!("hidden/{name}"))];
+            near(name, &columns(from, *block, *of), to.as_slice());
+        }
+    }
+}
+
+#[test]
+fn a_body_equals_the_layer_with_and_without_passes() {
+    for twin in [RNN, LSTM] {
+        for seed in 0..6 {
+            let (sizes, batch) = drawn(seed);
+            let (mut layer, body) = twin.networks(&sizes, seed);
+            layer.forward(&batch, TRAIN).unwrap();
+            layer.backward();
+            let plain = (String::from("no pass"), Passes::none());
+            for (what, passes) in selections().into_iter().chain([plain]) {
+                let mut body = body.clone().rewritten(&passes);
+                for step in 1..=2 {
+                    body.forward(&batch, TRAIN).unwrap();
+                    body.backward();
+                    twin.assert_equal(&layer, &body, &format!("{what}, step {step}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn steps_of_a_body_equal_its_forward_pass_and_those_of_the_layer() {
+    for twin in [RNN, LSTM] {
+        for seed in 10..14 {
+            let (sizes, batch) = drawn(seed);
+            let (mut layer, body) = twin.networks(&sizes, seed);
+            layer.forward(&batch, Mode::Eval).unwrap();
+            let exact = layer.output("scores").unwrap().clone();
+            for passes in [Passes::none(), Passes::default()] {
+                let steps = stepwise(&body.clone().rewritten(&passes), &batch, "scores").unwrap();
+                for (a, b) in steps.as_slice().iter().zip(exact.as_slice()) {
+                    assert!((a - b).abs() < BOUND, "{a} and {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_a_body_agree_with_finite_differences() {
+    for twin in [RNN, LSTM] {
+        for seed in 20..23 {
+            let (sizes, batch) = drawn(seed);
+            let (_, mut body) = twin.networks(&sizes, seed);
+            let worst = gradient_check(&mut body, &batch, Mode::Eval, 20, seed).unwrap().unwrap();
+            assert!(worst.relative_error < 1e-6, "{worst:?}");
+        }
+    }
+}
