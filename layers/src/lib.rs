@@ -6,21 +6,25 @@
 //!
 //! | layer | meaning |
 //! |---|---|
-//! | [`Projection`], [`TemporalAffine`] | x w + b, once a row of the batch or once a step |
-//! | [`Embedding`] | a learnt vector for each word |
+//! | [`Projection`], [`TemporalAffine`], [`Affine`] | x w + b, once a row of the batch, once a step, or of any rows |
+//! | [`Embedding`], [`Unembedding`] | a learnt vector for each word, and scores of words from these |
 //! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
 //! | [`SoftmaxLoss`] | the objective: cross entropy of scores against targets |
 //! | [`Dropout`] | noise that keeps a network from relying on single numbers |
-//! | [`Relu`], [`Tanh`], [`Sigmoid`] | element-wise functions |
-//! | [`Add`], [`Multiply`], [`Concat`] | several arrays into one |
+//! | [`Relu`], [`Tanh`], [`Sigmoid`], [`Scale`] | element-wise functions |
+//! | [`Add`], [`Subtract`], [`Multiply`], [`Concat`] | several arrays into one |
+//! | [`Slice`], [`Chunk`] | parts of an array |
 //!
-//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`; their faster forms are in `fused`.
+//! What layers share is in modules named for it: `affine`, `columns`, `elementwise`, `recurrent`; their faster forms are in `fused`.
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
 
 pub mod add;
-mod affine;
+pub mod affine;
+pub mod along_time;
+pub mod chunk;
+mod columns;
 pub mod concat;
 pub mod dropout;
 mod elementwise;
@@ -29,20 +33,31 @@ mod fused;
 pub mod gru;
 pub mod lstm;
 pub mod multiply;
+mod positions;
 pub mod projection;
 mod recurrent;
 pub mod relu;
 pub mod rnn;
+mod rows;
 #[cfg(test)]
 mod samples;
+pub mod scale;
+mod sequences;
 pub mod sigmoid;
+pub mod slice;
+pub mod softmax;
 pub mod softmax_loss;
+pub mod subtract;
 pub mod tanh;
 pub mod temporal_affine;
 #[cfg(doctest)]
 mod tutorial;
+pub mod unembedding;
 
 pub use add::Add;
+pub use affine::Affine;
+pub use along_time::AlongTime;
+pub use chunk::Chunk;
 pub use concat::Concat;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -52,7 +67,12 @@ pub use multiply::Multiply;
 pub use projection::Projection;
 pub use relu::Relu;
 pub use rnn::Rnn;
+pub use scale::Scale;
 pub use sigmoid::Sigmoid;
+pub use slice::Slice;
+pub use softmax::Softmax;
 pub use softmax_loss::SoftmaxLoss;
+pub use subtract::Subtract;
 pub use tanh::Tanh;
 pub use temporal_affine::TemporalAffine;
+pub use unembedding::Unembedding;

@@ -310,14 +310,12 @@ impl Checker<'_> {
             let list = |plan: &Planned| -> Vec<String> {
                 plan.layer.parameters.iter().map(|p| format!("{} {}", p.name, p.shape)).collect()
             };
-            let same = own.layer.parameters.len() == other.layer.parameters.len()
-                && own
-                    .layer
-                    .parameters
-                    .iter()
-                    .zip(&other.layer.parameters)
-                    .all(|(a, b)| a.shape.agrees(&b.shape));
-            if !same {
+            let pairs = own.layer.parameters.iter().filter_map(|own| {
+                let mut others = other.layer.parameters.iter();
+                Some((own, others.find(|other| other.name == own.name)?))
+            });
+            let agree = pairs.clone().all(|(a, b)| a.shape.agrees(&b.shape));
+            if !agree || (pairs.count() == 0 && !own.layer.parameters.is_empty()) {
                 let message = format!(
                     "`{}` cannot use the weights of `{}`: it needs {}, found {}",
                     node.name.value,
@@ -325,7 +323,11 @@ impl Checker<'_> {
                     list(own).join(", "),
                     list(other).join(", ")
                 );
-                self.error(&owner.span, message, "");
+                let help = match agree {
+                    true => "nodes share the parameters that both have by name; these have none",
+                    false => "parameters that both have by name must have one shape",
+                };
+                self.error(&owner.span, message, help);
             }
         }
     }
