@@ -12,7 +12,7 @@
 //! | [`SoftmaxLoss`], [`CrossEntropy`] | the objective: cross entropy of scores against words, or against classes |
 //! | [`CoverageLoss`], [`WeightedSum`] | an objective for attention, and several objectives as one |
 //! | [`Dropout`] | noise that keeps a network from relying on single numbers |
-//! | [`LayerNorm`] | rows with mean 0 and deviation 1 |
+//! | [`LayerNorm`], [`BatchNorm`] | rows or columns with mean 0 and deviation 1 |
 //! | [`Softmax`], [`LogSoftmax`] | rows as probabilities |
 //! | [`Relu`], [`Tanh`], [`Sigmoid`], [`Gelu`], [`Scale`] | element-wise functions |
 //! | [`Add`], [`Subtract`], [`Multiply`], [`ScaleRows`], [`MatMul`], [`Concat`] | several arrays into one |
@@ -30,6 +30,7 @@ pub mod add;
 pub mod affine;
 pub mod along_time;
 pub mod at_end;
+pub mod batch_norm;
 pub mod chunk;
 mod columns;
 pub mod concat;
@@ -78,6 +79,7 @@ pub use add::Add;
 pub use affine::Affine;
 pub use along_time::AlongTime;
 pub use at_end::AtEnd;
+pub use batch_norm::BatchNorm;
 pub use chunk::Chunk;
 pub use concat::Concat;
 pub use coverage_loss::CoverageLoss;

@@ -95,7 +95,7 @@ register!(
     checks: [
         "Unembedding(units: Units)",
         "Unembedding(units: Units, bias: false)",
-        "Unembedding(init: Xavier)",
+        "Unembedding(units: Units, init: Xavier)",
     ],
 );
 

@@ -148,6 +148,7 @@ impl Layout<'_> {
                             shape: parameter.shape.clone(),
                             fill: parameter.fill.clone(),
                             decays: parameter.decays,
+                            momentum: parameter.momentum,
                         });
                     }
                 }

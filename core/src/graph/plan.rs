@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
+use crate::field::Factor;
 use crate::init::Fill;
 use crate::layer::{Layer, LayerPlan};
 use crate::operation::{Hints, Operation, Part};
@@ -116,6 +117,15 @@ pub struct Parameter {
     pub fill: Fill,
     /// Whether weight decay applies to it.
     pub decays: bool,
+    /// How far it moves at each update, if it is a running average that no gradient trains.
+    pub momentum: Option<Factor>,
+}
+
+impl Parameter {
+    /// Whether gradients train it: it is no running average.
+    pub fn is_trained(&self) -> bool {
+        self.momentum.is_none()
+    }
 }
 
 impl NodePlan {
