@@ -26,10 +26,21 @@ pub fn global_norm<'a, T: Scalar>(arrays: impl Iterator<Item = &'a [T]>) -> f64 
 ///
 /// Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
 pub fn clip_norm<T: Scalar>(arrays: &mut [impl AsRef<[T]> + AsMut<[T]>], limit: Positive) -> f64 {
-    let norm = global_norm(arrays.iter().map(AsRef::as_ref));
+    clip_norm_of(arrays, |_| true, limit)
+}
+
+/// As [`clip_norm`], of those arrays alone whose place among them is `chosen`.
+pub fn clip_norm_of<T: Scalar>(
+    arrays: &mut [impl AsRef<[T]> + AsMut<[T]>],
+    chosen: impl Fn(usize) -> bool,
+    limit: Positive,
+) -> f64 {
+    let counted = arrays.iter().enumerate().filter(|(at, _)| chosen(*at));
+    let norm = global_norm(counted.map(|(_, array)| array.as_ref()));
     if norm > limit.get() && norm.is_finite() {
         let factor = T::of(limit.get() / norm);
-        arrays.iter_mut().for_each(|array| change_each(array.as_mut(), |x| factor * x));
+        let scaled = arrays.iter_mut().enumerate().filter(|(at, _)| chosen(*at));
+        scaled.for_each(|(_, array)| change_each(array.as_mut(), |x| factor * x));
     }
     norm
 }
@@ -124,6 +135,13 @@ mod tests {
         let mut arrays = [vec![3.0], vec![0.0, -4.0]];
         assert_eq!(clip_norm(&mut arrays, limit(2.5)), 5.0);
         assert_eq!(arrays, [vec![1.5], vec![0.0, -2.0]]);
+    }
+
+    #[test]
+    fn arrays_that_are_not_chosen_have_no_part() {
+        let mut arrays = [vec![3.0], vec![100.0], vec![-4.0]];
+        assert_eq!(clip_norm_of(&mut arrays, |at| at != 1, limit(2.5)), 5.0);
+        assert_eq!(arrays, [vec![1.5], vec![100.0], vec![-2.0]]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ron::value::RawValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// The name of a size, such as `Batch` or `Vocabulary`, or of a sum or product of sizes, such as `4*Units`.
+/// The name of a size, such as `Batch` or `Vocabulary`, or of a sum, product or part of sizes, such as `4*Units`.
 ///
 /// Two symbols are equal when their names are.
 #[derive(Clone, Copy)]
@@ -25,6 +25,7 @@ struct Definition {
 enum Sign {
     Plus,
     Times,
+    Over,
 }
 
 impl Sign {
@@ -32,6 +33,7 @@ impl Sign {
         match self {
             Sign::Plus => a.saturating_add(b),
             Sign::Times => a.saturating_mul(b),
+            Sign::Over => a / b.max(1),
         }
     }
 }
@@ -69,13 +71,13 @@ impl Symbol {
         self.0.name
     }
 
-    /// The number that follows from the parts of a sum or product, if `number` knows both.
+    /// The number that follows from the parts of a composed size, if `number` knows both.
     pub(crate) fn compose(self, number: impl Fn(Dim) -> Option<usize>) -> Option<usize> {
         let (sign, a, b) = self.0.composed?;
         Some(sign.apply(number(a)?, number(b)?))
     }
 
-    /// Whether this is a sum or product of other sizes.
+    /// Whether this is a sum, product or part of other sizes.
     pub fn is_composed(self) -> bool {
         self.0.composed.is_some()
     }
@@ -165,6 +167,26 @@ impl Dim {
         self.compose(Sign::Times, other)
     }
 
+    /// The size of one of `of` equal parts, or `None` where there are none: a number is left over.
+    pub fn part(self, of: usize) -> Option<Self> {
+        if of == 0 || self.size().is_some_and(|size| size % of != 0) {
+            return None;
+        }
+        match self.symbol().and_then(|symbol| symbol.0.composed) {
+            // A part of so many times a size is that size again.
+            Some((Sign::Times, Dim::Fixed(n), rest)) if n.is_multiple_of(of) => {
+                let size = self.size().map(|size| size / n);
+                let rest = match rest {
+                    Dim::Named(symbol, None) => Dim::Named(symbol, size),
+                    known => known,
+                };
+                Some(if n == of { rest } else { rest.times(n / of) })
+            }
+            _ if of == 1 => Some(self),
+            _ => Some(self.compose(Sign::Over, Dim::Fixed(of))),
+        }
+    }
+
     fn compose(self, sign: Sign, other: Self) -> Self {
         let size = self.size().zip(other.size()).map(|(a, b)| sign.apply(a, b));
         if let (Dim::Fixed(_), Dim::Fixed(_), Some(size)) = (self, other, size) {
@@ -173,6 +195,7 @@ impl Dim {
         let mark = match sign {
             Sign::Plus => '+',
             Sign::Times => '*',
+            Sign::Over => '/',
         };
         let name = format!("{}{mark}{}", self.label(), other.label());
         Dim::Named(Symbol::define(&name, Some((sign, self.unbound(), other.unbound()))), size)
@@ -299,6 +322,21 @@ mod tests {
         assert!(bound.agrees(Dim::Fixed(512)) && !bound.agrees(Dim::Fixed(128)));
         assert!(Dim::named("Features").agrees(Dim::Fixed(3)), "not yet bound");
         assert!(!Dim::BATCH.agrees(Dim::Fixed(100)) && !Dim::BATCH.agrees(Dim::TIME));
+    }
+
+    #[test]
+    fn parts_are_whole_or_none() {
+        assert_eq!(Dim::Fixed(12).part(4), Some(Dim::Fixed(3)));
+        assert_eq!(Dim::Fixed(12).part(5), None);
+        assert_eq!(Dim::Fixed(12).part(0), None);
+        let units = Dim::named("Units");
+        assert_eq!(units.times(4).part(4), Some(units));
+        assert_eq!(units.times(4).part(2), Some(units.times(2)));
+        assert_eq!(units.part(1), Some(units));
+        assert_eq!(units.part(3).map(|part| part.to_string()), Some("Units/3".to_owned()));
+        let bound = Dim::Named(Symbol::new("Units"), Some(6));
+        assert_eq!(bound.times(4).part(4), Some(bound));
+        assert_eq!(bound.part(3).map(|part| part.to_string()), Some("Units/3=2".to_owned()));
     }
 
     #[test]

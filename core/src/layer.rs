@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::context::{Backward, Forward, Step};
 use crate::dim::Dim;
+use crate::field::Factor;
 use crate::init::Fill;
 use crate::operation::{Hints, Operation};
 use crate::shape::Shape;
@@ -228,6 +229,8 @@ pub struct ParameterPlan {
     pub fill: Fill,
     /// Whether weight decay applies: to weights, not to biases.
     pub decays: bool,
+    /// How far it moves at each update, if it is an [`average`](LayerPlan::average) that no gradient trains.
+    pub momentum: Option<Factor>,
 }
 
 /// What a layer computes and what memory that takes.
@@ -264,7 +267,31 @@ impl LayerPlan {
     }
 
     fn parameter(mut self, name: &'static str, shape: Shape, fill: Fill, decays: bool) -> Self {
-        self.parameters.push(ParameterPlan { name: name.into(), shape, fill, decays });
+        let momentum = None;
+        self.parameters.push(ParameterPlan { name: name.into(), shape, fill, decays, momentum });
+        self
+    }
+
+    /// A running average, which is kept with the parameters and which no update rule changes.
+    ///
+    /// In training, a layer's backward pass adds what the average has too much, it less what this batch has, to its
+    /// gradient; an update takes `momentum` times that away. Limits on gradients, weight decay and the gradient check
+    /// pass it by.
+    pub fn average(
+        mut self,
+        name: &'static str,
+        shape: impl Into<Shape>,
+        fill: Fill,
+        momentum: Factor,
+    ) -> Self {
+        let (shape, momentum) = (shape.into(), Some(momentum));
+        self.parameters.push(ParameterPlan {
+            name: name.into(),
+            shape,
+            fill,
+            decays: false,
+            momentum,
+        });
         self
     }
 

@@ -28,7 +28,7 @@ pub enum Reach {
     Row,
 }
 
-/// Which positions influence an objective.
+/// Which positions influence an objective, or whatever else goes over whole sequences and takes them in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     /// The port with the targets.

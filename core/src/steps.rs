@@ -70,6 +70,16 @@ impl Steps {
         self.starts.last().copied().unwrap_or(0)
     }
 
+    /// How many positions the sequence at this place has: those at the first places have most.
+    pub fn length(&self, place: usize) -> usize {
+        let (mut alive, mut over) = (0, self.len());
+        while alive < over {
+            let middle = (alive + over) / 2;
+            if self.at(middle).len() > place { alive = middle + 1 } else { over = middle }
+        }
+        alive
+    }
+
     /// The rows of step `t`.
     pub fn at(&self, t: usize) -> Range<usize> {
         self.starts[t]..self.starts[t + 1]
@@ -111,6 +121,7 @@ mod tests {
         assert_eq!((steps.at(0), steps.at(1), steps.at(2)), (0..3, 3..5, 5..6));
         assert_eq!((steps.before(1), steps.before(2)), (0..2, 3..4));
         assert_eq!(steps.places(), [0, 6, 3, 1, 7, 2]);
+        assert_eq!([0, 1, 2, 3].map(|place| steps.length(place)), [3, 2, 1, 0]);
     }
 
     #[test]

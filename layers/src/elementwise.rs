@@ -31,6 +31,19 @@ pub(crate) fn add<T: Scalar>(dx: &mut [T], dy: &[T]) {
     });
 }
 
+/// dx = dx + by dy.
+pub(crate) fn add_times<T: Scalar>(dx: &mut [T], by: T, dy: &[T]) {
+    team::for_each_chunk_mut(dx, PIECE, |at, dx| {
+        let dy = part(dy, at, dx);
+        dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += by * dy);
+    });
+}
+
+/// y = f(x), where f reads one array and writes another.
+pub(crate) fn map<T: Scalar>(x: &[T], y: &mut [T], f: impl Fn(&[T], &mut [T]) + Sync) {
+    team::for_each_chunk_mut(y, PIECE, |at, y| f(part(x, at, y), y));
+}
+
 /// y = y x.
 pub(crate) fn multiply<T: Scalar>(y: &mut [T], x: &[T]) {
     team::for_each_chunk_mut(y, PIECE, |at, y| {

@@ -6,53 +6,108 @@
 //!
 //! | layer | meaning |
 //! |---|---|
-//! | [`Projection`], [`TemporalAffine`] | x w + b, once a row of the batch or once a step |
-//! | [`Embedding`] | a learnt vector for each word |
+//! | [`Projection`], [`TemporalAffine`], [`Affine`] | x w + b, once a row of the batch, once a step, or of any rows |
+//! | [`Embedding`], [`Unembedding`] | a learnt vector for each word, and scores of words from these |
 //! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
-//! | [`SoftmaxLoss`] | the objective: cross entropy of scores against targets |
+//! | [`SoftmaxLoss`], [`CrossEntropy`] | the objective: cross entropy of scores against words, or against classes |
+//! | [`CoverageLoss`], [`WeightedSum`] | an objective for attention, and several objectives as one |
 //! | [`Dropout`] | noise that keeps a network from relying on single numbers |
-//! | [`Relu`], [`Tanh`], [`Sigmoid`] | element-wise functions |
-//! | [`Add`], [`Multiply`], [`Concat`] | several arrays into one |
+//! | [`LayerNorm`], [`BatchNorm`] | rows or columns with mean 0 and deviation 1 |
+//! | [`Softmax`], [`LogSoftmax`] | rows as probabilities |
+//! | [`Relu`], [`Tanh`], [`Sigmoid`], [`Gelu`], [`Scale`] | element-wise functions |
+//! | [`Add`], [`Subtract`], [`Multiply`], [`ScaleRows`], [`MatMul`], [`Concat`] | several arrays into one |
+//! | [`Slice`], [`Chunk`], [`AtEnd`] | parts of an array |
+//! | [`Sum`], [`Mean`] | one dimension less |
+//! | [`Reshape`], [`Transpose`], [`AlongTime`] | the same numbers in another shape |
 //!
-//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`; their faster forms are in `fused`.
+//! What layers share is in modules named for it: `affine`, `columns`, `elementwise`, `over_axis`, `positions`,
+//! `recurrent`, `rows`, `sequences`; their faster forms are in `fused`.
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
 
 pub mod add;
-mod affine;
+pub mod affine;
+pub mod along_time;
+pub mod at_end;
+pub mod batch_norm;
+pub mod chunk;
+mod columns;
 pub mod concat;
+pub mod coverage_loss;
+pub mod cross_entropy;
 pub mod dropout;
 mod elementwise;
 pub mod embedding;
 mod fused;
+pub mod gelu;
 pub mod gru;
+pub mod layer_norm;
+pub mod log_softmax;
 pub mod lstm;
+pub mod matmul;
+pub mod mean;
 pub mod multiply;
+mod over_axis;
+mod positions;
 pub mod projection;
 mod recurrent;
 pub mod relu;
+pub mod reshape;
 pub mod rnn;
+mod rows;
 #[cfg(test)]
 mod samples;
+pub mod scale;
+pub mod scale_rows;
+mod sequences;
 pub mod sigmoid;
+pub mod slice;
+pub mod softmax;
 pub mod softmax_loss;
+pub mod subtract;
+pub mod sum;
 pub mod tanh;
 pub mod temporal_affine;
+pub mod transpose;
 #[cfg(doctest)]
 mod tutorial;
+pub mod unembedding;
+pub mod weighted_sum;
 
 pub use add::Add;
+pub use affine::Affine;
+pub use along_time::AlongTime;
+pub use at_end::AtEnd;
+pub use batch_norm::BatchNorm;
+pub use chunk::Chunk;
 pub use concat::Concat;
+pub use coverage_loss::CoverageLoss;
+pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use gelu::Gelu;
 pub use gru::Gru;
+pub use layer_norm::LayerNorm;
+pub use log_softmax::LogSoftmax;
 pub use lstm::Lstm;
+pub use matmul::MatMul;
+pub use mean::Mean;
 pub use multiply::Multiply;
 pub use projection::Projection;
 pub use relu::Relu;
+pub use reshape::Reshape;
 pub use rnn::Rnn;
+pub use scale::Scale;
+pub use scale_rows::ScaleRows;
 pub use sigmoid::Sigmoid;
+pub use slice::Slice;
+pub use softmax::Softmax;
 pub use softmax_loss::SoftmaxLoss;
+pub use subtract::Subtract;
+pub use sum::Sum;
 pub use tanh::Tanh;
 pub use temporal_affine::TemporalAffine;
+pub use transpose::Transpose;
+pub use unembedding::Unembedding;
+pub use weighted_sum::WeightedSum;

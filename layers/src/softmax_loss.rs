@@ -3,14 +3,16 @@
 use engine_core::context::{Forward, Inputs};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Counted, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
-    Shape, math, register, team,
+    Axis, Backward, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape,
+    register, team,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
 use crate::fused::AffineLoss;
+use crate::positions::{self, Positions, TARGETS};
+use crate::softmax::normalise;
 
 /// The objective: how surprised the scores are by the targets, as cross entropy of a softmax.
 ///
@@ -58,8 +60,6 @@ impl Default for SoftmaxLoss {
 }
 
 const SCORES: usize = 0;
-const TARGETS: usize = 1;
-const MASK: usize = 2;
 
 /// Saved: p, where it counts.
 const PROBABILITIES: usize = 0;
@@ -79,7 +79,7 @@ impl Layer for SoftmaxLoss {
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let targets = inputs.shape(TARGETS);
-        let counted = Counted { targets: TARGETS, ignore: self.ignore, mask: MASK };
+        let counted = positions::counted(self.ignore);
         let over_affine =
             Part::new(AffineLoss(self.clone()), AffineLoss::plan(targets).counted(counted), [0, 1]);
         Ok(LayerPlan::output(Shape::scalar())
@@ -134,29 +134,9 @@ impl<T: Scalar> Kernel<T> for SoftmaxLoss {
     }
 }
 
-/// The targets, and which of them count.
-pub(crate) struct Positions<'a, T> {
-    pub(crate) targets: &'a [u32],
-    mask: Option<&'a [T]>,
-    ignore: Option<u32>,
-}
-
-impl<T: Scalar> Positions<'_, T> {
-    pub(crate) fn counts(&self, at: usize) -> bool {
-        match self.mask {
-            Some(mask) => mask[at] != T::zero(),
-            None => Some(self.targets[at]) != self.ignore,
-        }
-    }
-}
-
 impl SoftmaxLoss {
     pub(crate) fn positions<'a, T: Scalar>(&self, inputs: &Inputs<'a, T>) -> Positions<'a, T> {
-        Positions {
-            targets: inputs.tokens(TARGETS),
-            mask: inputs.get(MASK).map(|mask| mask.as_slice()),
-            ignore: self.ignore,
-        }
+        Positions::of(inputs, self.ignore)
     }
 
     /// N; 1 where nothing counts, for the sum is 0 then.
@@ -173,37 +153,9 @@ impl SoftmaxLoss {
 
 /// p = softmax(scores). Returns -log p\[target\], from the scores rather than from p, which may be too small to have one.
 fn cross_entropy<T: Scalar>(scores: &[T], target: usize, p: &mut [T]) -> f64 {
-    let largest = largest(scores);
-    p.iter_mut().zip(scores).for_each(|(p, &score)| *p = score - largest);
-    math::exp(p);
-    let sum = sum(p);
-    let scale = T::of(1.0 / sum);
-    p.iter_mut().for_each(|p| *p *= scale);
+    p.copy_from_slice(scores);
+    let (largest, sum) = normalise(p);
     sum.ln() + (largest.f64() - scores[target].f64())
-}
-
-/// How many elements are worked on side by side, always the same number, so that sums have the same bits on any machine.
-const LANES: usize = 16;
-
-/// The largest element.
-fn largest<T: Scalar>(xs: &[T]) -> T {
-    let mut lanes = [T::neg_infinity(); LANES];
-    let (blocks, rest) = xs.as_chunks::<LANES>();
-    let max = |a: T, b: T| if a > b { a } else { b };
-    for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, &x)| *lane = max(*lane, x));
-    }
-    lanes.into_iter().chain(rest.iter().copied()).fold(T::neg_infinity(), max)
-}
-
-/// The sum in double precision.
-fn sum<T: Scalar>(xs: &[T]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (blocks, rest) = xs.as_chunks::<LANES>();
-    for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, x)| *lane += x.f64());
-    }
-    lanes.into_iter().chain(rest.iter().map(|x| x.f64())).sum()
 }
 
 /// The nearest number that the precision has. Not a number stays so.

@@ -46,6 +46,53 @@ fn unstarted(text: &str) -> String {
     text.replace(r#", "h0"]"#, "]").replace(h0, "")
 }
 
+/// A graph whose middle is these nodes between `words` and `mixed`, and whose loss is also one for attention and for
+/// classes of whole sentences.
+fn of_sentences(middle: &str, counted: &str) -> String {
+    format!(
+        r#"Graph(
+            inputs: {{
+                "features": [Batch, Features], "words_in": [Batch, Time], "words_out": [Batch, Time],
+                "classes": [Batch], "mask": [Batch, Time],
+            }},
+            nodes: [
+                (name: "words", layer: Embedding(units: 8), from: ["words_in"]),
+                (name: "image", layer: Projection(units: 8), from: ["features"]),
+                {middle}
+                (name: "hidden", layer: Lstm(units: Units), from: ["mixed"]),
+                (name: "scores", layer: Unembedding(), from: ["mixed"], weights_of: "words"),
+                (name: "of_words", layer: SoftmaxLoss(), from: ["scores", "words_out"]),
+                (name: "looks", layer: Affine(units: 5), from: ["hidden"]),
+                (name: "weights", layer: Softmax(), from: ["looks"]),
+                (name: "coverage", layer: CoverageLoss(), from: ["weights", {counted}]),
+                (name: "end", layer: AtEnd(), from: ["hidden", {counted}]),
+                (name: "normal", layer: LayerNorm(), from: ["end"]),
+                (name: "classes_of", layer: Affine(units: 4), from: ["normal"]),
+                (name: "of_classes", layer: SoftmaxLoss(ignore: None), from: ["classes_of", "classes"]),
+                (name: "loss", layer: WeightedSum(weights: [1, 0.3, 2]), from: ["of_words", "coverage", "of_classes"]),
+            ],
+            outputs: {{"loss": "loss"}},
+        )"#
+    )
+}
+
+/// Middles for [`of_sentences`] out of layers that go through positions one by one.
+const MIDDLES: [&str; 4] = [
+    r#"(name: "mixed", layer: Tanh(), from: ["words"]),"#,
+    r#"(name: "along", layer: AlongTime(), from: ["image", "words"]),
+        (name: "mixed", layer: Subtract(), from: ["words", "along"]),"#,
+    r#"(name: "both", layer: Concat(), from: ["words", "words"]),
+        (name: "part", layer: Chunk(index: 1, of: 2), from: ["both"]),
+        (name: "along", layer: AlongTime(), from: ["image", "part"]),
+        (name: "sum", layer: Add(), from: ["part", "along"]),
+        (name: "mixed", layer: LayerNorm(), from: ["sum"]),"#,
+    r#"(name: "gate", layer: Affine(units: 1), from: ["words"]),
+        (name: "open", layer: Scale(by: 0.5, plus: 1), from: ["gate"]),
+        (name: "scaled", layer: ScaleRows(), from: ["words", "open"]),
+        (name: "wide", layer: Affine(units: 9), from: ["scaled"]),
+        (name: "mixed", layer: Slice(start: 1, width: 8), from: ["wide"]),"#,
+];
+
 /// Graphs with every pattern that passes look for, and with what keeps them from applying.
 fn graphs() -> Vec<String> {
     let cells = CELLS;
@@ -77,7 +124,9 @@ fn graphs() -> Vec<String> {
                 r#""words_out": [Batch, Time], "mask": [Batch, Time]}"#,
             ),
     ];
-    plain.chain(others).collect()
+    let sentences = MIDDLES.iter().map(|middle| of_sentences(middle, r#""words_out""#));
+    let masked = of_sentences(MIDDLES[1], r#""words_out", "mask""#);
+    plain.chain(others).chain(sentences).chain([masked]).collect()
 }
 
 /// A network and a batch of captions that end in padding, some at once.
@@ -100,6 +149,8 @@ fn drawn(text: &str, seed: u64) -> (Engine<f64>, Batch) {
     }
     words[0] = 1;
     batch.tokens_mut("words_out", &[rows, time]).copy_from_slice(&words);
+    let classes = batch.tokens_mut("classes", &[rows]);
+    classes.iter_mut().for_each(|class| *class = rng.random_range(0..4));
     let mask = batch.f64_mut("mask", &[rows, time]);
     mask.iter_mut().zip(&words).for_each(|(mask, word)| *mask = f64::from(u8::from(*word > 2)));
     let words = batch.tokens_mut("words_in", &[rows, time]);
@@ -178,6 +229,12 @@ fn every_pass_finds_its_pattern() {
     let noisy = r#"(name: "noisy", layer: Dropout(rate: 0.4), from: ["words"]),"#;
     let noisy = caption("Rnn(units: Units)", noisy, "noisy");
     assert_eq!(program(&noisy, &[]), "h0 words noisy hidden.input hidden scores+loss!");
+    // Objectives over whole sentences do not keep their padding in.
+    for middle in MIDDLES {
+        for counted in [r#""words_out""#, r#""words_out", "mask""#] {
+            assert!(program(&of_sentences(middle, counted), &[]).ends_with('!'), "{middle}");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::Experiment;
 use engine_core::engine::Engine;
-use engine_core::graph::Document;
+use engine_core::graph::{Checked, Document};
 use engine_core::layer::Need;
 use engine_core::testing::{Value, random_inputs};
 use engine_core::{
@@ -34,9 +34,24 @@ impl fmt::Display for Drawn {
     }
 }
 
+/// After so many draws that a layer refuses, sizes may be larger by one.
+const PATIENCE: u64 = 20;
+/// After so many, the layer takes no sizes at all.
+const MOST_DRAWS: u64 = 400;
+
 impl Drawn {
-    /// Draws sizes from 1 to `largest`.
+    /// Draws sizes from 1 to `largest`, again while the layer refuses them, as one does that takes only some widths, and
+    /// from ever larger ones.
     pub(crate) fn new(layer: &str, seed: u64, optional: bool, largest: usize) -> Self {
+        let draw = |again: u64| {
+            let largest = largest + (again / PATIENCE) as usize;
+            Self::once(layer, seed + again * 1000, optional, largest)
+        };
+        let mut draws = (0..MOST_DRAWS).map(draw);
+        draws.find(|drawn| drawn.check::<f64>(&["out"]).plan.is_some()).unwrap_or_else(|| draw(0))
+    }
+
+    fn once(layer: &str, seed: u64, optional: bool, largest: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let parsed: Tagged<dyn Layer> = parse(layer);
         let (mut inputs, mut sizes) = random_inputs(&*parsed, optional, largest, &mut rng);
@@ -54,8 +69,8 @@ impl Drawn {
     }
 
     /// The graph in a precision: nodes of these names, all over the same inputs and with the first one's parameters.
-    /// Each node is a result in the role of its name. All parameters are other than 0.
-    pub(crate) fn engine<T: Scalar>(&self, names: &[&str]) -> Engine<T> {
+    /// Each node is a result in the role of its name.
+    fn check<T: Scalar>(&self, names: &[&str]) -> Checked {
         let precision = match T::PRECISION {
             Precision::F32 => "F32",
             Precision::F64 => "F64",
@@ -78,7 +93,12 @@ impl Drawn {
         );
         let experiment = Experiment::read("drawn".into(), document, &[]);
         let experiment = experiment.unwrap_or_else(|error| panic!("{self}: {error}"));
-        let checked = experiment.graph.check(&self.sizes, None);
+        experiment.graph.check(&self.sizes, None)
+    }
+
+    /// The network of such a graph. All parameters are other than 0.
+    pub(crate) fn engine<T: Scalar>(&self, names: &[&str]) -> Engine<T> {
+        let checked = self.check::<T>(names);
         let plan = checked.plan.unwrap_or_else(|| panic!("{self}: {:?}", checked.faults));
         let engine =
             Engine::with_input_gradients(Arc::new(plan), self.sizes.clone(), self.seed, true);

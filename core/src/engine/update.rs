@@ -1,7 +1,7 @@
 //! From gradients to new parameters.
 
 use super::network::Engine;
-use crate::clip::{clip_norm, clip_value, global_norm};
+use crate::clip::{clip_norm_of, clip_value, global_norm};
 use crate::field::{NonNegative, Positive};
 use crate::optimizer::{Optimizer, UpdateStep};
 use crate::scalar::Scalar;
@@ -59,17 +59,23 @@ impl<T: Scalar> Updater<T> {
                 g.as_mut_slice().iter_mut().zip(w.as_slice()).for_each(|(g, w)| *g += l2 * *w);
             }
         }
+        let plan = engine.plan().clone();
         let (_, gradients) = engine.parameters_and_gradients_mut();
+        let trained = |at: usize| plan.parameters[at].is_trained();
         if let Some(limit) = self.limits.clip_value {
-            clip_value(gradients.iter_mut().map(|g| g.as_mut_slice()), limit);
+            let gradients = gradients.iter_mut().enumerate().filter(|(at, _)| trained(*at));
+            clip_value(gradients.map(|(_, g)| g.as_mut_slice()), limit);
         }
         match self.limits.clip_norm {
-            Some(limit) => clip_norm(gradients, limit),
-            None => global_norm(gradients.iter().map(|g| g.as_slice())),
+            Some(limit) => clip_norm_of(gradients, trained, limit),
+            None => {
+                let gradients = gradients.iter().enumerate().filter(|(at, _)| trained(*at));
+                global_norm(gradients.map(|(_, g)| g.as_slice()))
+            }
         }
     }
 
-    /// Changes the engine's parameters by its gradients.
+    /// Changes the engine's parameters by its gradients, and moves running averages.
     pub fn update(&mut self, engine: &mut Engine<T>, learning_rate: f64) {
         self.steps += 1;
         let plan = engine.plan().clone();
@@ -78,8 +84,17 @@ impl<T: Scalar> Updater<T> {
         for (((parameter, w), g), slots) in
             plan.parameters.iter().zip(weights).zip(gradients).zip(&mut self.slots)
         {
+            if let Some(momentum) = parameter.momentum {
+                move_average(T::of(momentum.get()), w.as_mut_slice(), g.as_slice());
+                continue;
+            }
             let step = UpdateStep { learning_rate, number: self.steps, decays: parameter.decays };
             rule.update(step, w.as_mut_slice(), g.as_slice(), slots);
         }
     }
+}
+
+/// A running average goes towards what it was last told: w = w - momentum g, g what w has too much.
+fn move_average<T: Scalar>(momentum: T, w: &mut [T], g: &[T]) {
+    w.iter_mut().zip(g).for_each(|(w, &g)| *w -= momentum * g);
 }

@@ -135,7 +135,8 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The parameters of all nodes, and which of them each node uses.
+    /// The parameters of all nodes, and which of them each node uses: of those of the node that `weights_of` names, the
+    /// ones of the same name.
     fn parameters(&self, order: &[usize]) -> (Vec<Parameter>, Vec<Vec<usize>>) {
         let Layout { graph, planned, .. } = *self;
         let mut parameters: Vec<Parameter> = Vec::new();
@@ -148,6 +149,7 @@ impl<'a> Layout<'a> {
                     shape: plan.shape.clone(),
                     fill: plan.fill.clone(),
                     decays: plan.decays,
+                    momentum: plan.momentum,
                     name,
                 };
                 used[node].push(match known {
@@ -214,4 +216,78 @@ fn axis_of<'a>(
         let dims = shape(at)?.dims();
         dims.len().checked_sub(from_end + 1).map(|at| dims[at])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use crate::context::{Backward, Forward};
+    use crate::init::Fill;
+    use crate::layer::{Kernel, Layer, LayerPlan, PlanError, PortShapes};
+    use crate::testing::engine;
+    use crate::{Axis, Dim, Port, Sizes};
+
+    /// A layer of these parameters, which does nothing.
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Holder {
+        w: Dim,
+        bias: bool,
+        other: bool,
+    }
+
+    #[typetag::serde]
+    impl Layer for Holder {
+        fn ports(&self) -> Vec<Port> {
+            vec![Port::real("x", [Axis::BATCH, Axis::Rest])]
+        }
+        fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+            let plan = LayerPlan::output(inputs.shape(0).clone());
+            let plan = if self.other { plan.bias("u", [self.w], Fill::zero()) } else { plan };
+            let plan = if self.bias { plan.bias("b", [2.into()], Fill::zero()) } else { plan };
+            Ok(if self.other { plan } else { plan.weights("w", [self.w], Fill::zero()) })
+        }
+    }
+
+    impl<T> Kernel<T> for Holder {
+        fn forward(&self, _: &mut Forward<'_, T>) {}
+        fn backward(&self, _: &mut Backward<'_, T>) {}
+    }
+
+    /// The parameters of a node `a` and of `b`, which has the weights of `a`, and which of them each uses.
+    fn shared(a: &str, b: &str) -> Result<(Vec<String>, Vec<Vec<usize>>), String> {
+        let text = format!(
+            r#"Graph(inputs: {{"x": [Batch, 3]}}, nodes: [
+                (name: "b", layer: Holder({b}), from: ["a"], weights_of: "a"),
+                (name: "a", layer: Holder({a}), from: ["x"]),
+            ], outputs: {{"out": "b"}})"#
+        );
+        let plan = engine::<f64>(&text, Sizes::new())?.plan().clone();
+        let names = plan.parameters.iter().map(|parameter| parameter.name.clone()).collect();
+        Ok((names, plan.nodes.iter().map(|node| node.parameters.clone()).collect()))
+    }
+
+    #[test]
+    fn nodes_share_the_parameters_that_both_have_by_name() {
+        let (plain, biased) = ("w: 4, bias: false, other: false", "w: 4, bias: true, other: false");
+        let (names, used) = shared(plain, plain).unwrap();
+        assert_eq!((names, used), (vec!["a.w".to_owned()], vec![vec![0], vec![0]]));
+        let (names, used) = shared(plain, biased).unwrap();
+        assert_eq!(names, ["a.w", "b.b"]);
+        assert_eq!(used, [vec![0], vec![1, 0]]);
+        let (names, used) = shared(biased, plain).unwrap();
+        assert_eq!(names, ["a.b", "a.w"]);
+        assert_eq!(used, [vec![0, 1], vec![1]]);
+    }
+
+    #[test]
+    fn other_shapes_and_no_name_in_common_are_refused() {
+        let (four, five) = ("w: 4, bias: true, other: false", "w: 5, bias: true, other: false");
+        let error = shared(four, five).unwrap_err();
+        assert!(error.contains("it needs b [2], w [5], found b [2], w [4]"), "{error}");
+        assert!(error.contains("must have one shape"), "{error}");
+        let error = shared(four, "w: 4, bias: false, other: true").unwrap_err();
+        assert!(error.contains("it needs u [4], found b [2], w [4]"), "{error}");
+        assert!(error.contains("these have none"), "{error}");
+    }
 }

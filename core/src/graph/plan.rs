@@ -7,6 +7,7 @@ use super::body::Body;
 use super::spec::SCAN;
 use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
+use crate::field::Factor;
 use crate::init::Fill;
 use crate::layer::{Layer, LayerPlan, ParameterPlan};
 use crate::operation::{Hints, Operation, Part};
@@ -120,13 +121,22 @@ pub struct Parameter {
     pub fill: Fill,
     /// Whether weight decay applies to it.
     pub decays: bool,
+    /// How far it moves at each update, if it is a running average that no gradient trains.
+    pub momentum: Option<Factor>,
+}
+
+impl Parameter {
+    /// Whether gradients train it: it is no running average.
+    pub fn is_trained(&self) -> bool {
+        self.momentum.is_none()
+    }
 }
 
 impl Parameter {
     /// What a node says of it whose own it is.
     pub(crate) fn planned(&self) -> ParameterPlan {
-        let Parameter { name, shape, fill, decays } = self.clone();
-        ParameterPlan { name: name.into(), shape, fill, decays }
+        let Parameter { name, shape, fill, decays, momentum } = self.clone();
+        ParameterPlan { name: name.into(), shape, fill, decays, momentum }
     }
 }
 

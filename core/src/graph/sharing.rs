@@ -146,6 +146,8 @@ impl Checker<'_> {
             list(planned[at].as_ref()),
             list(other.and_then(|other| planned[other].as_ref()))
         );
-        self.error(&owner.span, message, "");
+        let help =
+            "nodes share the parameters that both have by name, and these must have one shape";
+        self.error(&owner.span, message, help);
     }
 }

@@ -3,7 +3,8 @@
 use super::arrange::arrangeable;
 use super::{Pass, Purpose};
 use crate::context::Slot;
-use crate::graph::plan::{CountedInput, NodePlan, Plan};
+use crate::dim::Symbol;
+use crate::graph::plan::{CountedInput, Plan};
 
 /// Captions are shorter than the arrays that hold them: over a quarter of COCO's positions are padding. Where the result
 /// does not depend on what comes after the last position that counts, sequences end there, and arrays hold nothing
@@ -17,27 +18,40 @@ fn apply(plan: &mut Plan, purpose: Purpose) {
     }
 }
 
-/// The inputs that say what counts for each objective; `None` where an objective does not say.
+/// The inputs that say what counts for each objective; `None` where one over positions does not say.
 ///
-/// A plan that can be arranged leads from sequences to its result through objectives alone.
+/// A plan that can be arranged leads from sequences to its result through objectives alone. One whose targets have no
+/// time is an objective over whole sequences, which it takes in any order: what lies between it and their positions says
+/// which of these count.
 fn counts(plan: &Plan) -> Option<Vec<CountedInput>> {
-    let objectives = plan.nodes.iter().filter(|node| node.hints.counted.is_some());
-    objectives.map(|node| counted(plan, node)).collect()
+    let mut counts = Vec::new();
+    for node in &plan.nodes {
+        let Some(hint) = node.hints.counted else { continue };
+        let slot = |port: usize| node.slots.get(port).copied().unwrap_or(Slot::Absent);
+        let deciding = match slot(hint.mask) {
+            Slot::Absent => slot(hint.targets),
+            mask => mask,
+        };
+        if over_time(plan, deciding) {
+            counts.push(counted_input(plan, deciding, hint.ignore)?);
+        }
+    }
+    Some(counts)
 }
 
-/// The input that decides what counts for an objective.
-fn counted(plan: &Plan, node: &NodePlan) -> Option<CountedInput> {
-    let hint = node.hints.counted?;
-    let input = |slot: Slot| plan.inputs.iter().find(|input| input.slot == slot);
-    let slot = |port: usize| node.slots.get(port).copied().unwrap_or(Slot::Absent);
-    let deciding = match slot(hint.mask) {
-        Slot::Absent => slot(hint.targets),
-        mask => mask,
-    };
-    let over_time = input(deciding)?.has_time();
+fn over_time(plan: &Plan, slot: Slot) -> bool {
+    match slot.value() {
+        Some(value) => plan.values[value].shape.has(Symbol::TIME),
+        None => plan.inputs.iter().any(|input| input.slot == slot && input.has_time()),
+    }
+}
+
+/// An input that decides what counts; `None` where it is no input but computed.
+fn counted_input(plan: &Plan, deciding: Slot, ignore: Option<u32>) -> Option<CountedInput> {
+    plan.inputs.iter().find(|input| input.slot == deciding)?;
     match deciding {
-        Slot::Tokens(at) if over_time => Some(CountedInput::Tokens { at, ignore: hint.ignore }),
-        Slot::Value(at) if over_time => Some(CountedInput::Mask(at)),
+        Slot::Tokens(at) => Some(CountedInput::Tokens { at, ignore }),
+        Slot::Value(at) => Some(CountedInput::Mask(at)),
         _ => None,
     }
 }

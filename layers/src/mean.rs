@@ -1,0 +1,118 @@
+//! The mean over one dimension.
+
+use engine_core::context::Forward;
+use engine_core::registry::LAYER;
+use engine_core::{
+    Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::over_axis;
+
+/// The mean over one dimension, such as that of a grid's regions.
+///
+/// ```text
+/// y[n, ..] = (1 / K) (sum over i of x[n, i, ..])        axis: 1, of size K
+/// ```
+///
+/// Over `Time` it is taken of every position of a batch's arrays, those that fill up short sequences among them.
+///
+/// # Shapes
+/// - `x`: `[Batch, ..]`
+/// - output: the same without the dimension `axis`
+///
+/// # Errors
+/// A dimension that x does not have is refused, and so is 0: examples stay apart.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mean {
+    /// Which dimension, counted from 0, the batch.
+    pub axis: usize,
+}
+
+const X: usize = 0;
+
+#[typetag::serde]
+impl Layer for Mean {
+    fn ports(&self) -> Vec<Port> {
+        vec![over_axis::port(self.axis)]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        over_axis::plan(inputs.shape(X), self.axis)
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Mean {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        over_axis::forward(cx, |places| 1.0 / places as f64);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        over_axis::backward(cx, |places| 1.0 / places as f64);
+    }
+}
+
+register!(Mean in LAYER, example: "Mean(axis: 1)", checks: ["Mean(axis: 1)", "Mean(axis: 2)"]);
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use crate::samples::{SIZES, assert_near, from_fn, graph, random};
+
+    #[test]
+    fn values_and_gradients_are_right() {
+        for [n, a, b, _] in SIZES {
+            let x = random::<f64>(&[n, a, b], 1);
+            let xs = x.view3();
+            let by = [1.0 / a as f64, 1.0 / b as f64];
+            let first =
+                from_fn([n, b], |[i, k]| (0..a).map(|j| xs[[i, j, k]]).sum::<f64>() * by[0]);
+            let second =
+                from_fn([n, a], |[i, j]| (0..b).map(|k| xs[[i, j, k]]).sum::<f64>() * by[1]);
+            for (axis, expected) in [(1, first), (2, second)] {
+                let mut bench =
+                    LayerBench::new(&format!("Mean(axis: {axis})"), vec![x.clone().into()]);
+                assert_near(&bench.forward(Mode::Eval), &expected);
+                let dy = random::<f64>(expected.shape(), 2);
+                bench.backward(&dy);
+                let dx = from_fn([n, a, b], |[i, j, k]| {
+                    by[axis - 1] * dy.rows()[[i, if axis == 1 { k } else { j }]]
+                });
+                assert_near(bench.input_gradient(0), &dx);
+                assert!(bench.gradient_error() < 1e-8);
+            }
+        }
+    }
+
+    #[test]
+    fn steps_equal_the_forward_pass_where_time_stays() {
+        let node = r#"(name: "out", layer: Mean(axis: 2), from: ["x"])"#;
+        let x = random::<f64>(&[2, 3, 4, 5], 1);
+        let mut batch = engine_core::Batch::new();
+        batch.f64_mut("x", x.shape()).copy_from_slice(x.as_slice());
+        let mut engine = graph(r#""x": [Batch, Time, 4, 5]"#, node).unwrap();
+        engine.forward(&batch, Mode::Eval).unwrap();
+        let steps = engine_core::testing::stepwise(&engine, &batch, "out").unwrap();
+        assert_eq!(&steps, engine.output("out").unwrap());
+        let mut folded = graph(r#""x": [Batch, Time, 4]"#, &node.replace('2', "1")).unwrap();
+        let x = random::<f64>(&[2, 3, 4], 1);
+        batch.f64_mut("x", x.shape()).copy_from_slice(x.as_slice());
+        folded.forward(&batch, Mode::Eval).unwrap();
+        assert!(engine_core::testing::stepwise(&folded, &batch, "out").is_err());
+    }
+
+    #[test]
+    fn other_dimensions_are_refused() {
+        for (axis, message) in [(0, "examples stay apart"), (9, "expected a dimension from 1")] {
+            let node = format!(r#"(name: "out", layer: Mean(axis: {axis}), from: ["x"])"#);
+            let error = graph(r#""x": [Batch, 3, 2, 2, 2, 2, 2, 2, 2, 2]"#, &node).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+        let node = r#"(name: "out", layer: Mean(axis: 2), from: ["x"])"#;
+        assert!(graph(r#""x": [Batch, 3]"#, node).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! Every number times one number, plus another.
+
+use engine_core::context::Forward;
+use engine_core::field::Finite;
+use engine_core::registry::LAYER;
+use engine_core::{
+    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::elementwise;
+
+/// Every number times one number, plus another: `Scale(by: -1, plus: 1)` is 1 - x.
+///
+/// ```text
+/// y = by x + plus
+/// ```
+///
+/// # Shapes
+/// - `x`: any
+/// - output: that of `x`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// What every number is multiplied by.
+    #[serde(default = "one")]
+    pub by: Finite,
+    /// What is added to it then.
+    #[serde(default = "zero")]
+    pub plus: Finite,
+}
+
+fn one() -> Finite {
+    Finite::constant(1.0)
+}
+
+fn zero() -> Finite {
+    Finite::constant(0.0)
+}
+
+const X: usize = 0;
+
+#[typetag::serde]
+impl Layer for Scale {
+    fn ports(&self) -> Vec<Port> {
+        vec![Port::real("x", [Axis::Rest])]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row))
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Scale {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let (by, plus) = (T::of(self.by.get()), T::of(self.plus.get()));
+        elementwise::apply(cx.inputs[X].as_slice(), cx.outputs[0].as_mut_slice(), |y| {
+            affine(by, plus, y);
+        });
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let dy = cx.output_gradients[0].as_slice();
+        if let Some(dx) = cx.input_gradients.get(X) {
+            elementwise::add_times(dx.as_mut_slice(), T::of(self.by.get()), dy);
+        }
+    }
+}
+
+/// y = by y + plus.
+fn affine<T: Scalar>(by: T, plus: T, ys: &mut [T]) {
+    ys.iter_mut().for_each(|y| *y = by * *y + plus);
+}
+
+register!(
+    Scale in LAYER,
+    example: "Scale(by: 0.125)",
+    checks: ["Scale(by: -0.5)", "Scale(plus: 3)", "Scale(by: 2, plus: -0.25)"],
+);
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use crate::samples::{SIZES, assert_near, from_fn, random};
+
+    #[test]
+    fn values_and_gradients_are_right() {
+        for [n, t, d, _] in SIZES {
+            let (x, dy) = (random::<f64>(&[n, t, d], 1), random::<f64>(&[n, t, d], 2));
+            let mut bench = LayerBench::new("Scale(by: -2, plus: 1)", vec![x.clone().into()]);
+            let y = bench.forward(Mode::Eval);
+            assert_near(&y, &from_fn([n, t, d], |i| 1.0 - 2.0 * x.view3()[i]));
+            assert_eq!(bench.steps(), y);
+            bench.backward(&dy);
+            assert_near(bench.input_gradient(0), &from_fn([n, t, d], |i| -2.0 * dy.view3()[i]));
+            assert!(bench.gradient_error() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn without_fields_it_copies() {
+        let x = random::<f64>(&[3, 4], 1);
+        assert_eq!(LayerBench::new("Scale()", vec![x.clone().into()]).forward(Mode::Eval), x);
+    }
+
+    #[test]
+    fn factors_are_finite() {
+        let x = random::<f64>(&[1, 1], 1);
+        let error = LayerBench::try_new("Scale(by: inf)", vec![x.into()]).unwrap_err();
+        assert!(error.contains("that is finite"), "{error}");
+    }
+}

@@ -1,0 +1,96 @@
+//! The difference of two arrays.
+
+use engine_core::context::Forward;
+use engine_core::registry::LAYER;
+use engine_core::{
+    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::elementwise;
+
+/// The difference of two arrays of one shape.
+///
+/// ```text
+/// y = a - b
+/// ```
+///
+/// # Shapes
+/// - `a`: any
+/// - `b`: that of `a`
+/// - output: that of `a`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subtract {}
+
+const A: usize = 0;
+const B: usize = 1;
+
+#[typetag::serde]
+impl Layer for Subtract {
+    fn ports(&self) -> Vec<Port> {
+        vec![Port::real("a", [Axis::Rest]), Port::real("b", [Axis::Rest])]
+    }
+
+    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        Ok(LayerPlan::output(inputs.shape(A).clone()).reach(Reach::Row))
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Subtract {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let y = cx.outputs[0].as_mut_slice();
+        elementwise::copy(y, cx.inputs[A].as_slice());
+        elementwise::add_times(y, -T::one(), cx.inputs[B].as_slice());
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let dy = cx.output_gradients[0].as_slice();
+        if let Some(da) = cx.input_gradients.get(A) {
+            elementwise::add(da.as_mut_slice(), dy);
+        }
+        if let Some(db) = cx.input_gradients.get(B) {
+            elementwise::add_times(db.as_mut_slice(), -T::one(), dy);
+        }
+    }
+}
+
+register!(Subtract in LAYER, example: "Subtract()", checks: ["Subtract()"]);
+
+#[cfg(test)]
+mod tests {
+    use engine_core::Mode;
+    use engine_core::testing::LayerBench;
+
+    use crate::samples::{SIZES, array, from_fn, graph, random, run};
+
+    #[test]
+    fn values_and_gradients_are_right() {
+        for [n, t, d, _] in SIZES {
+            let [a, b, dy] = [1, 2, 3].map(|seed| random::<f64>(&[n, t, d], seed));
+            let mut bench = LayerBench::new("Subtract()", vec![a.clone().into(), b.clone().into()]);
+            let y = bench.forward(Mode::Eval);
+            assert_eq!(y, from_fn([n, t, d], |i| a.view3()[i] - b.view3()[i]));
+            assert_eq!(bench.steps(), y);
+            bench.backward(&dy);
+            assert_eq!(*bench.input_gradient(0), dy);
+            assert_eq!(*bench.input_gradient(1), from_fn([n, t, d], |i| -dy.view3()[i]));
+            assert!(bench.gradient_error() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn an_array_less_itself_is_nothing() {
+        let node = r#"(name: "out", layer: Subtract(), from: ["x", "x"])"#;
+        let mut graph = graph(r#""x": [Batch, 3]"#, node).unwrap();
+        let (y, dx) = run(&mut graph, &array(&[1, 3], &[3.0, 0.0, -1.0]));
+        assert_eq!((y.as_slice(), dx.as_slice()), ([0.0; 3].as_slice(), [0.0; 3].as_slice()));
+    }
+
+    #[test]
+    fn two_shapes_are_refused() {
+        let node = r#"(name: "out", layer: Subtract(), from: ["x", "y"])"#;
+        assert!(graph(r#""x": [Batch, 3], "y": [Batch, 4]"#, node).is_err());
+    }
+}
