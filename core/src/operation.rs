@@ -89,6 +89,8 @@ pub struct Hints {
     pub(crate) lookup: bool,
     pub(crate) branches: bool,
     pub(crate) separable: bool,
+    /// Whether an output is what a sequence ends with, wherever its array ends.
+    pub(crate) at_end: bool,
     pub(crate) any_lead: bool,
     pub(crate) pointwise: Option<Arc<dyn Function>>,
     pub(crate) columns: Option<Columns>,

@@ -44,20 +44,11 @@ impl Layer for Add {
 
 impl<T: Scalar> Kernel<T> for Add {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let y = cx.outputs[0].as_mut_slice();
-        y.copy_from_slice(cx.inputs[FIRST].as_slice());
-        for port in FIRST + 1..cx.inputs.len() {
-            elementwise::add(y, cx.inputs[port].as_slice());
-        }
+        elementwise::forward(self, cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = cx.output_gradients[0].as_slice();
-        for port in 0..cx.inputs.len() {
-            if let Some(dx) = cx.input_gradients.get(port) {
-                elementwise::add(dx.as_mut_slice(), dy);
-            }
-        }
+        elementwise::backward(self, cx);
     }
 }
 

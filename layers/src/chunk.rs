@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use engine_core::context::Forward;
 use engine_core::field::Count;
+use engine_core::pointwise::Columns;
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Tensor,
@@ -54,7 +55,10 @@ impl Layer for Chunk {
             let message = format!("expected a width that {of} divides, found {x}");
             PlanError::field("of", message)
         })?;
-        Ok(LayerPlan::output(x.with_last(part)).reach(Reach::Row))
+        Ok(LayerPlan::output(x.with_last(part))
+            .reach(Reach::Row)
+            .any_lead()
+            .columns(Columns::Part { index: self.index, of }))
     }
 }
 

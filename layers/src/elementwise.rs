@@ -1,6 +1,9 @@
 //! Work on one element at a time, shared among threads. No element depends on how the work is shared.
 
-use engine_core::{Scalar, team};
+use engine_core::context::{Forward, Inputs};
+use engine_core::pointwise::Pointwise;
+use engine_core::{Backward, Scalar, Tensor, team};
+use smallvec::SmallVec;
 
 /// The fewest elements that are worth a thread's while.
 const PIECE: usize = 1 << 13;
@@ -28,14 +31,6 @@ pub(crate) fn add<T: Scalar>(dx: &mut [T], dy: &[T]) {
     team::for_each_chunk_mut(dx, PIECE, |at, dx| {
         let dy = part(dy, at, dx);
         dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
-    });
-}
-
-/// dx = dx + by dy.
-pub(crate) fn add_times<T: Scalar>(dx: &mut [T], by: T, dy: &[T]) {
-    team::for_each_chunk_mut(dx, PIECE, |at, dx| {
-        let dy = part(dy, at, dx);
-        dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += by * dy);
     });
 }
 
@@ -68,6 +63,43 @@ pub(crate) fn add_scaled<T: Scalar>(
 /// As [`add_scaled`], by one thread.
 pub(crate) fn add_slope<T: Scalar>(dx: &mut [T], dy: &[T], y: &[T], slope: impl Fn(T) -> T) {
     dx.iter_mut().zip(dy).zip(y).for_each(|((dx, &dy), &y)| *dx += dy * slope(y));
+}
+
+/// The forward pass of a layer that is a function of all its inputs, element by element.
+pub(crate) fn forward<T: Scalar>(function: &impl Pointwise<T>, cx: &mut Forward<'_, T>) {
+    let x = Arguments::of(&cx.inputs);
+    team::for_each_chunk_mut(cx.outputs[0].as_mut_slice(), PIECE, |at, y| {
+        function.value(&x.part(at, y.len()), y);
+    });
+}
+
+/// Its backward pass.
+pub(crate) fn backward<T: Scalar>(function: &impl Pointwise<T>, cx: &mut Backward<'_, T>) {
+    let x = Arguments::of(&cx.inputs);
+    let (y, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
+    for port in 0..cx.inputs.len() {
+        let Some(dx) = cx.input_gradients.get(port) else { continue };
+        team::for_each_chunk_mut(dx.as_mut_slice(), PIECE, |at, dx| {
+            let (y, dy) = (part(y, at, dx), part(dy, at, dx));
+            function.add_slope(&x.part(at, dx.len()), y, dy, port, dx);
+        });
+    }
+}
+
+/// The arrays that a function is taken of. A handful takes no memory.
+struct Arguments<'a, T>(SmallVec<[&'a [T]; 8]>);
+
+impl<'a, T: Scalar> Arguments<'a, T> {
+    fn of(inputs: &Inputs<'a, T>) -> Self {
+        Arguments(
+            (0..inputs.len()).filter_map(|port| inputs.get(port)).map(Tensor::as_slice).collect(),
+        )
+    }
+
+    /// The part that belongs to a piece, by the piece's number.
+    fn part(&self, at: usize, length: usize) -> SmallVec<[&'a [T]; 8]> {
+        self.0.iter().map(|x| &x[at * PIECE..][..length]).collect()
+    }
 }
 
 /// The part of an array that belongs to a piece of another, by the piece's number.

@@ -43,7 +43,7 @@ impl Layer for Gelu {
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let x = inputs.shape(X);
-        Ok(LayerPlan::output(x.clone()).scratch(x.clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(x.clone()).scratch(x.clone()).reach(Reach::Row).any_lead())
     }
 }
 

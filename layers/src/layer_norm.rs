@@ -61,7 +61,8 @@ impl Layer for LayerNorm {
             .bias("gain", [width], Fill::Blocks(vec![1.0]))
             .bias("bias", [width], Fill::zero())
             .saved(x.with_last(Dim::Fixed(2)))
-            .reach(Reach::Row))
+            .reach(Reach::Row)
+            .any_lead())
     }
 }
 

@@ -42,7 +42,7 @@ impl Layer for LogSoftmax {
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let x = inputs.shape(X);
         columns::width(x)?;
-        Ok(LayerPlan::output(x.clone()).scratch(x.clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(x.clone()).scratch(x.clone()).reach(Reach::Row).any_lead())
     }
 }
 

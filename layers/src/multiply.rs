@@ -1,6 +1,6 @@
 //! The product of arrays, element by element.
 
-use engine_core::context::{Forward, Inputs};
+use engine_core::context::Forward;
 use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
@@ -35,9 +35,7 @@ impl Layer for Multiply {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let shape = inputs.shape(FIRST);
-        Ok(LayerPlan::output(shape.clone())
-            .scratch(shape.clone())
+        Ok(LayerPlan::output(inputs.shape(FIRST).clone())
             .reach(Reach::Row)
             .any_lead()
             .pointwise(self.clone()))
@@ -46,27 +44,11 @@ impl Layer for Multiply {
 
 impl<T: Scalar> Kernel<T> for Multiply {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let y = cx.outputs[0].as_mut_slice();
-        y.copy_from_slice(cx.inputs[FIRST].as_slice());
-        multiply_by_all_but(FIRST, &cx.inputs, y);
+        elementwise::forward(self, cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        for port in 0..cx.inputs.len() {
-            if let Some(dx) = cx.input_gradients.get(port) {
-                let term = cx.scratch[0].as_mut_slice();
-                term.copy_from_slice(cx.output_gradients[0].as_slice());
-                multiply_by_all_but(port, &cx.inputs, term);
-                elementwise::add(dx.as_mut_slice(), term);
-            }
-        }
-    }
-}
-
-/// y = y * the product of all inputs but one. No division: an input may be 0.
-fn multiply_by_all_but<T: Scalar>(port: usize, inputs: &Inputs<'_, T>, y: &mut [T]) {
-    for other in (0..inputs.len()).filter(|other| *other != port) {
-        elementwise::multiply(y, inputs[other].as_slice());
+        elementwise::backward(self, cx);
     }
 }
 

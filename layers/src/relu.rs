@@ -42,18 +42,11 @@ impl Layer for Relu {
 
 impl<T: Scalar> Kernel<T> for Relu {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::apply(
-            cx.inputs[X].as_slice(),
-            cx.outputs[0].as_mut_slice(),
-            elementwise::relu,
-        );
+        elementwise::forward(self, cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let (y, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
-        if let Some(dx) = cx.input_gradients.get(X) {
-            elementwise::add_scaled(dx.as_mut_slice(), dy, y, elementwise::relu_slope);
-        }
+        elementwise::backward(self, cx);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use engine_core::context::Forward;
 use engine_core::field::Finite;
+use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
@@ -48,29 +49,39 @@ impl Layer for Scale {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(inputs.shape(X).clone())
+            .reach(Reach::Row)
+            .any_lead()
+            .pointwise(self.clone()))
     }
 }
 
 impl<T: Scalar> Kernel<T> for Scale {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let (by, plus) = (T::of(self.by.get()), T::of(self.plus.get()));
-        elementwise::apply(cx.inputs[X].as_slice(), cx.outputs[0].as_mut_slice(), |y| {
-            affine(by, plus, y);
-        });
+        elementwise::forward(self, cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = cx.output_gradients[0].as_slice();
-        if let Some(dx) = cx.input_gradients.get(X) {
-            elementwise::add_times(dx.as_mut_slice(), T::of(self.by.get()), dy);
-        }
+        elementwise::backward(self, cx);
     }
 }
 
-/// y = by y + plus.
-fn affine<T: Scalar>(by: T, plus: T, ys: &mut [T]) {
-    ys.iter_mut().for_each(|y| *y = by * *y + plus);
+impl Function for Scale {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Nothing
+    }
+}
+
+impl<T: Scalar> Pointwise<T> for Scale {
+    fn value(&self, x: &[&[T]], y: &mut [T]) {
+        let (by, plus) = (T::of(self.by.get()), T::of(self.plus.get()));
+        y.iter_mut().zip(x[X]).for_each(|(y, &x)| *y = by * x + plus);
+    }
+
+    fn add_slope(&self, _: &[&[T]], _: &[T], dy: &[T], _: usize, dx: &mut [T]) {
+        let by = T::of(self.by.get());
+        dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += by * dy);
+    }
 }
 
 register!(

@@ -39,7 +39,7 @@ impl Layer for ScaleRows {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row).any_lead())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use engine_core::context::Forward;
+use engine_core::pointwise::Columns;
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
@@ -57,7 +58,10 @@ impl Layer for Slice {
             );
             return Err(PlanError::field("width", message));
         }
-        Ok(LayerPlan::output(x.with_last(self.width)).reach(Reach::Row))
+        Ok(LayerPlan::output(x.with_last(self.width))
+            .reach(Reach::Row)
+            .any_lead()
+            .columns(Columns::From(self.start)))
     }
 }
 

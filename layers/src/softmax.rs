@@ -44,7 +44,7 @@ impl Layer for Softmax {
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let x = inputs.shape(X);
         columns::width(x)?;
-        Ok(LayerPlan::output(x.clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(x.clone()).reach(Reach::Row).any_lead())
     }
 }
 

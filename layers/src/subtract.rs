@@ -1,6 +1,7 @@
 //! The difference of two arrays.
 
 use engine_core::context::Forward;
+use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
@@ -34,24 +35,38 @@ impl Layer for Subtract {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(A).clone()).reach(Reach::Row))
+        Ok(LayerPlan::output(inputs.shape(A).clone())
+            .reach(Reach::Row)
+            .any_lead()
+            .pointwise(self.clone()))
     }
 }
 
 impl<T: Scalar> Kernel<T> for Subtract {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let y = cx.outputs[0].as_mut_slice();
-        elementwise::copy(y, cx.inputs[A].as_slice());
-        elementwise::add_times(y, -T::one(), cx.inputs[B].as_slice());
+        elementwise::forward(self, cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = cx.output_gradients[0].as_slice();
-        if let Some(da) = cx.input_gradients.get(A) {
-            elementwise::add(da.as_mut_slice(), dy);
-        }
-        if let Some(db) = cx.input_gradients.get(B) {
-            elementwise::add_times(db.as_mut_slice(), -T::one(), dy);
+        elementwise::backward(self, cx);
+    }
+}
+
+impl Function for Subtract {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Nothing
+    }
+}
+
+impl<T: Scalar> Pointwise<T> for Subtract {
+    fn value(&self, x: &[&[T]], y: &mut [T]) {
+        y.iter_mut().zip(x[A]).zip(x[B]).for_each(|((y, &a), &b)| *y = a - b);
+    }
+
+    fn add_slope(&self, _: &[&[T]], _: &[T], dy: &[T], port: usize, dx: &mut [T]) {
+        match port {
+            A => dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy),
+            _ => dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx -= dy),
         }
     }
 }

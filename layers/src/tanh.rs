@@ -43,14 +43,11 @@ impl Layer for Tanh {
 
 impl<T: Scalar> Kernel<T> for Tanh {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::apply(cx.inputs[X].as_slice(), cx.outputs[0].as_mut_slice(), math::tanh);
+        elementwise::forward(self, cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let (y, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
-        if let Some(dx) = cx.input_gradients.get(X) {
-            elementwise::add_scaled(dx.as_mut_slice(), dy, y, elementwise::tanh_slope);
-        }
+        elementwise::backward(self, cx);
     }
 }
 

@@ -6,8 +6,8 @@ use engine_core::gemm::add_product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    register,
+    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach,
+    Scalar, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,9 @@ impl Layer for Unembedding {
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let plan = LayerPlan::output(inputs.shape(X).with_last(self.units))
             .weights("w", [self.units, inputs.dim("Inputs")], Fill::Random(self.init))
-            .reach(Reach::Row);
+            .reach(Reach::Row)
+            .any_lead()
+            .separable();
         Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
     }
 }
@@ -80,6 +82,9 @@ impl<T: Scalar> Kernel<T> for Unembedding {
         let (dy, x) = (&cx.output_gradients[0], &cx.inputs[X]);
         if let Some(dx) = cx.input_gradients.get(X) {
             add_product(dy.rows(), cx.parameters[W].rows(), dx.rows_mut());
+        }
+        if cx.asked == Asked::Inputs {
+            return;
         }
         let dw = &mut cx.parameter_gradients[W];
         add_product(dy.rows().reversed_axes(), x.rows(), dw.rows_mut());

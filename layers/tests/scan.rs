@@ -3,7 +3,7 @@
 #[path = "../../tests/support/rewrites.rs"]
 mod rewrites;
 
-use engine_core::engine::{Engine, Stepper, gradient_check};
+use engine_core::engine::{Engine, gradient_check};
 use engine_core::graph::Passes;
 use engine_core::testing::{engine, stepwise};
 use engine_core::{Batch, Mode, Sizes, Tensor};
@@ -239,6 +239,219 @@ fn gradients_of_a_body_agree_with_finite_differences() {
             let (_, mut body) = twin.networks(&sizes, seed);
             let worst = gradient_check(&mut body, &batch, Mode::Eval, 20, seed).unwrap().unwrap();
             assert!(worst.relative_error < 1e-6, "{worst:?}");
+        }
+    }
+}
+
+/// Networks with everything that a body can say.
+const BODIES: [&str; 6] = [
+    // What every step meets all of, noise, a memory of the word before, and where sequences end.
+    r#"(name: "hidden", from: ["words", "h0", "features"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static, "image": Static},
+        carry: {
+            "h": (start: "h0", next: "new"),
+            "before": (start: Zeros([Batch, 7]), next: "x"),
+            "count": (start: Constant(0.5, [Batch, Units]), next: "sum"),
+        },
+        nodes: [
+            (name: "both", layer: Concat(), from: ["x", "before"]),
+            (name: "noisy", layer: Dropout(rate: 0.3), from: ["x"]),
+            (name: "side", layer: Projection(units: Units), from: ["image"]),
+            (name: "bent", layer: Tanh(), from: ["side"]),
+            (name: "wx", layer: Affine(units: Units), from: ["both"]),
+            (name: "wn", layer: Affine(units: Units), from: ["noisy"]),
+            (name: "wh", layer: Affine(units: Units, bias: false), from: ["h"]),
+            (name: "sum", layer: Add(), from: ["wx", "wh", "wn", "bent"]),
+            (name: "gone", layer: Scale(by: 0.5, plus: 0.1), from: ["count"]),
+            (name: "rest", layer: Subtract(), from: ["sum", "gone"]),
+            (name: "new", layer: Sigmoid(), from: ["rest"]),
+        ],
+        output: "new",
+        outputs: {"side": "rest", "again": "new"},
+        last: {"end": "h", "word": "before"},
+    )),
+    (name: "ends", layer: Concat(), from: ["hidden.end", "hidden.word"]),
+    (name: "wide", layer: Projection(units: Units), from: ["ends"]),
+    (name: "spread", layer: AlongTime(), from: ["wide", "hidden"]),"#,
+    // Gates in one product.
+    r#"(name: "hidden", from: ["words", "h0", "c0"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static, "c0": Static},
+        carry: {"h": (start: "h0", next: "h_new"), "c": (start: "c0", next: "c_new")},
+        nodes: [
+            (name: "xs", layer: Affine(units: Gates), from: ["x"]),
+            (name: "hs", layer: Affine(units: Gates, bias: false), from: ["h"]),
+            (name: "sums", layer: Add(), from: ["xs", "hs"]),
+            (name: "i_sum", layer: Chunk(index: 0, of: 4), from: ["sums"]),
+            (name: "f_sum", layer: Chunk(index: 1, of: 4), from: ["sums"]),
+            (name: "o_sum", layer: Chunk(index: 2, of: 4), from: ["sums"]),
+            (name: "g_sum", layer: Chunk(index: 3, of: 4), from: ["sums"]),
+            (name: "i", layer: Sigmoid(), from: ["i_sum"]),
+            (name: "f", layer: Sigmoid(), from: ["f_sum"]),
+            (name: "o", layer: Sigmoid(), from: ["o_sum"]),
+            (name: "g", layer: Tanh(), from: ["g_sum"]),
+            (name: "keep", layer: Multiply(), from: ["f", "c"]),
+            (name: "write", layer: Multiply(), from: ["i", "g"]),
+            (name: "c_new", layer: Add(), from: ["keep", "write"]),
+            (name: "seen", layer: Tanh(), from: ["c_new"]),
+            (name: "h_new", layer: Multiply(), from: ["o", "seen"]),
+        ],
+        output: "h_new",
+    )),"#,
+    // A body in a body: over regions at every step.
+    r#"(name: "hidden", from: ["words", "h0", "regions"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static, "regions": Static},
+        carry: {"h": (start: "h0", next: "new")},
+        nodes: [
+            (name: "wx", layer: Affine(units: Units), from: ["x"]),
+            (name: "look", from: ["regions", "h"], layer: Scan(
+                over: Regions,
+                inputs: {"region": PerStep, "state": Static},
+                carry: {"seen": (start: "state", next: "more")},
+                nodes: [
+                    (name: "one", layer: Affine(units: Units), from: ["region"]),
+                    (name: "so_far", layer: Affine(units: Units, bias: false), from: ["seen"]),
+                    (name: "sum", layer: Add(), from: ["one", "so_far"]),
+                    (name: "noisy", layer: Dropout(rate: 0.2), from: ["sum"]),
+                    (name: "more", layer: Tanh(), from: ["noisy"]),
+                ],
+                output: "more",
+                last: {"all": "seen"},
+            )),
+            (name: "total", layer: Sum(axis: 1), from: ["look"]),
+            (name: "sum", layer: Add(), from: ["wx", "look.all", "total"]),
+            (name: "new", layer: Tanh(), from: ["sum"]),
+        ],
+        output: "new",
+    )),"#,
+    // Over regions alone: an image as a sequence.
+    r#"(name: "scan", from: ["regions"], layer: Scan(
+        over: Regions,
+        inputs: {"region": PerStep},
+        carry: {"h": (start: Zeros([Batch, Units]), next: "new")},
+        nodes: [
+            (name: "wx", layer: Affine(units: Units), from: ["region"]),
+            (name: "wh", layer: Affine(units: Units, bias: false), from: ["h"]),
+            (name: "sum", layer: Add(), from: ["wx", "wh"]),
+            (name: "new", layer: Tanh(), from: ["sum"]),
+        ],
+        output: "new",
+        last: {"end": "h"},
+    )),
+    (name: "mean", layer: Mean(axis: 1), from: ["scan"]),
+    (name: "start", layer: Add(), from: ["mean", "scan.end"]),
+    (name: "hidden", layer: Rnn(units: Units), from: ["words", "start"]),"#,
+    // Weights shared within a body, with a node outside and with what is outside of a body in a body.
+    r#"(name: "first", layer: Affine(units: Units), from: ["h0"], weights_of: "hidden/wh"),
+    (name: "hidden", from: ["words", "first"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static},
+        carry: {"h": (start: "h0", next: "new")},
+        nodes: [
+            (name: "wx", layer: Affine(units: Units), from: ["x"]),
+            (name: "wh", layer: Affine(units: Units), from: ["h"]),
+            (name: "again", layer: Affine(units: Units), from: ["wh"], weights_of: "wh"),
+            (name: "thrice", layer: Affine(units: Units), from: ["x"], weights_of: "other"),
+            (name: "sum", layer: Add(), from: ["wx", "again", "thrice"]),
+            (name: "new", layer: Tanh(), from: ["sum"]),
+        ],
+        output: "new",
+    )),
+    (name: "other", layer: Affine(units: Units), from: ["words"]),
+    (name: "both", layer: Add(), from: ["hidden", "other"]),"#,
+    // One sequence's steps without anything from outside but where they start.
+    r#"(name: "hidden", from: ["h0"], layer: Scan(
+        inputs: {"h0": Static},
+        carry: {"h": (start: "h0", next: "new")},
+        nodes: [
+            (name: "wh", layer: Affine(units: Units), from: ["h"]),
+            (name: "new", layer: Tanh(), from: ["wh"]),
+        ],
+        output: "new",
+    )),"#,
+];
+
+fn with_body(body: &str) -> String {
+    let text = captioner(body).replace(
+        r#""words_out": [Batch, Time]}"#,
+        r#""words_out": [Batch, Time], "regions": [Batch, Regions, 3]}"#,
+    );
+    let last = ["spread", "both"]
+        .into_iter()
+        .find(|name| body.contains(&format!("(name: \"{name}\", layer: A")));
+    match last.filter(|name| body.contains("spread") || *name == "both") {
+        Some("spread") => text.replace(
+            r#"from: ["hidden"]),"#,
+            r#"from: ["sums"]),"#,
+        ).replace(
+            r#"(name: "scores""#,
+            r#"(name: "sums", layer: Add(), from: ["hidden", "hidden.side", "hidden.again", "spread"]),
+            (name: "scores""#,
+        ),
+        Some(name) if body.contains("weights_of") => text.replace(r#"from: ["hidden"]),"#, &format!(r#"from: ["{name}"]),"#)),
+        _ => text,
+    }
+}
+
+/// As [`drawn`], with regions.
+fn drawn_with_regions(seed: u64) -> (Sizes, Batch) {
+    let (sizes, mut batch) = drawn(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed + 1000);
+    let rows = batch.get("features").unwrap().shape()[0];
+    let regions = rng.random_range(1..=4);
+    let fill = batch.f64_mut("regions", &[rows, regions, 3]);
+    fill.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
+    let units = sizes.get(engine_core::Symbol::new("Units")).unwrap().min(6);
+    let all = [("Regions", regions), ("Units", units), ("Gates", 4 * units)];
+    (all.into_iter().fold(sizes, |s, (name, n)| s.with(engine_core::Symbol::new(name), n)), batch)
+}
+
+#[test]
+fn bodies_are_the_same_with_and_without_passes() {
+    for body in BODIES {
+        let text = with_body(body);
+        for seed in 30..34 {
+            let (sizes, batch) = drawn_with_regions(seed);
+            let mut engine = network(&text, &sizes, seed);
+            let plain = Outcome::of(&mut engine, &batch, TRAIN);
+            for (what, passes) in selections() {
+                let mut rewritten = engine.clone().rewritten(&passes);
+                for step in 1..=2 {
+                    let outcome = Outcome::of(&mut rewritten, &batch, TRAIN);
+                    let (error, place) = outcome.difference(&plain);
+                    assert!(error <= BOUND, "{what}, step {step}, {place}: {error:.1e}\n{text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_bodies_agree_with_finite_differences() {
+    for body in BODIES {
+        let text = with_body(body);
+        for seed in 40..42 {
+            let (sizes, batch) = drawn_with_regions(seed);
+            let mut engine = network(&text, &sizes, seed);
+            let worst = gradient_check(&mut engine, &batch, TRAIN, 12, seed).unwrap().unwrap();
+            assert!(worst.relative_error < 1e-6, "{worst:?}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn steps_of_bodies_equal_their_forward_pass() {
+    for body in BODIES.iter().filter(|body| !body.contains("spread")) {
+        let text = with_body(body);
+        for seed in 50..54 {
+            let (sizes, batch) = drawn_with_regions(seed);
+            let mut engine = network(&text, &sizes, seed);
+            engine.forward(&batch, Mode::Eval).unwrap();
+            let exact = engine.output("scores").unwrap().clone();
+            for passes in [Passes::none(), Passes::default()] {
+                let steps = stepwise(&engine.clone().rewritten(&passes), &batch, "scores").unwrap();
+                for (a, b) in steps.as_slice().iter().zip(exact.as_slice()) {
+                    assert!((a - b).abs() < BOUND, "{a} and {b}\n{text}");
+                }
+            }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The body of a scan: a plan for one step, and how values come in, are handed on and leave.
 
-use std::sync::Arc;
-
 use super::plan::Plan;
 use super::spec::Feed;
 use crate::dim::{Dim, Symbol};
@@ -98,11 +96,8 @@ impl Body {
         for (node, at) in self.plan.nodes.iter_mut().zip(0..) {
             node.stream = ((stream + 1) << 16) + at;
             node.parameters.iter_mut().for_each(|at| *at = own[*at]);
-            if let Some(body) = &mut node.body {
-                let mut inner = Body::clone(body);
-                inner.settle(node.stream, own);
-                *body = Arc::new(inner);
-            }
+            let stream = node.stream;
+            node.change_body(|inner| inner.settle(stream, own));
         }
     }
 
@@ -166,7 +161,9 @@ impl Body {
         };
         let nodes = plan.nodes.iter().map(|node| {
             for shape in &node.saved {
-                memory.saved.push(self.over_steps(shape));
+                // What has no row for each sequence is an array that nobody uses.
+                let by_row = shape.batch_lead() > 0;
+                memory.saved.push(if by_row { self.over_steps(shape) } else { shape.clone() });
             }
             memory.scratch.extend(node.scratch.iter().cloned());
             for packing in &node.hints.packings {
@@ -185,7 +182,7 @@ impl Body {
                 slots: node.slots.clone(),
                 outputs: node.outputs.clone(),
                 saved: next(&mut saved, node.saved.len()),
-                saved_ranks: node.saved.iter().map(|shape| shape.rank() - 1).collect(),
+                saved_memory: memory_of(&node.saved),
                 scratch: next(&mut scratch, node.scratch.len()),
                 scratch_memory: memory_of(&node.scratch),
                 parameters: next(&mut parameters, node.parameters.len()),
@@ -196,6 +193,7 @@ impl Body {
         });
         let nodes = nodes.collect();
         memory.hints.reach = self.reach();
+        memory.hints.at_end = !self.last.is_empty();
         for (at, port) in self.ports.iter().enumerate() {
             match self.fed(&port.name) {
                 None => memory.hints.starts.push(at),

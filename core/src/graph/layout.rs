@@ -91,14 +91,15 @@ impl<'a> Layout<'a> {
                     Some(Content::Layer(layer)) => Some(layer.clone()),
                     Some(Content::Scan(_)) | None => None,
                 };
-                let mut body = plan.body.clone();
+                let (mut body, mut operation) = (plan.body.clone(), plan.operation.clone());
                 if let Some(body) = &mut body {
                     body.settle(stream, &owned[at]);
+                    operation = Arc::new(body.compile().0);
                 }
                 NodePlan {
                     name: node.name.value.clone(),
                     layer,
-                    operation: plan.operation.clone(),
+                    operation,
                     hints: plan.layer.hints.clone(),
                     words: None,
                     stream,

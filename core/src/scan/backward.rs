@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::rows::Rows;
-use super::{Kind, Scan, ScanNode, Starting};
+use super::{Kind, Memory, Scan, ScanNode, Starting};
 use crate::context::{Asked, Backward, InputGradients, Inputs, ParameterGradients, Parameters};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
@@ -226,8 +226,11 @@ impl Scan {
         }
         let apart = |node: &&ScanNode| node.apart && node.outputs.clone().any(|at| wanted[at]);
         for node in self.nodes.iter().filter(apart) {
-            for (saved, rank) in cx.saved[node.saved.clone()].iter_mut().zip(&node.saved_ranks) {
-                saved.show(0..rows.all(), *rank);
+            let saved = &mut cx.saved[node.saved.clone()];
+            for (saved, memory) in saved.iter_mut().zip(&node.saved_memory) {
+                if let Memory::Rows { rank } = *memory {
+                    saved.show(0..rows.all(), rank);
+                }
             }
             let flags = (&nobody[..], &mut fresh[..]);
             self.back_through(node, cx, (rows, 0), flags, Asked::Parameters);

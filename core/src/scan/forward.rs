@@ -124,8 +124,10 @@ impl Scan {
             }
         }
         for node in &self.nodes {
-            for (saved, rank) in saved[node.saved.clone()].iter_mut().zip(&node.saved_ranks) {
-                saved.show(rows.at(t), *rank);
+            for (saved, memory) in saved[node.saved.clone()].iter_mut().zip(&node.saved_memory) {
+                if let Memory::Rows { rank } = *memory {
+                    saved.show(rows.at(t), rank);
+                }
             }
         }
     }

@@ -45,7 +45,7 @@ pub(crate) struct ScanNode {
     /// Values of the body.
     pub(crate) outputs: Range<usize>,
     pub(crate) saved: Range<usize>,
-    pub(crate) saved_ranks: Vec<usize>,
+    pub(crate) saved_memory: Vec<Memory>,
     pub(crate) scratch: Range<usize>,
     pub(crate) scratch_memory: Vec<Memory>,
     pub(crate) parameters: Range<usize>,
@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     Steps { rank: usize },
 }
 
-/// What an array for a moment is.
+/// What an array of a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
     /// The same whatever the number of sequences.

@@ -13,7 +13,9 @@ pub(super) const PASS: Pass =
     Pass { name: "padding", summary: "sequences end at their last position that counts", apply };
 
 fn apply(plan: &mut Plan, purpose: Purpose) {
-    if purpose == Purpose::Sequences && arrangeable(plan) {
+    // What a loop ends with would be another step's.
+    let at_end = plan.nodes.iter().any(|node| node.hints.at_end);
+    if purpose == Purpose::Sequences && !at_end && arrangeable(plan) {
         plan.arranged = counts(plan).filter(|counts| !counts.is_empty()).or(plan.arranged.take());
     }
 }
