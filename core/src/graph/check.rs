@@ -140,7 +140,8 @@ impl Checker<'_> {
         if (0..shapes.len()).any(lacks) {
             return None;
         }
-        let plan = layer.value.plan(&PortShapes { shapes: &shapes, names: &fit.names });
+        let inputs = PortShapes { shapes: &shapes, names: &fit.names, sizes: self.sizes };
+        let plan = layer.value.plan(&inputs);
         let layer = self.planned(node, layer, plan)?;
         Some(Planned { layer, ports })
     }
