@@ -11,7 +11,7 @@ use crate::dim::Dim;
 use crate::field::Factor;
 use crate::init::Fill;
 use crate::operation::{Hints, Operation};
-use crate::shape::Shape;
+use crate::shape::{Shape, Sizes};
 
 /// A node's operation: what it reads, what memory it needs, and how it computes.
 ///
@@ -160,6 +160,7 @@ impl Port {
 pub struct PortShapes<'a> {
     pub(crate) shapes: &'a [Option<Shape>],
     pub(crate) names: &'a [(&'static str, Dim)],
+    pub(crate) sizes: &'a Sizes,
 }
 
 impl PortShapes<'_> {
@@ -184,6 +185,11 @@ impl PortShapes<'_> {
     /// Whether there are no inputs.
     pub fn is_empty(&self) -> bool {
         self.shapes.is_empty()
+    }
+
+    /// A dimension of the layer's configuration, with its number filled in where it is known.
+    pub fn bind(&self, dim: Dim) -> Dim {
+        self.sizes.bind(dim)
     }
 
     /// What [`Axis::Any`] of this name stands for.

@@ -118,15 +118,13 @@ fn normalise<T: Scalar>(x: &[T], [mean, scale]: [T; 2], y: &mut [T]) {
 
 /// dx = dx + scale (g - mean of g - z mean of g z), of one row, z the row as normalised and g its gradient, dy gain.
 fn add_gradient<T: Scalar>(x: &[T], [mean, scale]: [T; 2], gain: &[T], dy: &[T], dx: &mut [T]) {
-    let count = T::of(x.len() as f64);
-    let terms = || {
-        let z = x.iter().map(|&x| (x - mean) * scale);
-        z.zip(dy.iter().zip(gain).map(|(&dy, &gain)| dy * gain))
-    };
-    let (of_g, of_gz) = terms()
-        .fold((0.0, 0.0), |(of_g, of_gz), (z, g)| (of_g + g.f64(), of_gz + g.f64() * z.f64()));
-    let (of_g, of_gz) = (T::of(of_g) / count, T::of(of_gz) / count);
-    dx.iter_mut().zip(terms()).for_each(|(dx, (z, g))| *dx += scale * (g - of_g - z * of_gz));
+    let count = x.len() as f64;
+    let of_g = T::of(rows::dot(dy, gain) / count);
+    let of_gz = T::of(rows::dot_off(dy, gain, x, mean.f64()) * scale.f64() / count);
+    let terms = x.iter().zip(dy.iter().zip(gain));
+    dx.iter_mut().zip(terms).for_each(|(dx, (&x, (&dy, &gain)))| {
+        *dx += scale * (dy * gain - of_g - (x - mean) * scale * of_gz);
+    });
 }
 
 /// dgain = dgain + the sum over rows of dy z, one row after the other, so that the bits do not depend on the number of

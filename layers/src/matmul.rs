@@ -4,8 +4,8 @@ use engine_core::context::Forward;
 use engine_core::gemm::{add_product, product};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Shape, Symbol, Tensor, register, team,
+    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape,
+    Symbol, Tensor, register, team,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
@@ -25,7 +25,8 @@ use crate::elementwise::rows_a_piece;
 /// - output: `[.., M, N]`
 ///
 /// # Errors
-/// Matrices of steps against steps are refused, for a network that writes word by word does not have the steps to come:
+/// Matrices of examples are refused, and those of steps against steps, for a network that writes word by word does not
+/// have the steps to come:
 /// `MultiHeadAttention` attends to those before.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -56,16 +57,16 @@ impl Layer for MatMul {
         let a = inputs.shape(A).dims();
         let lead = &a[..a.len() - 2];
         let [m, k, n] = ["M", "K", "N"].map(|name| inputs.dim(name));
-        let varies = |dim: Dim| dim.is(Symbol::BATCH) || dim.is(Symbol::TIME);
-        if [m, k, n].into_iter().filter(|dim| varies(*dim)).count() > 1 {
+        let over = |symbol| [m, k, n].into_iter().filter(move |dim| dim.is(symbol)).count();
+        if over(Symbol::BATCH) > 0 || over(Symbol::TIME) > 1 {
             let message = format!(
-                "expected matrices of which one dimension at most is Time, found {} and {}; MultiHeadAttention attends to steps",
+                "expected matrices without Batch of which one dimension at most is Time, found {} and {}; MultiHeadAttention attends to steps",
                 inputs.shape(A),
                 inputs.shape(B)
             );
             return Err(PlanError::new(message));
         }
-        let reach = if [m, k, n].into_iter().any(varies) { Reach::Whole } else { Reach::Row };
+        let reach = if over(Symbol::TIME) > 0 { Reach::Whole } else { Reach::Row };
         Ok(LayerPlan::output(Shape::new(lead.iter().copied().chain([m, n]))).reach(reach))
     }
 }
@@ -220,5 +221,20 @@ mod tests {
         assert!(error.contains("MultiHeadAttention attends to steps"), "{error}");
         assert!(graph(r#""a": [Batch, Time, 4], "b": [Batch, 4, 3]"#, &node(false)).is_ok());
         assert!(graph(r#""a": [Batch, 2, 4], "b": [Batch, 3, 5]"#, &node(false)).is_err());
+        let error = graph(r#""a": [Batch, 4], "b": [3, 4]"#, &node(true)).unwrap_err();
+        assert!(error.contains("expected matrices without Batch"), "{error}");
+    }
+
+    #[test]
+    fn steps_meet_what_has_none() {
+        let node = r#"(name: "out", layer: MatMul(), from: ["a", "b"])"#;
+        let mut engine = graph(r#""a": [Batch, Time, 4], "b": [Batch, 4, 5]"#, node).unwrap();
+        let (a, b) = (random::<f64>(&[2, 3, 4], 1), random::<f64>(&[2, 4, 5], 2));
+        let mut batch = engine_core::Batch::new();
+        batch.f64_mut("a", a.shape()).copy_from_slice(a.as_slice());
+        batch.f64_mut("b", b.shape()).copy_from_slice(b.as_slice());
+        engine.forward(&batch, Mode::Eval).unwrap();
+        let steps = engine_core::testing::stepwise(&engine, &batch, "out").unwrap();
+        assert_near(&steps, engine.output("out").unwrap());
     }
 }

@@ -40,7 +40,8 @@ impl Layer for Reshape {
     }
 
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let (x, to) = (inputs.shape(X), Shape::new(self.to.iter().copied()));
+        let x = inputs.shape(X);
+        let to = Shape::new(self.to.iter().map(|dim| inputs.bind(*dim)));
         let refused = |what: &str| {
             let message = format!("expected {what}, found {to} for {x}");
             Err(PlanError::field("to", message))
@@ -132,6 +133,22 @@ mod tests {
         let mut bench = LayerBench::new("Reshape(to: [Batch, Time, 12])", vec![x.into()]);
         let y = bench.forward(Mode::Eval);
         assert_eq!(bench.steps(), y);
+    }
+
+    #[test]
+    fn sizes_with_names_are_held_to_their_numbers() {
+        let graph = |heads| {
+            let text = r#"Graph(
+                inputs: {"x": [Batch, 12]},
+                nodes: [(name: "out", layer: Reshape(to: [Batch, Heads, 3]), from: ["x"])],
+                outputs: {"out": "out"},
+            )"#;
+            let sizes = [("Heads", heads)].into_iter().collect();
+            engine_core::testing::engine::<f64>(text, sizes)
+        };
+        assert!(graph(4).is_ok());
+        let error = graph(5).unwrap_err();
+        assert!(error.contains("found [Batch, Heads=5, 3] for [Batch, 12]"), "{error}");
     }
 
     #[test]

@@ -44,6 +44,18 @@ pub(crate) fn dot<T: Scalar>(xs: &[T], ys: &[T]) -> f64 {
     lanes.into_iter().chain(rest).sum()
 }
 
+/// The sum of x y (z - origin) in double precision.
+pub(crate) fn dot_off<T: Scalar>(xs: &[T], ys: &[T], zs: &[T], origin: f64) -> f64 {
+    let term = |((x, y), z): ((&T, &T), &T)| x.f64() * y.f64() * (z.f64() - origin);
+    let mut lanes = [0.0; LANES];
+    let [(x, x_rest), (y, y_rest), (z, z_rest)] = [xs, ys, zs].map(|row| row.as_chunks::<LANES>());
+    for ((x, y), z) in x.iter().zip(y).zip(z) {
+        let terms = x.iter().zip(y).zip(z).map(term);
+        lanes.iter_mut().zip(terms).for_each(|(lane, term)| *lane += term);
+    }
+    lanes.into_iter().chain(x_rest.iter().zip(y_rest).zip(z_rest).map(term)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +70,11 @@ mod tests {
             near(sum(x), x.iter().sum());
             near(sum_of(x, |x| x * x), x.iter().map(|x| x * x).sum());
             near(dot(x, y), x.iter().zip(y).map(|(x, y)| x * y).sum());
+            let off: Vec<f64> = x.iter().map(|x| x - 0.5).collect();
+            near(
+                dot_off(x, y, x, 0.5),
+                dot(y, x.iter().zip(&off).map(|(x, o)| x * o).collect::<Vec<_>>().as_slice()),
+            );
             assert_eq!(largest(x), x.iter().copied().fold(f64::MIN, f64::max));
         }
         assert_eq!(largest::<f32>(&[]), f32::NEG_INFINITY);

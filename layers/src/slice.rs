@@ -47,7 +47,8 @@ impl Layer for Slice {
     fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
         let x = inputs.shape(X);
         let whole = columns::width(x)?;
-        let end = self.width.size().map(|width| self.start.saturating_add(width));
+        let width = inputs.bind(self.width);
+        let end = width.size().map(|width| self.start.saturating_add(width));
         if let (Some(end), Some(whole)) = (end, whole.size())
             && end > whole
         {
@@ -58,7 +59,7 @@ impl Layer for Slice {
             );
             return Err(PlanError::field("width", message));
         }
-        Ok(LayerPlan::output(x.with_last(self.width))
+        Ok(LayerPlan::output(x.with_last(width))
             .reach(Reach::Row)
             .any_lead()
             .columns(Columns::From(self.start)))
@@ -127,6 +128,21 @@ mod tests {
         let x = array(&[1, 3], &[1.0, 2.0, 3.0]);
         let y = LayerBench::new("Slice(start: 1, width: 2)", vec![x.into()]).forward(Mode::Eval);
         assert_eq!(y.as_slice(), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn widths_with_names_are_held_to_their_numbers() {
+        let graph = |width| {
+            let text = r#"Graph(
+                inputs: {"x": [Batch, 4]},
+                nodes: [(name: "out", layer: Slice(start: 2, width: Part), from: ["x"])],
+                outputs: {"out": "out"},
+            )"#;
+            let sizes = [("Part", width)].into_iter().collect();
+            engine_core::testing::engine::<f64>(text, sizes)
+        };
+        assert!(graph(2).is_ok());
+        assert!(graph(3).unwrap_err().contains("expected columns below 4, found 2 to 4"));
     }
 
     #[test]

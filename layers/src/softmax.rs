@@ -94,7 +94,7 @@ pub(crate) fn normalise<T: Scalar>(row: &mut [T]) -> (T, f64) {
         row.fill(T::zero());
         return (largest, 0.0);
     }
-    row.iter_mut().for_each(|x| *x = *x - largest);
+    row.iter_mut().for_each(|x| *x -= largest);
     math::exp(row);
     let sum = rows::sum(row);
     let scale = T::of(1.0 / sum);

@@ -21,8 +21,8 @@ use crate::softmax::normalise;
 /// loss = (sum over counted positions of -log p[target]) / N
 /// ```
 ///
-/// N is the number of sequences or of counted positions, see `per`. With scores `[Batch, Classes]` this is the loss of a
-/// plain classifier.
+/// N is the number of sequences or of counted positions, see `per`. For classes of whole examples, where 0 is a class like
+/// any other, there is `CrossEntropy`.
 ///
 /// # Shapes
 /// - `scores`: `[Batch, .., Classes]`, with or without `Time`

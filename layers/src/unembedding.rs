@@ -163,7 +163,7 @@ mod tests {
         let names: Vec<_> = engine.plan().parameters.iter().map(|p| p.name.clone()).collect();
         assert_eq!(names, ["words.w", "scores.b"]);
         for (parameter, seed) in engine.parameters_mut().iter_mut().zip(1..) {
-            *parameter = random(&parameter.shape().to_vec(), seed);
+            *parameter = random(parameter.shape(), seed);
         }
         let mut batch = Batch::new();
         for (name, seed) in [("words_in", 3), ("words_out", 4)] {

@@ -77,7 +77,7 @@ fn of_sentences(middle: &str, counted: &str) -> String {
 }
 
 /// Middles for [`of_sentences`] out of layers that go through positions one by one.
-const MIDDLES: [&str; 4] = [
+const MIDDLES: [&str; 5] = [
     r#"(name: "mixed", layer: Tanh(), from: ["words"]),"#,
     r#"(name: "along", layer: AlongTime(), from: ["image", "words"]),
         (name: "mixed", layer: Subtract(), from: ["words", "along"]),"#,
@@ -91,6 +91,9 @@ const MIDDLES: [&str; 4] = [
         (name: "scaled", layer: ScaleRows(), from: ["words", "open"]),
         (name: "wide", layer: Affine(units: 9), from: ["scaled"]),
         (name: "mixed", layer: Slice(start: 1, width: 8), from: ["wide"]),"#,
+    r#"(name: "even", layer: BatchNorm(), from: ["image"]),
+        (name: "along", layer: AlongTime(), from: ["even", "words"]),
+        (name: "mixed", layer: Add(), from: ["words", "along"]),"#,
 ];
 
 /// Graphs with every pattern that passes look for, and with what keeps them from applying.
@@ -156,8 +159,12 @@ fn drawn(text: &str, seed: u64) -> (Engine<f64>, Batch) {
     let words = batch.tokens_mut("words_in", &[rows, time]);
     words.iter_mut().for_each(|word| *word = rng.random_range(0..vocabulary.min(12) as u32));
     let mut engine = engine::<f64>(text, sizes).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
-    parameters.for_each(|x| *x = rng.random_range(-0.8..0.8));
+    let plan = engine.plan().clone();
+    for (of, parameter) in plan.parameters.iter().zip(engine.parameters_mut()) {
+        // Running averages among them are variances, which are above 0.
+        let range = if of.is_trained() { -0.8..0.8 } else { 0.1..0.8 };
+        parameter.as_mut_slice().iter_mut().for_each(|x| *x = rng.random_range(range.clone()));
+    }
     (engine, batch)
 }
 

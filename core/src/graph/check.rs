@@ -170,7 +170,8 @@ impl Checker<'_> {
         if (0..shapes.len()).any(lacks) {
             return None;
         }
-        let plan = layer.plan(&PortShapes { shapes: &shapes, names: &fit.names });
+        let inputs = PortShapes { shapes: &shapes, names: &fit.names, sizes: self.sizes };
+        let plan = layer.plan(&inputs);
         let plan = self.planned(node, (tag, span), plan)?;
         Some(Planned { operation: layer.0.clone(), layer: plan, ports, body: None })
     }
