@@ -9,12 +9,13 @@
 //! | [`Projection`], [`TemporalAffine`] | x w + b, once a row of the batch or once a step |
 //! | [`Embedding`] | a learnt vector for each word |
 //! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
+//! | [`RnnCell`], [`LstmCell`], [`GruCell`] | one step of them |
 //! | [`SoftmaxLoss`] | the objective: cross entropy of scores against targets |
 //! | [`Dropout`] | noise that keeps a network from relying on single numbers |
 //! | [`Relu`], [`Tanh`], [`Sigmoid`] | element-wise functions |
 //! | [`Add`], [`Multiply`], [`Concat`] | several arrays into one |
 //!
-//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`; their faster forms are in `fused`.
+//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`, `sums`; their faster forms are in `fused`.
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
@@ -27,16 +28,20 @@ mod elementwise;
 pub mod embedding;
 mod fused;
 pub mod gru;
+pub mod gru_cell;
 pub mod lstm;
+pub mod lstm_cell;
 pub mod multiply;
 pub mod projection;
 mod recurrent;
 pub mod relu;
 pub mod rnn;
+pub mod rnn_cell;
 #[cfg(test)]
 mod samples;
 pub mod sigmoid;
 pub mod softmax_loss;
+mod sums;
 pub mod tanh;
 pub mod temporal_affine;
 #[cfg(doctest)]
@@ -47,11 +52,14 @@ pub use concat::Concat;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::Gru;
+pub use gru_cell::GruCell;
 pub use lstm::Lstm;
+pub use lstm_cell::LstmCell;
 pub use multiply::Multiply;
 pub use projection::Projection;
 pub use relu::Relu;
 pub use rnn::Rnn;
+pub use rnn_cell::RnnCell;
 pub use sigmoid::Sigmoid;
 pub use softmax_loss::SoftmaxLoss;
 pub use tanh::Tanh;
