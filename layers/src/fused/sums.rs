@@ -2,7 +2,7 @@
 
 use engine_core::context::Forward;
 use engine_core::panel_product::{Target, multiply};
-use engine_core::panels::Panels;
+use engine_core::panels::{Panels, width};
 use engine_core::shared::Shared;
 use engine_core::{Backward, LayerPlan, Packing, Scalar, Tensor, flops};
 
@@ -54,7 +54,7 @@ enum Start<'a, T> {
     There,
 }
 
-/// y = start + the sum of all x w.
+/// y = start + the sum of all x w. A panel of a transpose has zeros beyond the matrix's last row, which x has no use for.
 fn products<T: Scalar, const N: usize>(
     factors: [(&Tensor<T>, &Panels<T>); N],
     start: Start<'_, T>,
@@ -73,7 +73,8 @@ fn products<T: Scalar, const N: usize>(
         for (x, w) in factors {
             // SAFETY: each call has a tile of its own, and takes it for one product at a time.
             let target = unsafe { Target::block(&y, rows.clone(), cut, at) };
-            multiply(left(x, rows.clone()), w.panel(at), target, adds);
+            let panel = &w.panel(at)[..x.rows().ncols() * width::<T>()];
+            multiply(left(x, rows.clone()), panel, target, adds);
             adds = true;
         }
     });
