@@ -10,18 +10,22 @@
 //! | [`Embedding`] | a learnt vector for each word |
 //! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
 //! | [`RnnCell`], [`LstmCell`], [`GruCell`] | one step of them |
+//! | [`AdditiveAttention`], [`MultiHeadAttention`] | means of what is attended to, weighted by queries |
+//! | [`PositionalEncoding`], [`LearnedPositions`] | where in a sequence a step is |
 //! | [`SoftmaxLoss`] | the objective: cross entropy of scores against targets |
 //! | [`Dropout`] | noise that keeps a network from relying on single numbers |
 //! | [`Relu`], [`Tanh`], [`Sigmoid`] | element-wise functions |
 //! | [`Add`], [`Multiply`], [`Concat`] | several arrays into one |
 //!
-//! What layers share is in modules named for it: `affine`, `elementwise`, `recurrent`, `sums`; their faster forms are in `fused`.
+//! What layers share is in modules named for it: `affine`, `attention`, `elementwise`, `positions`, `recurrent`, `sums`; their faster forms are in `fused`.
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
 
 pub mod add;
+pub mod additive_attention;
 mod affine;
+mod attention;
 pub mod concat;
 pub mod dropout;
 mod elementwise;
@@ -29,9 +33,13 @@ pub mod embedding;
 mod fused;
 pub mod gru;
 pub mod gru_cell;
+pub mod learned_positions;
 pub mod lstm;
 pub mod lstm_cell;
+pub mod multi_head_attention;
 pub mod multiply;
+pub mod positional_encoding;
+mod positions;
 pub mod projection;
 mod recurrent;
 pub mod relu;
@@ -48,14 +56,18 @@ pub mod temporal_affine;
 mod tutorial;
 
 pub use add::Add;
+pub use additive_attention::AdditiveAttention;
 pub use concat::Concat;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::Gru;
 pub use gru_cell::GruCell;
+pub use learned_positions::LearnedPositions;
 pub use lstm::Lstm;
 pub use lstm_cell::LstmCell;
+pub use multi_head_attention::MultiHeadAttention;
 pub use multiply::Multiply;
+pub use positional_encoding::PositionalEncoding;
 pub use projection::Projection;
 pub use relu::Relu;
 pub use rnn::Rnn;
