@@ -343,6 +343,8 @@ pub struct Step<'a, T> {
     /// first sequence that goes on from it or of one after it, and they are numbered in the order of these first
     /// sequences; rows beyond them hold nothing. Only a layer that [`branches`](crate::LayerPlan::branches) finds one.
     pub from: Option<&'a [usize]>,
+    /// How many steps came before this one.
+    pub at: usize,
     /// Whether this is the first step.
     pub first: bool,
 }

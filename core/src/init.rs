@@ -33,6 +33,8 @@ pub enum Init {
 pub enum Fill {
     /// Drawn as one matrix.
     Random(Init),
+    /// Drawn as a matrix `[inputs, 1]`: a vector whose product with the inputs is one number.
+    Column(Init),
     /// Drawn as this many matrices side by side, one a gate.
     RandomBlocks(Init, usize),
     /// As many equal blocks as there are values, each filled with its value; a zero bias is `Blocks(vec![0.0])`.
@@ -51,6 +53,7 @@ impl Fill {
         let rows = shape.iter().rev().skip(1).product();
         match self {
             Fill::Random(init) => init.matrix(rows, columns, rng),
+            Fill::Column(init) => init.matrix(rows * columns, 1, rng),
             Fill::RandomBlocks(init, blocks) => {
                 let width = columns / blocks;
                 let drawn: Vec<Vec<f64>> =

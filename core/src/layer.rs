@@ -314,7 +314,8 @@ impl LayerPlan {
     }
 
     /// An array that is carried from step to step when sampling. Its first dimension is the batch, so that a search can
-    /// reorder its rows.
+    /// reorder its rows. One of the shape `[Time, Batch, ..]` is empty at the first step, and the layer
+    /// [adds](crate::Tensor::push) to it at each.
     pub fn state(mut self, shape: impl Into<Shape>) -> Self {
         self.state.push(shape.into());
         self

@@ -20,7 +20,7 @@ pub enum Reach {
     #[default]
     Whole,
     /// On the inputs at this position and those before it, in arrays as [`Steps`](crate::Steps) arranges them as well
-    /// as in full ones.
+    /// as in full ones. An array without time is one position of each sequence, that of all its steps.
     Past,
     /// On the inputs at this position, and on where it is: noise is drawn for it.
     Position,
@@ -96,6 +96,8 @@ pub struct Hints {
     pub(crate) columns: Option<Columns>,
     pub(crate) looped: Option<Box<Part>>,
     pub(crate) starts: Vec<usize>,
+    pub(crate) whole: Vec<usize>,
+    pub(crate) longest: Option<(&'static str, usize)>,
     pub(crate) split: Option<Box<Split>>,
     pub(crate) fused: Option<Box<Part>>,
     pub(crate) packed_weights: Option<Box<Part>>,
@@ -171,6 +173,18 @@ impl LayerPlan {
     /// Says that steps after the first do not read `port`: it holds where a sequence starts.
     pub fn starts(mut self, port: usize) -> Self {
         self.hints.starts.push(port);
+        self
+    }
+
+    /// Says that the output at one step depends on all steps of `port`, those to come among them.
+    pub fn whole(mut self, port: usize) -> Self {
+        self.hints.whole.push(port);
+        self
+    }
+
+    /// Says that sequences have at most so many steps; `field` of the layer's configuration is where that is written.
+    pub fn longest(mut self, field: &'static str, steps: usize) -> Self {
+        self.hints.longest = Some((field, steps));
         self
     }
 

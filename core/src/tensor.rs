@@ -72,9 +72,13 @@ impl<T: Copy + Default> Tensor<T> {
 
     /// As [`reshape`](Self::reshape), to the dimensions `lead` and `rest` one after the other.
     pub fn reshape_rows(&mut self, lead: &[usize], rest: &[usize]) {
+        self.reshape_to(lead.iter().chain(rest).copied());
+    }
+
+    /// As [`reshape`](Self::reshape), to these dimensions.
+    pub fn reshape_to(&mut self, shape: impl Iterator<Item = usize>) {
         self.shape.clear();
-        self.shape.extend_from_slice(lead);
-        self.shape.extend_from_slice(rest);
+        self.shape.extend(shape);
         self.data.resize(self.shape.iter().product(), T::default());
         (self.shown, self.depth) = (0..self.data.len(), 0);
     }
@@ -123,6 +127,22 @@ impl<T: Copy + Default> Tensor<T> {
     /// As [`entered`](Self::entered), to be changed.
     pub(crate) fn entered_mut(&mut self) -> &mut [T] {
         &mut self.data[self.entered[self.depth - 1].elements.clone()]
+    }
+
+    /// Adds one more along the first dimension, behind what the array holds. Memory grows by doubling, so that adding one
+    /// after the other takes constant time each.
+    ///
+    /// # Panics
+    /// When the elements are not those of one of the first dimension.
+    pub fn push(&mut self, one: &[T]) {
+        let length: usize = self.shape.iter().skip(1).product();
+        assert_eq!(one.len(), length, "one more along the first dimension");
+        let free = self.data.capacity() - self.data.len();
+        if free < length {
+            self.data.reserve(self.data.len().max(length));
+        }
+        self.data.extend_from_slice(one);
+        self.shape[0] += 1;
     }
 
     /// Makes room for so many elements, so that no shape of no more of them allocates.
@@ -243,6 +263,16 @@ mod tests {
         assert_eq!(tensor.view3()[[1, 2, 3]], 23);
         assert_eq!(Tensor::<u32>::zeros(&[]).rows().dim(), (1, 1));
         assert!(Tensor::from_vec(&[2, 2], vec![0.0; 3]).is_none());
+    }
+
+    #[test]
+    fn arrays_grow_along_their_first_dimension() {
+        let mut tensor = Tensor::<u32>::zeros(&[0, 2, 3]);
+        for at in 0..5 {
+            tensor.push(&[at; 6]);
+        }
+        assert_eq!(tensor.shape(), [5, 2, 3]);
+        assert!(tensor.view3().indexed_iter().all(|((t, ..), x)| *x == t as u32));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// A learnt vector for each word.
 ///
 /// ```text
-/// y[n, t] = w[tokens[n, t]]
+/// y[n, t] = w[tokens[n, t]]        0 where the token is `zero`
 /// ```
 ///
 /// # Shapes
@@ -32,6 +32,9 @@ pub struct Embedding {
     /// How the first vectors are drawn.
     #[serde(default = "small")]
     pub init: Init,
+    /// The word whose vector is 0 and stays so, such as what fills up short sentences. By default there is none.
+    #[serde(default)]
+    pub zero: Option<u32>,
 }
 
 fn vocabulary() -> Dim {
@@ -68,6 +71,10 @@ impl<T: Scalar> Kernel<T> for Embedding {
         let words = cx.inputs.tokens(TOKENS);
         let vectors = cx.outputs[0].as_mut_slice().chunks_exact_mut(units);
         for (vector, &word) in vectors.zip(words) {
+            if Some(word) == self.zero {
+                vector.fill(T::zero());
+                continue;
+            }
             vector.copy_from_slice(&w[word as usize * units..][..units]);
         }
     }
@@ -78,7 +85,8 @@ impl<T: Scalar> Kernel<T> for Embedding {
         let dw = dw.as_mut_slice();
         let words = cx.inputs.tokens(TOKENS);
         // One position after the other: a word that stands at several is summed in one order on any machine.
-        for (dy, &word) in cx.output_gradients[0].as_slice().chunks_exact(units).zip(words) {
+        let positions = cx.output_gradients[0].as_slice().chunks_exact(units).zip(words);
+        for (dy, &word) in positions.filter(|(_, word)| Some(**word) != self.zero) {
             let dw = &mut dw[word as usize * units..][..units];
             dw.iter_mut().zip(dy).for_each(|(dw, &dy)| *dw += dy);
         }
@@ -91,6 +99,7 @@ register!(
     checks: [
         "Embedding(units: Units)",
         "Embedding(units: Units, vocabulary: 7, init: Normal(1))",
+        "Embedding(units: Units, vocabulary: 3, zero: Some(0))",
     ],
 );
 
@@ -133,6 +142,18 @@ mod tests {
         bench.forward(Mode::Eval);
         bench.backward(&array(&[1, 3, 1], &[1.0, 10.0, 100.0]));
         assert_eq!(bench.parameter_gradient("w").as_slice(), [100.0, 0.0, 11.0, 0.0]);
+    }
+
+    #[test]
+    fn the_word_that_is_0_has_no_gradient() {
+        let layer = "Embedding(units: 1, vocabulary: 4, zero: Some(2))";
+        let mut bench = LayerBench::<f64>::new(layer, vec![array(&[1, 3], &[2, 2, 0]).into()]);
+        *bench.parameter_mut("w") = array(&[4, 1], &[5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(bench.forward(Mode::Eval).as_slice(), [0.0, 0.0, 5.0]);
+        assert_eq!(bench.steps().as_slice(), [0.0, 0.0, 5.0]);
+        bench.backward(&array(&[1, 3, 1], &[1.0, 10.0, 100.0]));
+        assert_eq!(bench.parameter_gradient("w").as_slice(), [100.0, 0.0, 0.0, 0.0]);
+        assert!(bench.gradient_error() < 1e-8);
     }
 
     #[test]

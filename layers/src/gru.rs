@@ -72,7 +72,7 @@ const BN: usize = 3;
 /// Scratch and state: what is carried through time.
 const H: usize = 0;
 
-const GATES: usize = 3;
+pub(crate) const GATES: usize = 3;
 
 #[typetag::serde]
 impl Layer for Gru {
@@ -266,7 +266,9 @@ impl Reset {
 }
 
 /// The columns of r and z, and those of n.
-fn gate_columns<T: Scalar>(gates: ArrayView2<'_, T>) -> (ArrayView2<'_, T>, ArrayView2<'_, T>) {
+pub(crate) fn gate_columns<T: Scalar>(
+    gates: ArrayView2<'_, T>,
+) -> (ArrayView2<'_, T>, ArrayView2<'_, T>) {
     let units = gates.ncols() / GATES;
     gates.split_at(Side(1), 2 * units)
 }
@@ -280,7 +282,7 @@ fn blocks<T: Scalar>(gates: &mut [T]) -> (&mut [T], &mut [T], &mut [T]) {
 }
 
 /// Completes r and z in place.
-fn open_gates<T: Scalar>(gates: &mut [T], recurrent: &[T]) {
+pub(crate) fn open_gates<T: Scalar>(gates: &mut [T], recurrent: &[T]) {
     let units = gates.len() / GATES;
     let open = &mut gates[..2 * units];
     open.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
@@ -288,7 +290,12 @@ fn open_gates<T: Scalar>(gates: &mut [T], recurrent: &[T]) {
 }
 
 /// Completes n in place. With `bn`, which is there when r works after the product, keeps the product and its bias.
-fn candidate<T: Scalar>(gates: &mut [T], recurrent: &[T], reset: &mut [T], bn: Option<&[T]>) {
+pub(crate) fn candidate<T: Scalar>(
+    gates: &mut [T],
+    recurrent: &[T],
+    reset: &mut [T],
+    bn: Option<&[T]>,
+) {
     let (r, _, n) = blocks(gates);
     let recurrent = &recurrent[2 * n.len()..];
     match bn {
@@ -303,13 +310,13 @@ fn candidate<T: Scalar>(gates: &mut [T], recurrent: &[T], reset: &mut [T], bn: O
 }
 
 /// h = (1 - z) n + z h.
-fn blend<T: Scalar>(gates: &mut [T], h: &mut [T]) {
+pub(crate) fn blend<T: Scalar>(gates: &mut [T], h: &mut [T]) {
     let (_, z, n) = blocks(gates);
     h.iter_mut().zip(z).zip(n).for_each(|((h, z), n)| *h = (T::one() - *z) * *n + *z * *h);
 }
 
 /// Puts the gradients of the sums of z and n in their place, and takes dh to what z lets through.
-fn blend_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], dh: &mut [T]) {
+pub(crate) fn blend_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], dh: &mut [T]) {
     let (_, z, n) = blocks(gates);
     for (((z, n), dh), &h) in z.iter_mut().zip(n).zip(dh).zip(h_before) {
         let d = *dh;
@@ -321,7 +328,12 @@ fn blend_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], dh: &mut [T]) {
 }
 
 /// Given d, the gradient of r * h: puts the gradient of r's sum in its place, and adds to dh.
-fn reset_before_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], d: &[T], dh: &mut [T]) {
+pub(crate) fn reset_before_gradient<T: Scalar>(
+    gates: &mut [T],
+    h_before: &[T],
+    d: &[T],
+    dh: &mut [T],
+) {
     let (r, ..) = blocks(gates);
     for (((r, dh), &d), &h) in r.iter_mut().zip(dh).zip(d).zip(h_before) {
         *dh += d * *r;
@@ -330,7 +342,7 @@ fn reset_before_gradient<T: Scalar>(gates: &mut [T], h_before: &[T], d: &[T], dh
 }
 
 /// Puts the gradient of r's sum in its place, and that of the recurrent product in the product's.
-fn reset_after_gradient<T: Scalar>(gates: &mut [T], reset: &mut [T]) {
+pub(crate) fn reset_after_gradient<T: Scalar>(gates: &mut [T], reset: &mut [T]) {
     let (r, _, dn) = blocks(gates);
     for ((r, dn), reset) in r.iter_mut().zip(dn).zip(reset) {
         let dr = *dn * *reset * sigmoid_slope(*r);

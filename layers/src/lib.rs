@@ -9,6 +9,9 @@
 //! | [`Projection`], [`TemporalAffine`], [`Affine`] | x w + b, once a row of the batch, once a step, or of any rows |
 //! | [`Embedding`], [`Unembedding`] | a learnt vector for each word, and scores of words from these |
 //! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
+//! | [`RnnCell`], [`LstmCell`], [`GruCell`] | one step of them |
+//! | [`AdditiveAttention`], [`MultiHeadAttention`] | means of what is attended to, weighted by queries |
+//! | [`PositionalEncoding`], [`LearnedPositions`] | where in a sequence a step is |
 //! | [`SoftmaxLoss`], [`CrossEntropy`] | the objective: cross entropy of scores against words, or against classes |
 //! | [`CoverageLoss`], [`WeightedSum`] | an objective for attention, and several objectives as one |
 //! | [`Dropout`] | noise that keeps a network from relying on single numbers |
@@ -20,16 +23,18 @@
 //! | [`Sum`], [`Mean`] | one dimension less |
 //! | [`Reshape`], [`Transpose`], [`AlongTime`] | the same numbers in another shape |
 //!
-//! What layers share is in modules named for it: `affine`, `columns`, `elementwise`, `over_axis`, `positions`,
-//! `recurrent`, `rows`, `sequences`; their faster forms are in `fused`.
+//! What layers share is in modules named for it: `affine`, `attention`, `columns`, `elementwise`, `over_axis`,
+//! `positions`, `recurrent`, `rows`, `sequences`, `step_of_row`, `sums`; their faster forms are in `fused`.
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
 
 pub mod add;
+pub mod additive_attention;
 pub mod affine;
 pub mod along_time;
 pub mod at_end;
+mod attention;
 pub mod batch_norm;
 pub mod chunk;
 mod columns;
@@ -42,19 +47,25 @@ pub mod embedding;
 mod fused;
 pub mod gelu;
 pub mod gru;
+pub mod gru_cell;
 pub mod layer_norm;
+pub mod learned_positions;
 pub mod log_softmax;
 pub mod lstm;
+pub mod lstm_cell;
 pub mod matmul;
 pub mod mean;
+pub mod multi_head_attention;
 pub mod multiply;
 mod over_axis;
+pub mod positional_encoding;
 mod positions;
 pub mod projection;
 mod recurrent;
 pub mod relu;
 pub mod reshape;
 pub mod rnn;
+pub mod rnn_cell;
 mod rows;
 #[cfg(test)]
 mod samples;
@@ -65,8 +76,10 @@ pub mod sigmoid;
 pub mod slice;
 pub mod softmax;
 pub mod softmax_loss;
+mod step_of_row;
 pub mod subtract;
 pub mod sum;
+mod sums;
 pub mod tanh;
 pub mod temporal_affine;
 pub mod transpose;
@@ -76,6 +89,7 @@ pub mod unembedding;
 pub mod weighted_sum;
 
 pub use add::Add;
+pub use additive_attention::AdditiveAttention;
 pub use affine::Affine;
 pub use along_time::AlongTime;
 pub use at_end::AtEnd;
@@ -88,16 +102,22 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gelu::Gelu;
 pub use gru::Gru;
+pub use gru_cell::GruCell;
 pub use layer_norm::LayerNorm;
+pub use learned_positions::LearnedPositions;
 pub use log_softmax::LogSoftmax;
 pub use lstm::Lstm;
+pub use lstm_cell::LstmCell;
 pub use matmul::MatMul;
 pub use mean::Mean;
+pub use multi_head_attention::MultiHeadAttention;
 pub use multiply::Multiply;
+pub use positional_encoding::PositionalEncoding;
 pub use projection::Projection;
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use rnn::Rnn;
+pub use rnn_cell::RnnCell;
 pub use scale::Scale;
 pub use scale_rows::ScaleRows;
 pub use sigmoid::Sigmoid;

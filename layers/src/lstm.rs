@@ -52,7 +52,7 @@ pub struct Lstm {
     pub forget_bias: Finite,
 }
 
-fn none() -> Finite {
+pub(crate) fn none() -> Finite {
     Finite::constant(0.0)
 }
 
@@ -63,7 +63,7 @@ const C0: usize = 2;
 const H: usize = 0;
 const C: usize = 1;
 
-const GATES: usize = 4;
+pub(crate) const GATES: usize = 4;
 
 #[typetag::serde]
 impl Layer for Lstm {
@@ -225,23 +225,38 @@ fn go_back<T: Scalar>(cx: &mut Backward<'_, T>, wh: usize) {
 
 /// One sequence's step: opens the gates in place, renews c, computes tanh(c) and h.
 fn cell<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T], h: &mut [T]) {
+    remember(gates, c, tanh_c);
+    expose(gates, tanh_c, h);
+}
+
+/// Opens the gates in place, renews c, computes tanh(c).
+pub(crate) fn remember<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T]) {
     let units = c.len();
     let (open, g) = gates.split_at_mut(3 * units);
     math::sigmoid(open);
     math::tanh(g);
-    let (i, f, o) = (&open[..units], &open[units..][..units], &open[2 * units..][..units]);
+    let (i, f) = (&open[..units], &open[units..][..units]);
     for (u, c) in c.iter_mut().enumerate() {
         *c = f[u] * *c + i[u] * g[u];
     }
     tanh_c.copy_from_slice(c);
     math::tanh(tanh_c);
-    for (u, h) in h.iter_mut().enumerate() {
-        *h = o[u] * tanh_c[u];
-    }
+}
+
+/// h = o * tanh(c), of open gates.
+pub(crate) fn expose<T: Scalar>(gates: &[T], tanh_c: &[T], h: &mut [T]) {
+    let o = &gates[2 * h.len()..];
+    h.iter_mut().zip(o).zip(tanh_c).for_each(|((h, &o), &tanh_c)| *h = o * tanh_c);
 }
 
 /// One sequence's step back: puts the gradients of the gates' sums in the gates' place, and takes dc to the step before.
-fn cell_gradient<T: Scalar>(gates: &mut [T], c_before: &[T], tanh_c: &[T], dh: &[T], dc: &mut [T]) {
+pub(crate) fn cell_gradient<T: Scalar>(
+    gates: &mut [T],
+    c_before: &[T],
+    tanh_c: &[T],
+    dh: &[T],
+    dc: &mut [T],
+) {
     let units = dc.len();
     let (c_before, tanh_c, dh) = (&c_before[..units], &tanh_c[..units], &dh[..units]);
     let (i, rest) = gates.split_at_mut(units);

@@ -60,7 +60,7 @@ pub enum Activation {
 
 impl Activation {
     /// Applies the function.
-    fn squash<T: Scalar>(self, a: &mut [T]) {
+    pub(crate) fn squash<T: Scalar>(self, a: &mut [T]) {
         match self {
             Activation::Tanh => math::tanh(a),
             Activation::Relu => elementwise::relu(a),
@@ -68,7 +68,7 @@ impl Activation {
     }
 
     /// da = dh * the function's slope where its value is h.
-    fn gradient<T: Scalar>(self, dh: &[T], h: &[T], da: &mut [T]) {
+    pub(crate) fn gradient<T: Scalar>(self, dh: &[T], h: &[T], da: &mut [T]) {
         let times = |slope: fn(T) -> T, da: &mut [T]| {
             da.iter_mut().zip(dh).zip(h).for_each(|((da, &dh), &h)| *da = dh * slope(h));
         };

@@ -1,5 +1,7 @@
 //! Arrays and small graphs for tests.
 
+pub(crate) mod cells;
+
 use engine_core::engine::Engine;
 use engine_core::{Batch, Mode, Scalar, Sizes, Tensor};
 use rand::{RngExt, SeedableRng};

@@ -1,7 +1,7 @@
 //! How much memory a symbolic shape takes once a batch is known.
 
 use super::memory::Rows;
-use crate::dim::Symbol;
+use crate::dim::{Dim, Symbol};
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
 
@@ -21,8 +21,44 @@ pub(super) enum Extent {
         /// The shape of a row.
         rest: Vec<usize>,
     },
+    /// `[Time, Batch, ..]`, one more each step.
+    Cache(Vec<usize>),
     /// `Batch` or `Time` in other places.
-    Other(Shape, Sizes),
+    Other(Vec<Part>),
+}
+
+/// One dimension of an array in which `Batch` or `Time` are in other places than the first.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    Batch,
+    Time,
+    /// A size that is known.
+    Known(usize),
+    /// A sum or product with the batch or the time in it.
+    Composed(Dim, Sizes),
+}
+
+impl Part {
+    fn new(dim: Dim, sizes: &Sizes) -> Self {
+        match sizes.resolve(dim) {
+            _ if dim.is(Symbol::BATCH) => Part::Batch,
+            _ if dim.is(Symbol::TIME) => Part::Time,
+            Ok(size) => Part::Known(size),
+            Err(_) => Part::Composed(dim, sizes.clone()),
+        }
+    }
+
+    fn size(&self, batch: usize, time: usize) -> usize {
+        match self {
+            Part::Batch => batch,
+            Part::Time => time,
+            Part::Known(size) => *size,
+            Part::Composed(dim, sizes) => {
+                let sizes = sizes.clone().with(Symbol::BATCH, batch).with(Symbol::TIME, time);
+                sizes.resolve(*dim).expect("every size is bound when an engine is made")
+            }
+        }
+    }
 }
 
 impl Extent {
@@ -39,7 +75,28 @@ impl Extent {
             (Ok(rest), 2, None) => Extent::Positions(rest),
             (Ok(rest), 1, _) => Extent::Sequences(rest),
             (Ok(rest), ..) => Extent::Fixed(rest),
-            (Err(_), ..) => Extent::Other(shape.clone(), sizes.clone()),
+            (Err(_), ..) => Extent::Other(dims.iter().map(|dim| Part::new(*dim, sizes)).collect()),
+        }
+    }
+
+    /// The extent of what is carried from step to step, which grows with time if time is in its shape.
+    ///
+    /// # Panics
+    /// When a size is not bound.
+    pub(super) fn carried(shape: &Shape, words: Option<usize>, sizes: &Sizes) -> Self {
+        if !shape.has(Symbol::TIME) {
+            return Extent::new(shape, words, sizes);
+        }
+        let [time, batch, rest @ ..] = shape.dims() else { panic!("{shape} is [Time, Batch, ..]") };
+        assert!(time.is(Symbol::TIME) && batch.is(Symbol::BATCH), "{shape} is [Time, Batch, ..]");
+        let rest = Shape::new(rest.iter().copied()).resolve(sizes);
+        Extent::Cache(rest.expect("every size is bound when an engine is made"))
+    }
+
+    /// Takes everything out of an array that grows with time.
+    pub(super) fn empty<T: Copy + Default>(&self, tensor: &mut Tensor<T>, batch: usize) {
+        if let Extent::Cache(rest) = self {
+            tensor.reshape_rows(&[0, batch], rest);
         }
     }
 
@@ -51,7 +108,8 @@ impl Extent {
             Extent::Sequences(rest) => batch * size(rest),
             Extent::Positions(rest) => batch * time * size(rest),
             Extent::Words { rest, .. } => batch * time * size(rest),
-            Extent::Other(shape, sizes) => size(&resolved(shape, sizes, batch, time)),
+            Extent::Cache(_) => 0,
+            Extent::Other(parts) => parts.iter().map(|part| part.size(batch, time)).product(),
         }
     }
 
@@ -68,14 +126,11 @@ impl Extent {
                 let words = rows.tokens[*tokens].words.distinct().len();
                 tensor.reshape_rows(&[words], rest);
             }
-            Extent::Other(shape, sizes) => {
-                tensor.reshape(&resolved(shape, sizes, rows.batch, rows.time));
+            // It keeps what steps have added, and grows by itself.
+            Extent::Cache(_) => {}
+            Extent::Other(parts) => {
+                tensor.reshape_to(parts.iter().map(|part| part.size(rows.batch, rows.time)));
             }
         }
     }
-}
-
-fn resolved(shape: &Shape, sizes: &Sizes, batch: usize, time: usize) -> Vec<usize> {
-    let sizes = sizes.clone().with(Symbol::BATCH, batch).with(Symbol::TIME, time);
-    shape.resolve(&sizes).expect("every size is bound when an engine is made")
 }

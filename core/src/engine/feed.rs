@@ -54,6 +54,20 @@ pub enum FeedError {
         /// The first index that is out of range.
         limit: usize,
     },
+    /// More steps than a node can tell apart.
+    #[error(
+        "node `{node}` takes sequences of at most {most} steps, and there are {found}; raise its `{field}`, or make the sequences shorter"
+    )]
+    TooLong {
+        /// The node.
+        node: String,
+        /// The field of its layer that says how many steps there can be.
+        field: &'static str,
+        /// How many there can be.
+        most: usize,
+        /// How many there are.
+        found: usize,
+    },
 }
 
 /// Binds the arrays to the batch and time of the inputs that pass the filter, and copies those inputs in.
@@ -72,6 +86,7 @@ pub(super) fn feed<T: Scalar>(
         fit(input, array, sizes, &mut rows, &mut steps)?;
     }
     let (rows, steps) = (rows.unwrap_or(default_batch), steps.unwrap_or(default_time));
+    fit_time(plan, steps)?;
     arrange(memory, plan, batch, (rows, steps))?;
     for (_, input) in inputs().filter(|(_, input)| input.is_tokens()) {
         copy_tokens(memory, input, array(batch, input)?, sizes)?;
@@ -79,6 +94,17 @@ pub(super) fn feed<T: Scalar>(
     memory.bind(rows, steps);
     for (_, input) in inputs().filter(|(_, input)| !input.is_tokens()) {
         copy_numbers(memory, input, array(batch, input)?)?;
+    }
+    Ok(())
+}
+
+/// Whether no node takes fewer steps than that.
+pub(super) fn fit_time(plan: &Plan, found: usize) -> Result<(), FeedError> {
+    let limits = plan.nodes.iter().filter_map(|node| Some((node, node.hints.longest?)));
+    for (node, (field, most)) in limits {
+        if found > most {
+            return Err(FeedError::TooLong { node: node.name.clone(), field, most, found });
+        }
     }
     Ok(())
 }

@@ -41,6 +41,11 @@ impl fmt::Display for Disagreement {
 /// power, rounding of the objective divided by it.
 const STEP: f64 = 1e-4;
 
+/// What of the sum of an objective's terms, as they are without their signs, is too small for differences to show a
+/// millionth of it: rounding of that sum, over the distance between points. A gradient that is 0 for a reason, such as
+/// that of what a softmax leaves out of account, is found to be as good as that.
+const ROUNDING: f64 = 1e6 * f64::EPSILON / STEP;
+
 /// Compares the gradients of all parameters, and of inputs if the engine computes those, with finite differences, on at
 /// most `elements` elements of each array, and returns the worst. Running averages, which no gradient trains, are left out.
 ///
@@ -77,7 +82,17 @@ pub fn gradient_check(
         });
         terms.sum()
     };
-    let mut worst = Worst(None);
+    let size = |engine: &Engine<f64>| -> f64 {
+        let terms = weights.iter().map(|(at, weights)| {
+            weights
+                .iter()
+                .zip(engine.value(*at).as_slice())
+                .map(|(w, x)| (w * x).abs())
+                .sum::<f64>()
+        });
+        terms.sum()
+    };
+    let mut worst = Worst { found: None, least: (ROUNDING * size(engine)).max(1e-6) };
     let trained = plan.parameters.iter().enumerate().filter(|(_, p)| p.is_trained());
     for (at, parameter) in trained {
         let analytic = engine.gradients()[at].as_slice().to_vec();
@@ -113,7 +128,7 @@ pub fn gradient_check(
         }
     }
     engine.forward(batch, mode)?;
-    Ok(worst.0)
+    Ok(worst.found)
 }
 
 /// The derivative of `f` at 0. Where it disagrees with `expected`, a kink such as that of max(0, x) may lie between the
@@ -149,20 +164,24 @@ fn choose(count: usize, at_most: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     if count <= at_most { (0..count).collect() } else { sample(rng, count, at_most).into_vec() }
 }
 
-struct Worst(Option<Disagreement>);
+struct Worst {
+    found: Option<Disagreement>,
+    /// What smaller elements are held to.
+    least: f64,
+}
 
 impl Worst {
     fn meet(&mut self, whose: &str, element: usize, analytic: &[f64], numeric: f64) {
         let largest = analytic.iter().fold(0.0f64, |most, g| most.max(g.abs()));
         let found = analytic[element];
-        let scale = found.abs().max(numeric.abs()).max(1e-3 * largest).max(1e-6);
+        let scale = found.abs().max(numeric.abs()).max(1e-3 * largest).max(self.least);
         let relative_error = (found - numeric).abs() / scale;
         if self
-            .0
+            .found
             .as_ref()
             .is_none_or(|worst| relative_error.total_cmp(&worst.relative_error).is_gt())
         {
-            self.0 = Some(Disagreement {
+            self.found = Some(Disagreement {
                 whose: whose.to_owned(),
                 element,
                 analytic: found,

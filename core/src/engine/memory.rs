@@ -55,7 +55,9 @@ impl Extents {
             let all = |shapes: &[Shape]| {
                 shapes.iter().map(|shape| Extent::new(shape, node.words, sizes)).collect()
             };
-            [all(&node.saved), all(&node.scratch), all(&node.state)]
+            let state = node.state.iter();
+            let state = state.map(|shape| Extent::carried(shape, node.words, sizes)).collect();
+            [all(&node.saved), all(&node.scratch), state]
         });
         Extents {
             values: plan.values.iter().zip(used).map(value).collect(),
@@ -121,6 +123,16 @@ impl<T: Scalar> Memory<T> {
             let arrays = [&mut memory.saved, &mut memory.scratch, &mut memory.state];
             for (tensors, extents) in arrays.into_iter().zip(extents) {
                 tensors.iter_mut().zip(extents).for_each(|(t, extent)| shape(t, extent));
+            }
+        }
+    }
+
+    /// Forgets what steps have carried: it is 0, and what grows with time is empty, for a batch of this size.
+    pub(super) fn clear_states(&mut self, batch: usize) {
+        for (memory, [_, _, extents]) in self.nodes.iter_mut().zip(&self.extents.nodes) {
+            for (state, extent) in memory.state.iter_mut().zip(extents) {
+                state.fill(T::zero());
+                extent.empty(state, batch);
             }
         }
     }

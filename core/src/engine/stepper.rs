@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::branches::Branches;
-use super::feed::{FeedError, feed};
+use super::feed::{FeedError, feed, fit_time};
 use super::memory::Memory;
 use super::network::Engine;
 use super::packs::Packs;
@@ -23,9 +23,9 @@ pub enum StepError {
     /// The graph has no value of this name.
     #[error("the graph has no output and no node `{0}` to sample from")]
     NoValue(String),
-    /// A node folds time away, so its value at one step depends on steps to come.
+    /// A node reads every time step at once, so its value at one step depends on steps to come.
     #[error(
-        "node `{node}` reads values of every time step and computes one without time; sampling would need the future"
+        "node `{node}` reads values of every time step at once; sampling, which has only those before, would need the future"
     )]
     NeedsFuture {
         /// The node.
@@ -57,7 +57,8 @@ pub struct Stepper<T> {
     origins: Vec<usize>,
     branches: Branches,
     tables: WordTables,
-    first: bool,
+    /// How many steps were made.
+    steps: usize,
 }
 
 impl<T: Scalar> Stepper<T> {
@@ -84,7 +85,9 @@ impl<T: Scalar> Stepper<T> {
                 Slot::Absent => false,
             });
             let writes_time = node.outputs.clone().any(|value| timed[value]);
-            if reads_time && !writes_time {
+            let whole = node.hints.whole.iter().filter_map(|port| node.slots.get(*port));
+            let reads_all = whole.filter_map(|slot| slot.value()).any(|value| timed[value]);
+            if reads_all || (reads_time && !writes_time) {
                 return Err(StepError::NeedsFuture { node: node.name.clone() });
             }
             if writes_time {
@@ -108,7 +111,7 @@ impl<T: Scalar> Stepper<T> {
             every,
             origins: vec![0],
             branches: Branches::default(),
-            first: true,
+            steps: 0,
         })
     }
 
@@ -141,13 +144,11 @@ impl<T: Scalar> Stepper<T> {
             let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
             memory.forward(plan, at, engine.parameters(), packed, mode);
         }
-        for node in &mut self.memory.nodes {
-            node.state.iter_mut().for_each(|state| state.fill(T::zero()));
-        }
+        self.memory.clear_states(rows);
         self.origins.clear();
         self.origins.extend(0..rows);
         self.branches.clear();
-        self.first = true;
+        self.steps = 0;
         Ok(())
     }
 
@@ -168,7 +169,8 @@ impl<T: Scalar> Stepper<T> {
         let origins: Vec<usize> = rows.iter().map(|row| self.origins[*row]).collect();
         // What is computed once is the same for all that go on from one sequence.
         if origins != self.origins {
-            for Kept { slot, shape, .. } in self.kept.iter().filter(|k| self.first || k.always) {
+            for Kept { slot, shape, .. } in self.kept.iter().filter(|k| self.steps == 0 || k.always)
+            {
                 match *slot {
                     Slot::Value(at) => select(&mut memory.values[at], shape, rows, spare),
                     Slot::Tokens(at) => {
@@ -195,21 +197,23 @@ impl<T: Scalar> Stepper<T> {
     /// When the batch does not fit the graph's inputs.
     pub fn step(&mut self, engine: &Engine<T>, batch: &Batch) -> Result<&Tensor<T>, StepError> {
         let rows = self.rows();
-        let Stepper { memory, plan, sizes, packs, branches, tables, first, .. } = self;
+        let Stepper { memory, plan, sizes, packs, branches, tables, steps, .. } = self;
+        let (at, first) = (*steps, *steps == 0);
+        fit_time(plan, at + 1)?;
         tables.before_step(memory);
         feed(memory, plan, sizes, batch, (rows, 1), |_, input| input.has_time())?;
-        let stems = branches.stems().filter(|_| !*first);
-        for &at in self.every.iter().filter(|at| !tables.has(&plan.nodes[**at])) {
-            let kernel = T::kernel(&*plan.nodes[at].operation);
-            let (packed, mode) = (packs.of(at), (Mode::Eval, self.seed));
-            memory.run(plan, at, engine.parameters(), packed, mode, |forward, state| {
-                let from = stems.filter(|_| plan.nodes[at].hints.branches);
-                kernel.step(&mut Step { forward, state, from, first: *first });
+        let stems = branches.stems().filter(|_| !first);
+        for &node in self.every.iter().filter(|node| !tables.has(&plan.nodes[**node])) {
+            let kernel = T::kernel(&*plan.nodes[node].operation);
+            let (packed, mode) = (packs.of(node), (Mode::Eval, self.seed));
+            memory.run(plan, node, engine.parameters(), packed, mode, |forward, state| {
+                let from = stems.filter(|_| plan.nodes[node].hints.branches);
+                kernel.step(&mut Step { forward, state, from, at, first });
             });
         }
         branches.clear();
         tables.after_step(memory);
-        self.first = false;
+        self.steps += 1;
         Ok(&self.memory.values[self.target])
     }
 }

@@ -94,18 +94,22 @@ impl<T: Scalar> Kernel<T> for Affine {
 }
 
 /// How the rows of an array are cut into panels.
-fn cut<T: Scalar>(array: &Tensor<T>) -> Cut {
+pub(super) fn cut<T: Scalar>(array: &Tensor<T>) -> Cut {
     Cut { length: array.rows().ncols(), gates: 1 }
 }
 
 /// Some rows of an array as the left factor of a product.
-fn left<T: Scalar>(array: &Tensor<T>, rows: Range<usize>) -> Left<'_, T> {
+pub(super) fn left<T: Scalar>(array: &Tensor<T>, rows: Range<usize>) -> Left<'_, T> {
     let depth = array.rows().ncols();
     Left::rows(&array.as_slice()[rows.start * depth..rows.end * depth], depth)
 }
 
 /// Calls `f` with pieces of `rows` rows and panels, all pieces for one panel before the next.
-fn for_each_tile<T: Scalar>(rows: usize, cut: Cut, f: impl Fn(Range<usize>, usize) + Sync) {
+pub(super) fn for_each_tile<T: Scalar>(
+    rows: usize,
+    cut: Cut,
+    f: impl Fn(Range<usize>, usize) + Sync,
+) {
     let pieces = rows.div_ceil(PIECE);
     team::for_each(pieces * cut.panels::<T>(), |tile| {
         let first = tile % pieces * PIECE;
@@ -114,7 +118,13 @@ fn for_each_tile<T: Scalar>(rows: usize, cut: Cut, f: impl Fn(Range<usize>, usiz
 }
 
 /// Every row = b, in the columns of a panel.
-fn fill_columns<T: Scalar>(y: &Shared<'_, T>, rows: Range<usize>, cut: Cut, at: usize, b: &[T]) {
+pub(super) fn fill_columns<T: Scalar>(
+    y: &Shared<'_, T>,
+    rows: Range<usize>,
+    cut: Cut,
+    at: usize,
+    b: &[T],
+) {
     for (_, source, length) in cut.pieces::<T>(at) {
         for row in rows.clone() {
             let first = row * cut.length + source;

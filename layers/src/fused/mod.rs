@@ -13,6 +13,7 @@ mod one_step;
 mod over_time;
 mod recurrence;
 mod rnn;
+pub(crate) mod sums;
 
 pub(crate) use affine::Affine;
 pub(crate) use affine_loss::AffineLoss;
