@@ -14,7 +14,7 @@ use command::{argument, engine, metrics};
 use engine::{Experiment, Override, Stop, validate};
 use engine_core::Sizes;
 use engine_core::engine::Engine;
-use engine_datasets::Split;
+use engine_datasets::{Order, Split};
 use paths::in_workspace;
 
 const DATA: &str = "../shared/flickr8k_mini";
@@ -39,7 +39,8 @@ fn two_epochs_on_photographs_bring_the_validation_loss_down() {
     let sizes: Sizes = source.sizes().into_iter().collect();
     let (plan, _) = experiment.plan(&sizes).unwrap();
     let mut untrained = Engine::<f32>::new(plan, sizes, experiment.train.seed).unwrap();
-    let before = validate(&mut untrained, &*source, Split::Val, 100, &Stop::never());
+    let before =
+        validate(&mut untrained, &*source, Split::Val, (Order::default(), 100), &Stop::never());
     let before = before.unwrap().unwrap();
 
     let dir = tempfile::tempdir().unwrap();

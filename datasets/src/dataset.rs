@@ -93,7 +93,8 @@ impl FromStr for Split {
 
 /// An opened data set: every row in memory, every value checked.
 ///
-/// A *row* is a pair of an image and one of its captions. Rows and images count from 0 within their split.
+/// A *row* is a pair of an image and one of its captions; or, where there are no images, a piece of a text. Rows and
+/// images count from 0 within their split.
 ///
 /// # Panics
 /// Methods that take a row or an image panic if it is not below [`captions`](Self::captions) or
@@ -108,34 +109,46 @@ pub trait Source: Send + Sync {
     /// The number of rows.
     fn captions(&self, split: Split) -> usize;
 
-    /// The number of images.
-    fn images(&self, split: Split) -> usize;
+    /// The number of images. A data set without images keeps this and the other methods about images as they are here.
+    fn images(&self, _split: Split) -> usize {
+        0
+    }
 
-    /// The tokens of one row as stored: `<START>`, the words, `<END>`, and `<NULL>` up to the common length.
+    /// The tokens of one row as stored: `<START>`, the words, `<END>`, and `<NULL>` up to the common length; or those of
+    /// its piece of a text.
     fn caption(&self, split: Split, row: usize) -> &[u32];
 
-    /// The image of one row.
-    fn image_of(&self, split: Split, row: usize) -> usize;
+    /// What one row belongs to: its image, or the class of a labelled text.
+    fn image_of(&self, _split: Split, _row: usize) -> usize {
+        0
+    }
 
-    /// Writes the batch of these rows: `features` `[N, Features]`, `words_in` `[N, T]` (each caption without its last
-    /// token) and `words_out` `[N, T]` (without its first).
+    /// Writes the batch of these rows, the arrays that [`Dataset::inputs`] offers. For captions these are `features`
+    /// `[N, Features]`, `words_in` `[N, T]` (each caption without its last token) and `words_out` `[N, T]` (without its
+    /// first).
     fn fill(&self, split: Split, rows: &[usize], batch: &mut Batch);
 
-    /// Writes `features` `[N, Features]` of these images, for sampling.
-    fn fill_images(&self, split: Split, images: &[usize], batch: &mut Batch);
+    /// Writes what there is of these images, such as `features` `[N, Features]`, for sampling.
+    fn fill_images(&self, _split: Split, _images: &[usize], _batch: &mut Batch) {}
 
     /// The captions of one image, each as [`caption`](Self::caption) gives it.
     fn references<'a>(
         &'a self,
-        split: Split,
-        image: usize,
-    ) -> Box<dyn ExactSizeIterator<Item = &'a [u32]> + 'a>;
+        _split: Split,
+        _image: usize,
+    ) -> Box<dyn ExactSizeIterator<Item = &'a [u32]> + 'a> {
+        Box::new(std::iter::empty())
+    }
 
     /// The image's file or address, where the data set has one.
-    fn image_name(&self, split: Split, image: usize) -> Option<&str>;
+    fn image_name(&self, _split: Split, _image: usize) -> Option<&str> {
+        None
+    }
 
     /// Knows whether a caption is true of its picture; only generated sets have one.
-    fn judge(&self) -> Option<&dyn Judge>;
+    fn judge(&self) -> Option<&dyn Judge> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -173,16 +173,14 @@ pub enum DataError {
     },
 
     /// A feature that is not a number, or infinite.
-    #[error("`{dataset}` in `{}`, row {row}, column {column}: {value} is not a finite number", path.display())]
+    #[error("`{dataset}` in `{}`, {place}: {value} is not a finite number", path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
         /// The data set.
         dataset: &'static str,
-        /// The image, counted from 0.
-        row: usize,
-        /// The feature, counted from 0.
-        column: usize,
+        /// Where in it, counted from 0: `row 3, column 17`.
+        place: String,
         /// The value.
         value: f32,
     },
@@ -202,6 +200,39 @@ pub enum DataError {
         val: PathBuf,
         /// Their width.
         val_width: usize,
+    },
+
+    /// Grids of other images than features are of.
+    #[error(
+        "`{}` holds the grids of {grids} images, but `{}` the features of {images}",
+        path.display(),
+        features.display()
+    )]
+    GridsOfOthers {
+        /// The file of grids.
+        path: PathBuf,
+        /// The images in it.
+        grids: usize,
+        /// The features file.
+        features: PathBuf,
+        /// The images in it.
+        images: usize,
+    },
+
+    /// Training and validation grids of different shapes.
+    #[error(
+        "the grids of the two splits differ: {} regions of {} channels in `{}`, {} of {} in `{}`",
+        train_shape[0], train_shape[1], train.display(), val_shape[0], val_shape[1], val.display()
+    )]
+    GridsDiffer {
+        /// The training grids.
+        train: PathBuf,
+        /// Their regions and channels.
+        train_shape: [usize; 2],
+        /// The validation grids.
+        val: PathBuf,
+        /// Their regions and channels.
+        val_shape: [usize; 2],
     },
 
     /// A split without captions, images or features.
@@ -268,6 +299,54 @@ pub enum DataError {
         message: String,
     },
 
+    /// A text that is not one.
+    #[error("`{}`, line {line}: byte {byte} is not UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from the start of the file, from 0.
+        byte: usize,
+    },
+
+    /// A text that is too short to be cut up.
+    #[error(
+        "`{}` has {found} characters for {}, expected at least {least}: a chunk and the character after it",
+        path.display(),
+        if *split == Split::Train { "training" } else { "validation" }
+    )]
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// The split.
+        split: Split,
+        /// Its characters.
+        found: usize,
+        /// The fewest that will do.
+        least: usize,
+    },
+
+    /// A line of a table that cannot be used.
+    #[error("`{}`, line {line}: {message}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What was expected and what was found.
+        message: String,
+    },
+
+    /// A table of labelled texts with nothing to tell apart or too little to do so.
+    #[error("`{}` {message}", path.display())]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+
     /// A split's name that is none.
     #[error("there is no split `{found}`: it is `train` or `val`")]
     UnknownSplit {
@@ -313,13 +392,13 @@ impl DataError {
             MissingFolder { help, .. } => help.clone(),
             MissingFile { help, .. } => return help.clone(),
             NotHdf5 { help, .. } => (*help).to_owned(),
-            NotAFolder { .. } => "give the folder that holds `coco2014_captions.h5`".to_owned(),
+            NotAFolder { .. } => "give the folder that holds the data".to_owned(),
             TokenOutOfVocabulary { .. } => {
                 "captions and vocabulary must come from the same data set: copy \
                  `coco2014_captions.h5` and `coco2014_vocab.json` from one place"
                     .to_owned()
             }
-            ImageOutOfRange { .. } | NamesDiffer { .. } => {
+            ImageOutOfRange { .. } | NamesDiffer { .. } | GridsOfOthers { .. } => {
                 "captions, features and names must come from the same data set: copy all its files \
                  from one place"
                     .to_owned()
@@ -332,11 +411,25 @@ impl DataError {
                 "compute both files with the same network, and reduce both or neither by PCA"
                     .to_owned()
             }
+            GridsDiffer { .. } => {
+                "compute both files with the same network and the same regions".to_owned()
+            }
             TooLarge { .. } => {
                 "use the PCA features (`pca_features: true`), or a machine with more memory"
                     .to_owned()
             }
             FolderInUse { .. } => "give another folder, or remove this one first".to_owned(),
+            NotUtf8 { .. } => "save the file as UTF-8: `iconv -t UTF-8` does it".to_owned(),
+            TooShort { split: Split::Train, .. } => {
+                "give a longer text or a smaller `chunk`".to_owned()
+            }
+            TooShort { .. } => {
+                "give a longer text, a smaller `chunk`, or a larger share to `validation`"
+                    .to_owned()
+            }
+            Line { .. } | Labels { .. } => {
+                "write `label<TAB>text` a line, with two different labels at least".to_owned()
+            }
             Foreign { .. } => "make the data set again, or remove this file".to_owned(),
             _ => return None,
         })

@@ -1,6 +1,6 @@
 //! Data sets: loaders, generators, and the order in which their rows make up batches.
 //!
-//! A graph file names its data by a [`Dataset`], such as [`CocoHdf5`]. Opening it reads and checks every file and gives
+//! A graph file names its data by a [`Dataset`], such as [`CocoHdf5`] or [`Text`]. Opening it reads and checks every file and gives
 //! a [`Source`], which serves rows from memory. [`scenes::generate`] makes the default data set: small pictures of
 //! coloured shapes with captions whose truth a [`Judge`] can decide.
 //!
@@ -10,11 +10,13 @@
 pub mod coco;
 pub mod dataset;
 pub mod error;
+mod folder;
 pub mod info;
 pub mod judge;
 pub mod order;
 mod random;
 pub mod scenes;
+pub mod text;
 pub mod vocabulary;
 
 pub use coco::CocoHdf5;
@@ -23,4 +25,5 @@ pub use error::DataError;
 pub use info::{Info, describe};
 pub use judge::{Judge, Verdict};
 pub use order::{Epoch, Order};
+pub use text::{Labelled, Text};
 pub use vocabulary::Vocabulary;

@@ -17,6 +17,10 @@ pub enum Order {
     /// Each row drawn from all captions, so that some come twice and some not at all. Every batch is full, and an
     /// epoch has `captions / batch` of them, rounded down, but at least one.
     WithReplacement,
+    /// The captions as they lie, side by side in as many streams as a batch has rows: row `s` of batch `k` is the `k`-th
+    /// caption of stream `s`, so that every batch goes on where the one before it ended. Every batch is full; an epoch has
+    /// `captions / batch` of them, rounded down, and leaves out what remains. It is the same in every epoch.
+    Streams,
 }
 
 impl Order {
@@ -35,8 +39,24 @@ impl Order {
                 let drawn = (captions / batch).max(1) * batch;
                 (0..drawn).map(|_| stream.below(captions)).collect()
             }
+            Order::Streams => {
+                let length = captions / batch;
+                (0..length).flat_map(|k| (0..batch).map(move |s| s * length + k)).collect()
+            }
         };
         Epoch { rows, batch }
+    }
+
+    /// The batches in which captions are gone through to be measured: as they lie, or in streams, of which there are at
+    /// most as many as captions.
+    pub fn measured(self, captions: usize, batch: usize) -> Epoch {
+        let batch = batch.max(1);
+        match self {
+            Order::Shuffled | Order::WithReplacement => {
+                Epoch { rows: (0..captions).collect(), batch }
+            }
+            Order::Streams => self.epoch(0, 0, captions, batch.min(captions)),
+        }
     }
 
     /// The number of batches in an epoch, without drawing them.
@@ -46,6 +66,7 @@ impl Order {
             Order::Shuffled => captions.div_ceil(batch),
             Order::WithReplacement if captions == 0 => 0,
             Order::WithReplacement => (captions / batch).max(1),
+            Order::Streams => captions / batch,
         }
     }
 }
@@ -121,6 +142,32 @@ mod tests {
             assert!(epoch.batches().all(|rows| rows.len() == batch));
             assert!(epoch.batches().flatten().all(|row| *row < captions));
         }
+    }
+
+    #[test]
+    fn streams_go_on_where_they_ended() {
+        for (captions, batch) in [(23, 4), (8, 8), (7, 8), (0, 3), (5, 1)] {
+            let epoch = Order::Streams.epoch(1, 0, captions, batch);
+            assert_eq!(epoch.len(), Order::Streams.batches(captions, batch));
+            assert_eq!(epoch, Order::Streams.epoch(2, 7, captions, batch));
+            let mut seen: Vec<usize> = epoch.batches().flatten().copied().collect();
+            for pair in epoch.batches().collect::<Vec<_>>().windows(2) {
+                assert!(pair[0].iter().zip(pair[1]).all(|(a, b)| a + 1 == *b));
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..captions / batch * batch).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn captions_are_measured_as_they_lie_or_in_streams() {
+        let rows = |order: Order, captions, batch| {
+            order.measured(captions, batch).batches().map(<[usize]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(Order::Shuffled, 5, 2), [vec![0, 1], vec![2, 3], vec![4]]);
+        assert_eq!(rows(Order::Streams, 5, 2), [[0, 2], [1, 3]]);
+        assert_eq!(rows(Order::Streams, 2, 9), [[0, 1]]);
+        assert!(rows(Order::Streams, 0, 9).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The words of a data set's captions and their numbers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -19,6 +19,8 @@ pub struct Vocabulary {
     start: u32,
     end: u32,
     unknown: u32,
+    /// What stands between two words in a sentence.
+    space: &'static str,
 }
 
 /// `coco2014_vocab.json`.
@@ -72,7 +74,24 @@ impl Vocabulary {
         if null != 0 {
             return Err(format!("has `<NULL>` at {null}, but captions are filled up with 0"));
         }
-        Ok(Vocabulary { words, numbers, start, end, unknown })
+        Ok(Vocabulary { words, numbers, start, end, unknown, space: " " })
+    }
+
+    /// The characters of these texts as words, sorted, after the special ones. Nothing stands between them in a sentence.
+    pub fn of_characters(text: &str) -> Self {
+        let characters: BTreeSet<char> = text.chars().collect();
+        let characters = characters.into_iter().map(String::from);
+        let words = Self::SPECIAL.into_iter().map(str::to_owned).chain(characters).collect();
+        let spaced = Self::new(words).expect("the special words come first, and characters differ");
+        Vocabulary { space: "", ..spaced }
+    }
+
+    /// The words that a text is made of: what white space separates, or every character.
+    pub fn split<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        match self.space {
+            "" => text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect(),
+            _ => text.split_whitespace().collect(),
+        }
     }
 
     fn agrees_with(&self, numbers: &HashMap<String, i64>) -> Result<(), String> {
@@ -177,23 +196,18 @@ impl Vocabulary {
         tokens.iter().copied().take_while(move |t| *t != end).filter(move |t| *t != null)
     }
 
-    /// The sentence that these tokens spell, with single spaces. A number without a word reads `<UNK>`.
+    /// The sentence that these tokens spell, with single spaces, or with none if words are characters. A number without a word reads `<UNK>`.
     ///
     /// It ends before `<END>`, and leaves `<NULL>` and a leading `<START>` out.
     pub fn decode(&self, tokens: &[u32]) -> String {
-        let mut sentence = String::new();
-        for token in self.visible(tokens) {
-            if !sentence.is_empty() {
-                sentence.push(' ');
-            }
-            sentence.push_str(self.word(token).unwrap_or("<UNK>"));
-        }
-        sentence
+        let words = self.visible(tokens).map(|token| self.word(token).unwrap_or("<UNK>"));
+        words.collect::<Vec<_>>().join(self.space)
     }
 
     /// `<START>`, the numbers of a sentence's words, `<END>`. Unknown words become `<UNK>`.
     pub fn encode(&self, sentence: &str) -> Vec<u32> {
-        let words = sentence.split_whitespace().map(|w| self.index(w).unwrap_or(self.unknown));
+        let words = self.split(sentence).into_iter();
+        let words = words.map(|word| self.index(word).unwrap_or(self.unknown));
         std::iter::once(self.start).chain(words).chain([self.end]).collect()
     }
 }
@@ -224,6 +238,15 @@ mod tests {
         assert_eq!(v.encode("a dog"), [1, 4, 3, 2]);
         assert_eq!((v.null(), v.start(), v.end(), v.unknown()), (0, 1, 2, 3));
         assert_eq!((v.len(), v.word(5), v.index("cat")), (6, Some("cat"), Some(5)));
+    }
+
+    #[test]
+    fn characters_are_words_without_spaces() {
+        let v = Vocabulary::of_characters("bä b\n");
+        assert_eq!(v.words().skip(4).collect::<Vec<_>>(), ["\n", " ", "b", "ä"]);
+        assert_eq!(v.split("äb c"), ["ä", "b", " ", "c"]);
+        assert_eq!(v.encode("ä c"), [1, 7, 5, 3, 2]);
+        assert_eq!(v.decode(&[6, 5, 7]), "b ä");
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn fill(source: &dyn Source, draw: Draw, used: &Receiver<Drawn>, filled: &SyncSe
     let (mut left, mut skip) = (draw.batches, draw.skip % per_epoch.max(1));
     let mut next = Drawn::default();
     for epoch in draw.skip / per_epoch.max(1).. {
-        if left == 0 || captions == 0 {
+        if left == 0 || per_epoch == 0 {
             return;
         }
         let order = draw.order.epoch(draw.seed, epoch, captions, draw.rows);

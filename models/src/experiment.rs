@@ -7,7 +7,7 @@ use engine_core::graph::{
     Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
 };
 use engine_core::{Dim, Shape, Sizes, Tagged};
-use engine_datasets::{CocoHdf5, Dataset, Offer};
+use engine_datasets::{CocoHdf5, Dataset, Offer, Order};
 use serde::de::DeserializeOwned;
 
 use crate::decode::{Decoder, Greedy, SCORES};
@@ -104,6 +104,7 @@ impl Experiment {
             Tagged::<dyn Dataset>(Arc::new(CocoHdf5 {
                 dir: DEFAULT_DATA.into(),
                 pca_features: false,
+                grid: false,
                 max_train: None,
             }))
         };
@@ -115,6 +116,9 @@ impl Experiment {
         let decoder = section(&document, text("sample"), &mut faults, || {
             Tagged::<dyn Decoder>(Arc::new(Greedy::default()))
         });
+        if let (Some(graph), Some(train)) = (&graph, &train) {
+            faults.extend(broken_streams(graph, train));
+        }
         match (graph, data, train, decoder) {
             (Some(graph), Some(data), Some(train), Some(decoder)) if faults.is_empty() => {
                 Ok(Experiment { name, graph, data, train, decoder, document })
@@ -144,6 +148,9 @@ impl Experiment {
         }
         for output in &graph.outputs {
             text += &format!("{} -> {}\n", output.value, output.role);
+        }
+        for carry in &graph.carry {
+            text += &format!("{} -> next {}\n", carry.value, carry.input);
         }
         text
     }
@@ -177,6 +184,9 @@ fn check(graph: &Graph, data: Option<&dyn Dataset>, sizes: &Sizes) -> Checked {
     let Some(data) = data else { return checked };
     for input in &graph.inputs {
         let name = input.name.as_str();
+        if graph.carry.iter().any(|carry| carry.input == name) {
+            continue;
+        }
         let Some(offer) = data.inputs().iter().find(|offer| offer.name == name) else {
             let message = format!("{} feeds no input `{name}`", data.typetag_name());
             let help = did_you_mean(name, data.inputs().iter().map(|offer| offer.name));
@@ -187,6 +197,16 @@ fn check(graph: &Graph, data: Option<&dyn Dataset>, sizes: &Sizes) -> Checked {
         checked.faults.extend(message.map(|message| Fault::error(message).at(input.span.clone())));
     }
     checked
+}
+
+/// What is carried from batch to batch means nothing where a batch does not go on where the one before ended.
+fn broken_streams(graph: &Graph, train: &TrainSettings) -> Option<Fault> {
+    let carry = graph.carry.first().filter(|_| train.order != Order::Streams)?;
+    let message = format!(
+        "carry `{}`: batches in the order {:?} do not go on where the one before ended",
+        carry.input, train.order
+    );
+    Some(Fault::error(message).at(carry.span.clone()).help("write train: (order: Streams)"))
 }
 
 /// What keeps an input from being fed what the data offers.

@@ -43,7 +43,9 @@ impl<T: Scalar> Engine<T> {
         }
         let program = self.program.clone();
         for (at, node) in program.nodes.iter().enumerate().rev() {
-            if node.outputs.clone().any(|value| self.wanted[value]) {
+            // What is computed only to be carried to the next batch has no gradient.
+            let reached = node.outputs.clone().any(|value| !self.fresh.0[value]);
+            if reached && node.outputs.clone().any(|value| self.wanted[value]) {
                 for value in node.outputs.clone() {
                     zeroed(&mut self.value_gradients[value], &mut self.fresh.0[value]);
                 }

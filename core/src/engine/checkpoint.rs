@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::carried::Carried;
 use super::network::Engine;
 use super::update::Updater;
 use crate::graph::nearest;
@@ -178,6 +179,46 @@ fn slot_names<T: Scalar>(updater: &Updater<T>, engine: &Engine<T>) -> Vec<Vec<St
     let slots = updater.rule.slots();
     let of = |name: &str| slots.iter().map(|slot| format!("{name}/{slot}")).collect();
     engine.plan().parameters.iter().map(|parameter| of(&parameter.name)).collect()
+}
+
+/// What is carried from batch to batch, each array called after its input; `None` for a graph that carries nothing.
+pub fn carried<T: Scalar>(engine: &Engine<T>) -> Option<Vec<u8>> {
+    let names = carried_inputs(engine);
+    let arrays = engine.carried.arrays.iter().filter(|_| engine.carried.begun);
+    let arrays = names.iter().cloned().zip(arrays).map(|(name, a)| (name, a.shape(), a.as_slice()));
+    (!names.is_empty()).then(|| encode(arrays.collect()))
+}
+
+/// Takes what [`carried`] has written.
+///
+/// # Errors
+/// When the bytes are no safetensors file, or its names and shapes are not exactly those of what the graph carries.
+pub fn set_carried<T: Scalar>(
+    engine: &mut Engine<T>,
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let file = File::read(bytes, path)?;
+    let names = carried_inputs(engine);
+    file.has_no_more_than(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let mut carried = Carried { arrays: Vec::new(), begun: !file.tensors.is_empty() };
+    for (name, carry) in names.iter().zip(&engine.program.carries).filter(|_| carried.begun) {
+        let mut shape = engine.program.values[carry.value].shape.dims().iter();
+        let rows = file.tensors.tensor(name).ok().and_then(|view| view.shape().first().copied());
+        let rest = shape.by_ref().skip(1).map(|dim| engine.sizes.resolve(*dim));
+        let rest = rest.map(|size| size.expect("every size is bound when an engine is made"));
+        let shape: Vec<usize> = [rows.unwrap_or(1)].into_iter().chain(rest).collect();
+        let values = file.array(name, &shape)?.into_iter().map(T::of).collect();
+        carried.arrays.push(Tensor::from_vec(&shape, values).expect("an array of this shape"));
+    }
+    engine.carried = carried;
+    Ok(())
+}
+
+/// The names of the inputs that are carried, in the order of the plan's carries.
+fn carried_inputs<T: Scalar>(engine: &Engine<T>) -> Vec<String> {
+    let values = engine.program.carries.iter().map(|carry| &engine.program.values[carry.input]);
+    values.map(|value| value.name.clone()).collect()
 }
 
 fn fill<T: Scalar>(to: &mut [T], values: &[f64]) {

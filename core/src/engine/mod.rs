@@ -6,6 +6,7 @@
 
 mod backward;
 mod branches;
+mod carried;
 pub mod checkpoint;
 mod extent;
 mod feed;
@@ -19,6 +20,7 @@ mod stepper;
 mod update;
 mod word_tables;
 
+pub use carried::Carried;
 pub use feed::FeedError;
 pub use gradient_check::{Disagreement, gradient_check};
 pub use network::{BuildError, Engine};

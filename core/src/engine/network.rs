@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::carried::Carried;
 use super::feed::{FeedError, feed};
 use super::memory::Memory;
 use super::packs::Packs;
@@ -64,6 +65,7 @@ pub struct Engine<T> {
     pub(super) packs: Packs<T>,
     pub(super) gradients: Vec<Tensor<T>>,
     pub(super) memory: Memory<T>,
+    pub(super) carried: Carried<T>,
     pub(super) value_gradients: Vec<Tensor<T>>,
     /// The values whose gradients someone wants.
     pub(super) wanted: Vec<bool>,
@@ -138,6 +140,7 @@ impl<T: Scalar> Engine<T> {
             version: next_version(),
             packs: Packs::new(&plan),
             memory: Memory::new(&plan, &sizes),
+            carried: Carried::default(),
             value_gradients: plan.values.iter().map(|_| Tensor::default()).collect(),
             wanted: wanted(&plan, input_gradients),
             input_gradients,
@@ -160,6 +163,7 @@ impl<T: Scalar> Engine<T> {
         let Some(program) = self.plan.rewritten("loss", passes) else { return self };
         self.packs = Packs::new(&program);
         self.memory = Memory::new(&program, &self.sizes);
+        self.carried = Carried::default();
         self.value_gradients = program.values.iter().map(|_| Tensor::default()).collect();
         self.wanted = wanted(&program, self.input_gradients);
         self.fresh.0 = vec![false; program.values.len()];
@@ -193,17 +197,21 @@ impl<T: Scalar> Engine<T> {
         &self.sizes
     }
 
-    /// Computes all values of the graph from a batch.
+    /// Computes all values of the graph from a batch, and from what is [carried](Self::carry) over.
     ///
     /// # Errors
     /// When the batch does not fit the graph's inputs.
     pub fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<(), FeedError> {
         self.mode = mode;
-        let Engine { program, sizes, memory, packs, parameters, profile, .. } = self;
+        let Engine { program, sizes, memory, carried, packs, parameters, profile, .. } = self;
         measured(
             profile,
             |profile| &mut profile.feed,
-            || feed(memory, program, sizes, batch, (1, 1), |_, _| true),
+            || {
+                feed(memory, program, sizes, batch, (1, 1), |_, input| !program.is_carried(input))?;
+                carried.feed(memory, program);
+                Ok(())
+            },
         )?;
         let version = self.version;
         measured(

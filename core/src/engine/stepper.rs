@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::branches::Branches;
+use super::carried::Carried;
 use super::feed::{FeedError, feed, fit_time};
 use super::memory::Memory;
 use super::network::Engine;
@@ -12,7 +13,7 @@ use super::word_tables::WordTables;
 use crate::batch::Batch;
 use crate::context::{Mode, Slot, Step};
 use crate::dim::Symbol;
-use crate::graph::{Plan, Purpose};
+use crate::graph::{InputPlan, Plan, Purpose};
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
@@ -126,6 +127,12 @@ impl<T: Scalar> Stepper<T> {
         timed.map(|input| input.name.as_str())
     }
 
+    /// The inputs that the start of sequences must be fed, by name.
+    pub fn start_inputs(&self) -> impl Iterator<Item = &str> {
+        let fed = |input: &&InputPlan| !(input.has_time() || self.plan.is_carried(input));
+        self.plan.inputs.iter().filter(fed).map(|input| input.name.as_str())
+    }
+
     /// Begins `rows` sequences: feeds the inputs without time and runs what depends on them alone.
     ///
     /// # Errors
@@ -137,7 +144,10 @@ impl<T: Scalar> Stepper<T> {
         rows: usize,
     ) -> Result<(), StepError> {
         let Stepper { memory, plan, sizes, packs, tables, .. } = self;
-        feed(memory, plan, sizes, batch, (rows, 1), |_, input| !input.has_time())?;
+        let fed = |_, input: &InputPlan| !(input.has_time() || plan.is_carried(input));
+        feed(memory, plan, sizes, batch, (rows, 1), fed)?;
+        // What is carried from batch to batch is 0 where a sequence begins.
+        Carried::default().feed(memory, plan);
         packs.renew(plan, engine.parameters(), engine.version());
         tables.renew(engine.version(), memory);
         for &at in &self.once {

@@ -64,7 +64,7 @@ impl Graph {
 
 /// How an input is used, which its first reader decides.
 #[derive(Debug, Clone)]
-enum Source {
+pub(super) enum Source {
     Unread,
     Real(String),
     Tokens(String),
@@ -75,7 +75,7 @@ pub(super) struct Checker<'a> {
     pub(super) sizes: &'a Sizes,
     pub(super) symbols: Option<&'a [&'a str]>,
     pub(super) faults: Vec<Fault>,
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     /// The first symbol that the graph itself says the number of.
     pub(super) solved: Option<(Symbol, usize)>,
     /// How many bodies it is in.
@@ -99,16 +99,23 @@ impl Checker<'_> {
         self.owners();
         self.shared_parameters(&planned);
         let outputs = self.outputs(&planned);
+        let carried = self.carried(&planned);
         self.symbols();
-        self.unused(&outputs, &wires);
+        self.unused(&outputs, &carried, &wires);
         if planned.iter().any(Option::is_none) {
             return None;
         }
         (!self.failed()).then(|| {
             let kinds: Vec<bool> =
                 self.sources.iter().map(|source| matches!(source, Source::Tokens(_))).collect();
-            let layout =
-                Layout { graph: self.graph, wires: &wires, planned: &planned, outputs: &outputs };
+            let layout = Layout {
+                graph: self.graph,
+                sizes: self.sizes,
+                wires: &wires,
+                planned: &planned,
+                outputs: &outputs,
+                carried: &carried,
+            };
             layout.plan(&order, &kinds)
         })
     }
@@ -178,14 +185,16 @@ impl Checker<'_> {
 
     /// Fits shapes to ports, and takes note of the first size that follows.
     pub(super) fn fit(&mut self, ports: &[Port], shapes: &[Option<Shape>]) -> Fit {
-        let free = |symbol: Symbol| {
-            let of_data = self.symbols.is_some_and(|all| all.contains(&symbol.name()));
-            let varies = symbol == Symbol::BATCH || symbol == Symbol::TIME;
-            !(of_data || varies || symbol.is_composed())
-        };
-        let fit = ports::fit(ports, shapes, self.sizes, &free);
+        let fit = ports::fit(ports, shapes, self.sizes, &|symbol| self.is_free(symbol));
         self.solved = self.solved.or(fit.solved.first().copied());
         fit
+    }
+
+    /// Whether the graph itself may say what number a symbol stands for.
+    pub(super) fn is_free(&self, symbol: Symbol) -> bool {
+        let of_data = self.symbols.is_some_and(|all| all.contains(&symbol.name()));
+        let varies = symbol == Symbol::BATCH || symbol == Symbol::TIME;
+        !(of_data || varies || symbol.is_composed())
     }
 
     /// A layer's plan with known sizes filled in, or what keeps it from having one.
@@ -227,10 +236,7 @@ impl Checker<'_> {
     ) -> Option<Shape> {
         match wire {
             Wire::Unknown => None,
-            Wire::Input(at) => {
-                let dims = self.graph.inputs[at].shape.as_ref()?.dims().iter();
-                Some(Shape::new(dims.map(|dim| self.sizes.bind(*dim))))
-            }
+            Wire::Input(at) => self.graph.inputs[at].shape.as_ref().map(|shape| self.bound(shape)),
             Wire::Node(node) => {
                 let outputs = &planned[node].as_ref()?.layer.outputs;
                 match output_index(&name.value, outputs) {
@@ -330,11 +336,14 @@ impl Checker<'_> {
         }
     }
 
+    /// A shape with its known sizes filled in.
+    pub(super) fn bound(&self, shape: &Shape) -> Shape {
+        Shape::new(shape.dims().iter().map(|dim| self.sizes.bind(*dim)))
+    }
+
     /// Fills known sizes into a layer's plan, so that later messages show them.
     fn bind(&self, mut plan: LayerPlan) -> LayerPlan {
-        let bind = |shape: &mut Shape| {
-            *shape = Shape::new(shape.dims().iter().map(|dim| self.sizes.bind(*dim)));
-        };
+        let bind = |shape: &mut Shape| *shape = self.bound(shape);
         let memory = [&mut plan.saved, &mut plan.scratch, &mut plan.state];
         memory.into_iter().flatten().for_each(bind);
         plan.outputs.iter_mut().for_each(|(_, shape)| bind(shape));

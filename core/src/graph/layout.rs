@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::body::Body;
-use super::plan::{InputPlan, NodePlan, Parameter, Plan, Value};
+use super::carry::CarryWire;
+use super::plan::{CarryPlan, InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
 use super::spec::{Content, Graph, Input};
 use super::wiring::{Wire, needed, output_index};
@@ -11,7 +12,7 @@ use crate::context::Slot;
 use crate::dim::Dim;
 use crate::layer::{Axis, Kind, LayerPlan, Port};
 use crate::operation::Operation;
-use crate::shape::Shape;
+use crate::shape::{Shape, Sizes};
 
 /// A node that is planned.
 pub(super) struct Planned {
@@ -26,10 +27,12 @@ pub(super) struct Planned {
 #[derive(Clone, Copy)]
 pub(super) struct Layout<'a> {
     pub(super) graph: &'a Graph,
+    pub(super) sizes: &'a Sizes,
     pub(super) wires: &'a [Vec<Wire>],
     pub(super) planned: &'a [Option<Planned>],
     /// Role, node, output of the node.
     pub(super) outputs: &'a [(String, usize, usize)],
+    pub(super) carried: &'a [CarryWire],
 }
 
 impl<'a> Layout<'a> {
@@ -39,8 +42,10 @@ impl<'a> Layout<'a> {
 
     /// The plan of the nodes that some result depends on, in `order`; `tokens` says which inputs are indices.
     pub(super) fn plan(&self, order: &[usize], tokens: &[bool]) -> Plan {
-        let Layout { graph, wires, outputs, .. } = *self;
-        let needed = needed(graph.nodes.len(), outputs, wires);
+        let Layout { graph, sizes, wires, outputs, carried, .. } = *self;
+        let results = outputs.iter().map(|(_, node, _)| *node);
+        let results = results.chain(carried.iter().map(|carried| carried.node));
+        let needed = needed(graph.nodes.len(), results, wires);
         let order: Vec<usize> = order.iter().copied().filter(|&node| needed[node]).collect();
         let mut values = Vec::new();
         let mut token_count = 0;
@@ -55,7 +60,7 @@ impl<'a> Layout<'a> {
             } else {
                 values.push(Value {
                     name: input.name.clone(),
-                    shape: input_shape(input),
+                    shape: input_shape(input, sizes),
                     words: None,
                 });
                 Slot::Value(values.len() - 1)
@@ -120,7 +125,7 @@ impl<'a> Layout<'a> {
             inputs: inputs
                 .map(|(at, input)| InputPlan {
                     name: input.name.clone(),
-                    shape: input_shape(input),
+                    shape: input_shape(input, sizes),
                     slot: input_slots[at],
                     below: self.limits(at, &order, &values, &slot),
                 })
@@ -130,6 +135,13 @@ impl<'a> Layout<'a> {
             outputs: outputs
                 .iter()
                 .map(|(role, node, output)| (role.clone(), first_value[*node] + output))
+                .collect(),
+            carries: carried
+                .iter()
+                .filter_map(|carried| {
+                    let value = first_value[carried.node] + carried.output;
+                    input_slots[carried.input].value().map(|input| CarryPlan { input, value })
+                })
                 .collect(),
             values,
             arranged: None,
@@ -202,8 +214,9 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn input_shape(input: &Input) -> Shape {
-    input.shape.clone().expect("an input that a plan reads has a shape")
+fn input_shape(input: &Input, sizes: &Sizes) -> Shape {
+    let shape = input.shape.as_ref().expect("an input that a plan reads has a shape");
+    Shape::new(shape.dims().iter().map(|dim| sizes.bind(*dim)))
 }
 
 /// The dimension that a named axis stands for, read off the first port that mentions it, counted from the end.

@@ -4,6 +4,7 @@
 //! all of it at once and lays it out as a [`Plan`]. Whatever is wrong comes back as [`Faults`], each with its place.
 
 mod body;
+mod carry;
 mod check;
 mod document;
 mod fault;
@@ -33,7 +34,7 @@ pub use origins::Origin;
 pub(crate) use passes::Purpose;
 pub use passes::{PASSES, Pass, Passes, UnknownPass};
 pub(crate) use plan::CountedInput;
-pub use plan::{InputPlan, NodePlan, Parameter, Plan, Value};
-pub use spec::{Carry, Content, Feed, Graph, Input, Located, Node, Output, Scan, Start};
+pub use plan::{CarryPlan, InputPlan, NodePlan, Parameter, Plan, Value};
+pub use spec::{Carry, Content, Feed, Graph, HandedOn, Input, Located, Node, Output, Scan, Start};
 pub use suggest::{did_you_mean, nearest};
 pub use syntax::to_ron;

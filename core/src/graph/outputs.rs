@@ -1,5 +1,6 @@
 //! What a graph is for: its results, and what none of them depends on.
 
+use super::carry::CarryWire;
 use super::check::Checker;
 use super::fault::Fault;
 use super::layout::Planned;
@@ -58,11 +59,18 @@ impl Checker<'_> {
     }
 
     /// Warns of what influences no result. Users of unused nodes are named only once: the last of a chain.
-    pub(super) fn unused(&mut self, outputs: &[(String, usize, usize)], wires: &[Vec<Wire>]) {
+    pub(super) fn unused(
+        &mut self,
+        outputs: &[(String, usize, usize)],
+        carried: &[CarryWire],
+        wires: &[Vec<Wire>],
+    ) {
         if self.failed() {
             return;
         }
-        let needed = needed(self.graph.nodes.len(), outputs, wires);
+        let results = outputs.iter().map(|(_, node, _)| *node);
+        let results = results.chain(carried.iter().map(|carried| carried.node));
+        let needed = needed(self.graph.nodes.len(), results, wires);
         let mut read = vec![false; self.graph.inputs.len()];
         for (node, wires) in wires.iter().enumerate() {
             for wire in wires {

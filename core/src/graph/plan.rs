@@ -30,9 +30,21 @@ pub struct Plan {
     pub parameters: Vec<Parameter>,
     /// Results by role: an index into `values`.
     pub outputs: Vec<(String, usize)>,
+    /// What goes from one batch to the next.
+    pub carries: Vec<CarryPlan>,
     /// Set if arrays with time are arranged as [`Steps`](crate::Steps) says: the inputs by which the last position that
     /// counts is found, all positions if there are none.
     pub(crate) arranged: Option<Vec<CountedInput>>,
+}
+
+/// An input that holds what a value was for the batch before, and 0 where there was none. Both are indices into the
+/// plan's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CarryPlan {
+    /// The input.
+    pub input: usize,
+    /// The value that it holds for the next batch.
+    pub value: usize,
 }
 
 /// Inputs that say which positions influence the result.
@@ -220,11 +232,21 @@ impl Plan {
         self.parameters.iter().map(count).sum()
     }
 
+    /// Whether an input holds what a value was for the batch before, so that data does not feed it.
+    pub fn is_carried(&self, input: &InputPlan) -> bool {
+        input.slot.value().is_some_and(|at| self.carries.iter().any(|carry| carry.input == at))
+    }
+
     /// For each node, whether `value` depends on it.
     pub fn needed_for(&self, value: usize) -> Vec<bool> {
+        self.needed_for_any(&[value])
+    }
+
+    /// For each node, whether one of these values depends on it.
+    pub(crate) fn needed_for_any(&self, results: &[usize]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];
         let mut values = vec![false; self.values.len()];
-        values[value] = true;
+        results.iter().for_each(|value| values[*value] = true);
         for (i, node) in self.nodes.iter().enumerate().rev() {
             needed[i] = node.outputs.clone().any(|output| values[output]);
             if needed[i] {

@@ -4,12 +4,12 @@ use serde::Deserialize;
 
 use super::document::Document;
 use super::fault::Fault;
-use super::spec::{Graph, Input, Located, Output};
+use super::spec::{Carry, Graph, Input, Located, Output};
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children};
 use crate::dim::{Dim, Symbol};
 
-const SECTIONS: [&str; 5] = ["precision", "sizes", "inputs", "nodes", "outputs"];
+const SECTIONS: [&str; 6] = ["precision", "sizes", "inputs", "nodes", "outputs", "carry"];
 
 impl Graph {
     /// Reads the sections that describe the network. `others` names the sections that someone else reads.
@@ -89,7 +89,8 @@ impl<'a> Reader<'a> {
                 span: text.len()..text.len(),
             }],
         };
-        Some(Graph { precision, sizes, inputs, nodes, outputs })
+        let carry = section("carry").map_or(Vec::new(), |text| self.carry(text));
+        Some(Graph { precision, sizes, inputs, nodes, outputs, carry })
     }
 
     fn sizes(&mut self, text: &'a str) -> Vec<(Located<Symbol>, usize)> {
@@ -141,6 +142,19 @@ impl<'a> Reader<'a> {
                 let value =
                     self.keep(value.map_err(|f: Fault| f.of(&format!("output `{role}`"))))?;
                 Some(Output { role, value, span: self.document.span_of(text) })
+            })
+            .collect()
+    }
+
+    fn carry(&mut self, text: &'a str) -> Vec<Carry> {
+        let named = self.named_values(text, "carry", "{\"h_start\": \"hidden.h_end\"}");
+        named
+            .into_iter()
+            .filter_map(|(input, text)| {
+                let value = self.document.parse(text);
+                let value =
+                    self.keep(value.map_err(|f: Fault| f.of(&format!("carry `{input}`"))))?;
+                Some(Carry { input, value, span: self.document.span_of(text) })
             })
             .collect()
     }

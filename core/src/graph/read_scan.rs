@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::read::Reader;
-use super::spec::{Carry, Feed, Located, SCAN, Scan, Start};
+use super::spec::{Feed, HandedOn, Located, SCAN, Scan, Start};
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children, title};
 use crate::dim::Dim;
@@ -95,13 +95,13 @@ impl<'a> Reader<'a> {
         feeds.collect()
     }
 
-    fn carries(&mut self, text: &'a str) -> Vec<Carry> {
+    fn carries(&mut self, text: &'a str) -> Vec<HandedOn> {
         let example = "{\"h\": (start: \"h0\", next: \"new\")}";
         let named = self.named_values(text, "carry", example);
-        named.into_iter().filter_map(|(name, text)| self.carry(name, text)).collect()
+        named.into_iter().filter_map(|(name, text)| self.handed_on(name, text)).collect()
     }
 
-    fn carry(&mut self, name: String, text: &'a str) -> Option<Carry> {
+    fn handed_on(&mut self, name: String, text: &'a str) -> Option<HandedOn> {
         let whose = format!(", carry `{name}`");
         let help =
             "write (start: \"h0\", next: \"new\") or (start: Zeros([Batch, 512]), next: \"new\")";
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         let value = self.start(start)?;
         let start = Located { value, span: self.document.span_of(start) };
         let name = Located { value: name, span: self.document.span_of(text) };
-        Some(Carry { name, start, next: self.located(next)? })
+        Some(HandedOn { name, start, next: self.located(next)? })
     }
 
     fn start(&mut self, text: &'a str) -> Option<Start> {

@@ -7,7 +7,9 @@ use super::body::{Body, BodyCarry, BodyPort};
 use super::check::Checker;
 use super::fault::Severity;
 use super::layout::Planned;
-use super::spec::{Carry, Content, Feed, Graph, Input, Located, Node, Output, SCAN, Scan, Start};
+use super::spec::{
+    Content, Feed, Graph, HandedOn, Input, Located, Node, Output, SCAN, Scan, Start,
+};
 use super::suggest::did_you_mean;
 use super::wiring::Wire;
 use crate::dim::{Dim, Symbol};
@@ -108,7 +110,7 @@ impl Checker<'_> {
         &mut self,
         node: &Node,
         scan: &Scan,
-        carry: &Carry,
+        carry: &HandedOn,
         ports: &[BodyPort],
     ) -> Option<BodyCarry> {
         let name = format!("{}/{}", node.name.value, carry.name.value);
@@ -197,8 +199,9 @@ impl Checker<'_> {
             inputs: inputs.chain(handed).collect(),
             nodes: scan.nodes.iter().map(|node| within.node(node)).collect(),
             outputs: leaving.chain(handed_on).collect(),
+            carry: Vec::new(),
         };
-        let known = |carry: &Carry| {
+        let known = |carry: &HandedOn| {
             let path = within.name(&carry.next.value);
             within.computes(&carry.next.value) || graph.inputs.iter().any(|i| i.name == path)
         };
@@ -261,7 +264,7 @@ impl Checker<'_> {
     }
 
     /// Whether what is handed on has the shape that it starts with.
-    fn same_shape(&mut self, carry: &BodyCarry, said: &Carry, next: &Shape) -> bool {
+    fn same_shape(&mut self, carry: &BodyCarry, said: &HandedOn, next: &Shape) -> bool {
         let axes: Vec<Axis> = carry.shape.dims().iter().copied().map(Axis::Is).collect();
         let fit = self.fit(&[Port::real("next", axes)], &[Some(next.clone())]);
         if fit.misfits.is_empty() {

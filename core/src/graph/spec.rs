@@ -32,6 +32,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The values that are results, by role. Without the section: the node `loss` in the role `loss`.
     pub outputs: Vec<Output>,
+    /// The inputs that hold what a value was for the batch before.
+    pub carry: Vec<Carry>,
 }
 
 /// An array that data feeds.
@@ -90,7 +92,7 @@ pub struct Scan {
     /// What the node reads, in the order of its `from`, as the body calls it.
     pub inputs: Vec<(Located<String>, Feed)>,
     /// What is handed on.
-    pub carry: Vec<Carry>,
+    pub carry: Vec<HandedOn>,
     /// The layers and their wiring, in the order of the file.
     pub nodes: Vec<Node>,
     /// What the node computes: its outputs' names, the first of them perhaps empty, and the body's values behind them.
@@ -110,7 +112,7 @@ pub enum Feed {
 
 /// A value that a step hands on to the next.
 #[derive(Debug, Clone)]
-pub struct Carry {
+pub struct HandedOn {
     /// What the body calls what it is handed.
     pub name: Located<String>,
     /// What the first step is handed.
@@ -144,6 +146,17 @@ pub struct Output {
     pub span: Range<usize>,
 }
 
+/// An input that data does not feed: it holds what a value was for the batch before.
+#[derive(Debug, Clone)]
+pub struct Carry {
+    /// The input.
+    pub input: String,
+    /// The node that computes the value, or `node.output`.
+    pub value: String,
+    /// Its place.
+    pub span: Range<usize>,
+}
+
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from: Vec<&str> = self.from.iter().map(|from| from.value.as_str()).collect();
@@ -168,7 +181,7 @@ impl fmt::Display for Scan {
         for (name, feed) in &self.inputs {
             write!(f, " {}: {feed:?}", name.value)?;
         }
-        for Carry { name, start, next } in &self.carry {
+        for HandedOn { name, start, next } in &self.carry {
             write!(f, " {}: {:?} {}", name.value, start.value, next.value)?;
         }
         self.nodes.iter().try_for_each(|node| write!(f, "\n  {node}"))?;

@@ -130,14 +130,14 @@ impl Wirer<'_> {
     }
 }
 
-/// The nodes that some output depends on.
+/// The nodes that some result depends on, each named by the node that computes it.
 pub(super) fn needed(
     nodes: usize,
-    outputs: &[(String, usize, usize)],
+    results: impl Iterator<Item = usize>,
     wires: &[Vec<Wire>],
 ) -> Vec<bool> {
     let mut needed = vec![false; nodes];
-    let mut open: Vec<usize> = outputs.iter().map(|(_, node, _)| *node).collect();
+    let mut open: Vec<usize> = results.collect();
     while let Some(node) = open.pop() {
         if !std::mem::replace(&mut needed[node], true) {
             open.extend(wires[node].iter().filter_map(|wire| match wire {

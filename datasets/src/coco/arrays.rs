@@ -37,26 +37,38 @@ impl Arrays {
         &self.path
     }
 
-    /// The shape of the matrix of numbers `name`, after checking that it is one.
-    pub(super) fn numbers_shape(&self, name: &'static str) -> Result<[usize; 2], DataError> {
-        self.check_numbers(name).map(|(_, shape)| shape)
+    /// The shape of the numbers `name`, which have `N` dimensions, called `expected`.
+    pub(super) fn numbers_shape<const N: usize>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<[usize; N], DataError> {
+        self.check_numbers(name, expected).map(|(_, shape)| shape)
     }
 
-    /// The matrix of numbers `name` in row-major order, and its shape.
-    pub(super) fn numbers(&self, name: &'static str) -> Result<(Vec<f32>, [usize; 2]), DataError> {
-        let (data, shape) = self.check_numbers(name)?;
+    /// The numbers `name` in row-major order, and their shape.
+    pub(super) fn numbers<const N: usize>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<(Vec<f32>, [usize; N]), DataError> {
+        let (data, shape) = self.check_numbers(name, expected)?;
         self.check_room::<f32>(name, &shape)?;
         let numbers = data.read_raw().map_err(|e| self.failed(name, &e))?;
         Ok((numbers, shape))
     }
 
-    fn check_numbers(&self, name: &'static str) -> Result<(hdf5::Dataset, [usize; 2]), DataError> {
+    fn check_numbers<const N: usize>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<(hdf5::Dataset, [usize; N]), DataError> {
         let data = self.dataset(name)?;
         match descriptor(&data) {
             Ok(TypeDescriptor::Float(_)) => {}
             found => return Err(self.wrong_type(name, "floating-point numbers", found)),
         }
-        let shape = self.shape(name, &data, "[images, width]")?;
+        let shape = self.shape(name, &data, expected)?;
         Ok((data, shape))
     }
 
@@ -217,6 +229,8 @@ fn foreign(path: &Path) -> Result<Option<(String, &'static str)>, DataError> {
 mod tests {
     use super::*;
 
+    const MATRIX: &str = "[images, width]";
+
     fn arrays(make: impl FnOnce(&hdf5::File)) -> (tempfile::TempDir, Arrays) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.h5");
@@ -299,8 +313,9 @@ mod tests {
                 file.new_dataset_builder().with_data(&double).create("double").unwrap();
                 file.new_dataset_builder().with_data(&single).create("single").unwrap();
             });
-            assert_eq!(arrays.numbers("double").unwrap(), arrays.numbers("single").unwrap());
-            assert_eq!(arrays.numbers_shape("single").unwrap(), [rows, width]);
+            let read = |name| arrays.numbers::<2>(name, MATRIX).unwrap();
+            assert_eq!(read("double"), read("single"));
+            assert_eq!(arrays.numbers_shape("single", MATRIX).unwrap(), [rows, width]);
         }
     }
 
@@ -312,12 +327,13 @@ mod tests {
             file.new_dataset::<f32>().shape((0, 4)).create("none").unwrap();
             file.create_group("group").unwrap();
         });
+        let fault = |name| arrays.numbers::<2>(name, MATRIX).unwrap_err();
         for (error, expected) in [
-            (arrays.numbers("x").unwrap_err(), "`group`, `integers`, `none` and `numbers`"),
-            (arrays.numbers("group").unwrap_err(), "could not read `group`"),
-            (arrays.numbers("integers").unwrap_err(), "floating-point numbers, but holds int32"),
-            (arrays.numbers("numbers").unwrap_err(), "[images, width], but has [2]"),
-            (arrays.numbers("none").unwrap_err(), "is empty: its shape is [0, 4]"),
+            (fault("x"), "`group`, `integers`, `none` and `numbers`"),
+            (fault("group"), "could not read `group`"),
+            (fault("integers"), "floating-point numbers, but holds int32"),
+            (fault("numbers"), "[images, width], but has [2]"),
+            (fault("none"), "is empty: its shape is [0, 4]"),
             (tokens(&arrays, "numbers", 9).unwrap_err(), "should hold integers"),
             (tokens(&arrays, "integers", 9).unwrap_err(), "but has [2]"),
         ] {
@@ -332,7 +348,7 @@ mod tests {
         let (_dir, arrays) = arrays(|file| {
             file.new_dataset::<f32>().chunk((1, 1024)).shape((1 << 40, 1024)).create("x").unwrap();
         });
-        let message = arrays.numbers("x").unwrap_err().to_string();
+        let message = arrays.numbers::<2>("x", MATRIX).unwrap_err().to_string();
         assert!(message.contains("does not fit in memory"), "{message}");
     }
 

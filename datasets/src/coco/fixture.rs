@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD};
 use serde_json::json;
 
 use super::CocoHdf5;
@@ -26,6 +26,8 @@ pub(crate) struct Made {
     /// As written: a test may put a wrong number here.
     pub(crate) image_idxs: Vec<i64>,
     pub(crate) features: Vec<Vec<f32>>,
+    /// `[images, regions, channels]`.
+    pub(crate) grid: ArrayD<f32>,
 }
 
 impl Fixture {
@@ -34,7 +36,8 @@ impl Fixture {
         let mut words: Vec<String> = Vocabulary::SPECIAL.map(str::to_owned).to_vec();
         words.extend((0..1 + stream.below(30)).map(|i| format!("word{i}")));
         let (columns, width) = (2 + stream.below(18), 1 + stream.below(40));
-        let mut made = || Made::random(&mut stream, words.len(), columns, width);
+        let grid = [1 + stream.below(5), 1 + stream.below(6)];
+        let mut made = || Made::random(&mut stream, words.len(), columns, width, grid);
         let (train, val) = (made(), made());
         let dir = tempfile::tempdir().unwrap();
         let fixture = Fixture { dir, words, train, val, names_dropped: 0 };
@@ -47,7 +50,7 @@ impl Fixture {
     }
 
     pub(crate) fn set(&self) -> CocoHdf5 {
-        CocoHdf5 { dir: self.dir().to_owned(), pca_features: true, max_train: None }
+        CocoHdf5 { dir: self.dir().to_owned(), pca_features: true, grid: false, max_train: None }
     }
 
     pub(crate) fn split(&self, split: Split) -> &Made {
@@ -75,6 +78,11 @@ impl Fixture {
             let rows = matrix(&made.features);
             let put = features.new_dataset_builder().with_data(&rows);
             put.create("features").unwrap();
+            let grid = hdf5::File::create(dir.join(format!("{split}2014_grid.h5"))).unwrap();
+            grid.new_dataset_builder()
+                .with_data(&made.grid.as_standard_layout())
+                .create("features")
+                .unwrap();
             let dropped = if split == Split::Train { self.names_dropped } else { 0 };
             let names: String = (dropped..made.features.len())
                 .map(|image| format!("images/{split}_{image}.png\n"))
@@ -85,7 +93,13 @@ impl Fixture {
 }
 
 impl Made {
-    fn random(stream: &mut Stream, words: usize, columns: usize, width: usize) -> Self {
+    fn random(
+        stream: &mut Stream,
+        words: usize,
+        columns: usize,
+        width: usize,
+        [regions, channels]: [usize; 2],
+    ) -> Self {
         let (rows, images) = (5 + stream.below(60), 2 + stream.below(20));
         let of: Vec<usize> = (0..rows).map(|_| stream.below(images)).collect();
         let mut caption = || (0..columns).map(|_| stream.below(words) as u32).collect::<Vec<_>>();
@@ -93,7 +107,9 @@ impl Made {
         let mut feature = || (0..width).map(|_| stream.within(-3.0, 3.0)).collect::<Vec<_>>();
         let features = (0..images).map(|_| feature()).collect();
         let image_idxs = of.iter().map(|i| *i as i64).collect();
-        Made { captions, images: of, image_idxs, features }
+        let grid =
+            ArrayD::from_shape_fn(vec![images, regions, channels], |_| stream.within(-3.0, 3.0));
+        Made { captions, images: of, image_idxs, features, grid }
     }
 }
 

@@ -1,9 +1,8 @@
 //! Finding the files of a data set, and saying what is wrong where one is missing.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::folder::{check_folder, find_file, quote};
 use crate::{DataError, Split};
 
 /// The folder of a data set, which exists.
@@ -14,21 +13,16 @@ pub(super) struct Folder<'a> {
 
 impl<'a> Folder<'a> {
     pub(super) fn new(dir: &'a Path, pca_features: bool) -> Result<Self, DataError> {
-        match fs::metadata(dir) {
-            Ok(found) if found.is_dir() => Ok(Folder { dir, pca_features }),
-            Ok(_) => Err(DataError::NotAFolder { dir: dir.to_owned() }),
-            Err(_) => {
-                Err(DataError::MissingFolder { dir: dir.to_owned(), help: missing_folder(dir) })
-            }
-        }
+        check_folder(dir)?;
+        Ok(Folder { dir, pca_features })
     }
 
     pub(super) fn captions(&self) -> Result<PathBuf, DataError> {
-        self.file("coco2014_captions.h5", "the captions of both splits", None)
+        find_file(self.dir, "coco2014_captions.h5", "the captions of both splits", None)
     }
 
     pub(super) fn vocabulary(&self) -> Result<PathBuf, DataError> {
-        self.file("coco2014_vocab.json", "the vocabulary", None)
+        find_file(self.dir, "coco2014_vocab.json", "the vocabulary", None)
     }
 
     pub(super) fn features(&self, split: Split) -> Result<PathBuf, DataError> {
@@ -42,7 +36,24 @@ impl<'a> Folder<'a> {
             Split::Train => "the features of the training images",
             Split::Val => "the features of the validation images",
         };
-        self.file(&name(self.pca_features), role, help)
+        find_file(self.dir, &name(self.pca_features), role, help)
+    }
+
+    /// The grids, which someone has asked for.
+    pub(super) fn grid(&self, split: Split) -> Result<PathBuf, DataError> {
+        let role = match split {
+            Split::Train => "the grids of the training images, for `grid: true`",
+            Split::Val => "the grids of the validation images, for `grid: true`",
+        };
+        let help = self.record().map(|_| {
+            format!(
+                "the set was made without grids: remove the folder, and `engine data scenes {}` makes it with them; or write \
+                 `grid: false`",
+                quote(self.dir)
+            )
+        });
+        let help = help.or_else(|| Some("put it there, or write `grid: false`".to_owned()));
+        find_file(self.dir, &format!("{split}2014_grid.h5"), role, help)
     }
 
     /// The optional list of image names.
@@ -56,80 +67,12 @@ impl<'a> Folder<'a> {
         let path = self.dir.join(crate::scenes::RECORD);
         path.is_file().then_some(path)
     }
-
-    fn file(
-        &self,
-        name: &str,
-        role: &'static str,
-        help: Option<String>,
-    ) -> Result<PathBuf, DataError> {
-        let path = self.dir.join(name);
-        if path.is_file() {
-            return Ok(path);
-        }
-        let present = names_in(self.dir, |path| path.is_file());
-        let help = help.or_else(|| {
-            present.is_empty().then(|| {
-                format!(
-                    "the folder holds no data: `engine data scenes {}` fills it",
-                    quote(self.dir)
-                )
-            })
-        });
-        Err(DataError::MissingFile { path, role, present, help })
-    }
-}
-
-/// What to do about a folder that does not exist: the nearest one that does, and how to make one.
-fn missing_folder(dir: &Path) -> String {
-    let make = format!("`engine data scenes {}` makes a data set there", quote(dir));
-    let parent = match dir.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if !parent.is_dir() {
-        let nearest = parent.ancestors().find(|a| a.is_dir() && *a != Path::new(""));
-        return match nearest {
-            Some(nearest) => {
-                format!("the nearest folder that exists is `{}`; {make}", nearest.display())
-            }
-            None => make,
-        };
-    }
-    let wanted = dir.file_name().unwrap_or_default().to_string_lossy();
-    let near = names_in(parent, |path| path.is_dir())
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&name, &wanted), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match near {
-        Some((_, name)) => format!("did you mean `{}`? {make}", parent.join(name).display()),
-        None => make,
-    }
-}
-
-fn quote(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
-}
-
-/// The sorted names in `dir` that satisfy `keep`; none where it cannot be read. Hidden ones are left out.
-fn names_in(dir: &Path, keep: impl Fn(&Path) -> bool) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| keep(path))
-        .filter_map(|path| path.file_name().map(OsStr::to_string_lossy).map(|n| n.into_owned()))
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    names.sort_unstable();
-    names
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn fault(dir: &Path) -> (String, String) {
@@ -170,7 +113,21 @@ mod tests {
         let error = folder.features(Split::Train).unwrap_err();
         assert!(error.to_string().contains("holds `train2014_vgg16_fc7.h5`"), "{error}");
         assert!(error.help().unwrap().contains("`pca_features: false`"));
-        let error = Folder::new(dir.path(), true).unwrap().features(Split::Val).unwrap_err();
+        let error = folder.features(Split::Val).unwrap_err();
         assert!(error.help().is_none());
+    }
+
+    #[test]
+    fn a_missing_grid_says_who_asked_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), true).unwrap();
+        let error = folder.grid(Split::Val).unwrap_err();
+        for part in ["val2014_grid.h5", "`grid: true`"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert!(error.help().unwrap().contains("`grid: false`"));
+        fs::write(dir.path().join(crate::scenes::RECORD), "").unwrap();
+        let help = folder.grid(Split::Val).unwrap_err().help().unwrap();
+        assert!(help.contains("`engine data scenes"), "{help}");
     }
 }

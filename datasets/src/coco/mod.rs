@@ -5,6 +5,7 @@
 //! | `coco2014_captions.h5` | `train_captions` `[rows, T]`, `train_image_idxs` `[rows]`, and the same for `val` |
 //! | `{train,val}2014_vgg16_fc7[_pca].h5` | `features` `[images, width]` |
 //! | `coco2014_vocab.json` | `idx_to_word`, `word_to_idx` |
+//! | `{train,val}2014_grid.h5` | optional: `features` `[images, regions, channels]` |
 //! | `{train,val}2014_urls.txt` | optional: one line an image |
 //! | `scenes.json` | optional: what generated pictures show |
 
@@ -12,6 +13,7 @@ mod arrays;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folder;
+mod grid;
 mod names;
 mod source;
 mod split;
@@ -25,12 +27,14 @@ use serde::{Deserialize, Serialize};
 
 use self::arrays::Arrays;
 use self::folder::Folder;
+use self::grid::Grid;
 use self::source::CocoSource;
 use crate::{DataError, Dataset, Offer, Source, Split, Vocabulary};
 
 /// A captioning data set in the CS231n layout, read from HDF5.
 ///
-/// Binds the sizes `Features` and `Vocabulary`, and feeds `features`, `words_in` and `words_out`.
+/// Binds the sizes `Features` and `Vocabulary`, and feeds `features` `[Batch, Features]`, `words_in` and `words_out`
+/// `[Batch, Time]`. With `grid: true` also the sizes `Regions` and `Channels`, and `grid` `[Batch, Regions, Channels]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CocoHdf5 {
@@ -42,10 +46,31 @@ pub struct CocoHdf5 {
     #[serde(default = "yes")]
     pub pca_features: bool,
 
+    /// Whether to read grids too (`..._grid.h5`): for each image the features of its regions. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grid: bool,
+
     /// Keep only this many training captions, chosen at random and the same ones in every run. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_train: Option<usize>,
 }
+
+/// What a set binds, the grid's sizes last.
+const SIZES: [&str; 4] = ["Features", "Vocabulary", "Regions", "Channels"];
+
+const WORDS: Offer =
+    Offer { name: "words_in", shape: &["Batch", "Time"], tokens_below: Some("Vocabulary") };
+
+/// What a set feeds, the grid last.
+const INPUTS: [Offer; 4] = [
+    Offer { name: "features", shape: &["Batch", "Features"], tokens_below: None },
+    WORDS,
+    Offer { name: "words_out", ..WORDS },
+    Offer { name: "grid", shape: &["Batch", "Regions", "Channels"], tokens_below: None },
+];
+
+/// The shape of a features file.
+const FEATURES: &str = "[images, width]";
 
 fn yes() -> bool {
     true
@@ -57,7 +82,7 @@ impl CocoHdf5 {
     /// # Errors
     /// Where the folder does not exist, or has no features of both splits.
     pub fn in_dir(dir: impl Into<PathBuf>) -> Result<Self, DataError> {
-        let set = |dir, pca_features| CocoHdf5 { dir, pca_features, max_train: None };
+        let set = |dir, pca_features| CocoHdf5 { dir, pca_features, grid: false, max_train: None };
         let dir = dir.into();
         let reduced = set(dir.clone(), true);
         let folder = reduced.folder()?;
@@ -77,17 +102,11 @@ impl CocoHdf5 {
 #[typetag::serde]
 impl Dataset for CocoHdf5 {
     fn sizes(&self) -> &'static [&'static str] {
-        &["Features", "Vocabulary"]
+        if self.grid { &SIZES } else { &SIZES[..2] }
     }
 
     fn inputs(&self) -> &'static [Offer] {
-        const WORDS: Offer =
-            Offer { name: "words_in", shape: &["Batch", "Time"], tokens_below: Some("Vocabulary") };
-        &[
-            Offer { name: "features", shape: &["Batch", "Features"], tokens_below: None },
-            WORDS,
-            Offer { name: "words_out", ..WORDS },
-        ]
+        if self.grid { &INPUTS } else { &INPUTS[..3] }
     }
 
     fn dir(&self) -> &Path {
@@ -98,8 +117,13 @@ impl Dataset for CocoHdf5 {
         let folder = self.folder()?;
         let vocabulary = Vocabulary::read(&folder.vocabulary()?)?;
         let features = Arrays::open(&folder.features(Split::Train)?)?;
-        let [_, width] = features.numbers_shape("features")?;
-        Ok(vec![("Features", width), ("Vocabulary", vocabulary.len())])
+        let [_, width] = features.numbers_shape("features", FEATURES)?;
+        let mut sizes = vec![("Features", width), ("Vocabulary", vocabulary.len())];
+        if self.grid {
+            let [_, regions, channels] = Grid::shape(&folder.grid(Split::Train)?)?;
+            sizes.extend([("Regions", regions), ("Channels", channels)]);
+        }
+        Ok(sizes)
     }
 
     fn open(&self) -> Result<Box<dyn Source>, DataError> {
@@ -110,7 +134,7 @@ impl Dataset for CocoHdf5 {
                 expected: "it would leave no captions to train on; give at least 1, or leave it out",
             });
         }
-        Ok(Box::new(CocoSource::read(&self.folder()?, self.max_train)?))
+        Ok(Box::new(CocoSource::read(&self.folder()?, self.grid, self.max_train)?))
     }
 }
 
@@ -138,6 +162,17 @@ mod tests {
         let peeked = set.peek().unwrap();
         assert_eq!(peeked, set.open().unwrap().sizes());
         assert_eq!(peeked.iter().map(|(name, _)| *name).collect::<Vec<_>>(), set.sizes());
+    }
+
+    #[test]
+    fn a_grid_is_read_if_it_is_asked_for() {
+        let fixture = Fixture::random(8);
+        let plain = fixture.set();
+        assert_eq!((plain.sizes().len(), plain.inputs().len()), (2, 3));
+        let set = CocoHdf5 { grid: true, ..plain };
+        assert_eq!(set.sizes(), ["Features", "Vocabulary", "Regions", "Channels"]);
+        assert_eq!(set.inputs().last().unwrap().name, "grid");
+        assert_eq!(set.peek().unwrap(), set.open().unwrap().sizes());
     }
 
     #[test]

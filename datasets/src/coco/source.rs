@@ -1,9 +1,13 @@
 //! Rows of the data set, served from memory.
 
+use std::path::PathBuf;
+
 use engine_core::Batch;
 
+use super::FEATURES;
 use super::arrays::Arrays;
 use super::folder::Folder;
+use super::grid::Grid;
 use super::split::SplitData;
 use crate::scenes::SceneJudge;
 use crate::{DataError, Judge, Source, Split, Vocabulary};
@@ -17,13 +21,18 @@ pub(super) struct CocoSource {
 }
 
 impl CocoSource {
-    pub(super) fn read(folder: &Folder<'_>, max_train: Option<usize>) -> Result<Self, DataError> {
+    /// Reads the folder, with its grids if `grid`.
+    pub(super) fn read(
+        folder: &Folder<'_>,
+        grid: bool,
+        max_train: Option<usize>,
+    ) -> Result<Self, DataError> {
         let captions = folder.captions()?;
         let vocabulary = Vocabulary::read(&folder.vocabulary()?)?;
         let (train_path, val_path) = (folder.features(Split::Train)?, folder.features(Split::Val)?);
         // The headers first: a mismatch need not wait for the whole file.
-        let [_, train_width] = Arrays::open(&train_path)?.numbers_shape("features")?;
-        let [_, val_width] = Arrays::open(&val_path)?.numbers_shape("features")?;
+        let [_, train_width] = Arrays::open(&train_path)?.numbers_shape("features", FEATURES)?;
+        let [_, val_width] = Arrays::open(&val_path)?.numbers_shape("features", FEATURES)?;
         if train_width != val_width {
             return Err(DataError::WidthsDiffer {
                 train: train_path,
@@ -32,9 +41,13 @@ impl CocoSource {
                 val_width,
             });
         }
+        let grids = grid.then(|| grids(folder)).transpose()?;
         let captions = Arrays::open(&captions)?;
         let words = vocabulary.len();
-        let read = |split, most| SplitData::read(folder, split, &captions, words, most);
+        let read = |split, most| {
+            let grid = grids.as_ref().map(|grids| grids[split as usize].as_path());
+            SplitData::read(folder, split, &captions, words, (grid, most))
+        };
         // HDF5 reads one array at a time; the checks of one split go on beside the reading of the other.
         let (train, val) = rayon::join(|| read(Split::Train, max_train), || read(Split::Val, None));
         let (train, val) = (train?, val?);
@@ -55,7 +68,12 @@ impl CocoSource {
 
 impl Source for CocoSource {
     fn sizes(&self) -> Vec<(&'static str, usize)> {
-        vec![("Features", self.train.width()), ("Vocabulary", self.vocabulary.len())]
+        let mut sizes =
+            vec![("Features", self.train.width()), ("Vocabulary", self.vocabulary.len())];
+        let grid = self.train.grid();
+        let of_grid = grid.map(|g| [("Regions", g.regions()), ("Channels", g.channels())]);
+        sizes.extend(of_grid.into_iter().flatten());
+        sizes
     }
 
     fn vocabulary(&self) -> &Vocabulary {
@@ -80,7 +98,7 @@ impl Source for CocoSource {
 
     fn fill(&self, split: Split, rows: &[usize], batch: &mut Batch) {
         let data = self.split(split);
-        fill_features(data, rows.iter().map(|row| data.image_of(*row)), batch);
+        fill_pictures(data, rows.iter().map(|row| data.image_of(*row)), batch);
         let steps = data.columns() - 1;
         let words_in = batch.tokens_mut("words_in", &[rows.len(), steps]);
         for (to, row) in words_in.chunks_exact_mut(steps).zip(rows) {
@@ -93,7 +111,7 @@ impl Source for CocoSource {
     }
 
     fn fill_images(&self, split: Split, images: &[usize], batch: &mut Batch) {
-        fill_features(self.split(split), images.iter().copied(), batch);
+        fill_pictures(self.split(split), images.iter().copied(), batch);
     }
 
     fn references<'a>(
@@ -114,14 +132,34 @@ impl Source for CocoSource {
     }
 }
 
-fn fill_features(
+/// The files of grids of both splits, which have one shape.
+fn grids(folder: &Folder<'_>) -> Result<[PathBuf; 2], DataError> {
+    let [train, val] = Split::ALL.map(|split| folder.grid(split));
+    let (train, val) = (train?, val?);
+    let [_, regions, channels] = Grid::shape(&train)?;
+    let [_, val_regions, val_channels] = Grid::shape(&val)?;
+    let (train_shape, val_shape) = ([regions, channels], [val_regions, val_channels]);
+    if train_shape != val_shape {
+        return Err(DataError::GridsDiffer { train, train_shape, val, val_shape });
+    }
+    Ok([train, val])
+}
+
+/// Writes what the data has of each image.
+fn fill_pictures(
     data: &SplitData,
-    images: impl ExactSizeIterator<Item = usize>,
+    images: impl ExactSizeIterator<Item = usize> + Clone,
     batch: &mut Batch,
 ) {
     let features = batch.f32_mut("features", &[images.len(), data.width()]);
-    for (to, image) in features.chunks_exact_mut(data.width()).zip(images) {
+    for (to, image) in features.chunks_exact_mut(data.width()).zip(images.clone()) {
         to.copy_from_slice(data.features(image));
+    }
+    let Some(grid) = data.grid() else { return };
+    let (regions, channels) = (grid.regions(), grid.channels());
+    let to = batch.f32_mut("grid", &[images.len(), regions, channels]);
+    for (to, image) in to.chunks_exact_mut(regions * channels).zip(images) {
+        to.copy_from_slice(grid.of(image));
     }
 }
 
@@ -253,7 +291,7 @@ mod tests {
             return;
         }
         for pca_features in [true, false] {
-            let set = CocoHdf5 { dir: dir.clone(), pca_features, max_train: None };
+            let set = CocoHdf5 { dir: dir.clone(), pca_features, grid: false, max_train: None };
             let source = set.open().unwrap();
             assert_eq!(source.sizes(), set.peek().unwrap());
             for split in Split::ALL {

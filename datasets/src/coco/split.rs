@@ -4,8 +4,10 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::FEATURES;
 use super::arrays::Arrays;
 use super::folder::Folder;
+use super::grid::Grid;
 use super::names::ImageNames;
 use crate::random::{Purpose, Stream};
 use crate::{DataError, Split};
@@ -26,6 +28,7 @@ pub(super) struct SplitData {
     /// `[images, width]`.
     features: Vec<f32>,
     width: usize,
+    grid: Option<Grid>,
     names: Option<ImageNames>,
 }
 
@@ -36,22 +39,25 @@ struct Names {
 }
 
 impl SplitData {
-    /// Reads one split. `words` is the size of the vocabulary.
+    /// Reads one split: the file of its grids if that is named, and `most` captions. `words` is the size of the
+    /// vocabulary.
     pub(super) fn read(
         folder: &Folder<'_>,
         split: Split,
         captions: &Arrays,
         words: usize,
-        most: Option<usize>,
+        (grid, most): (Option<&Path>, Option<usize>),
     ) -> Result<Self, DataError> {
         let names = match split {
             Split::Train => Names { captions: "train_captions", images: "train_image_idxs" },
             Split::Val => Names { captions: "val_captions", images: "val_image_idxs" },
         };
         let features_path = folder.features(split)?;
-        let (features, [image_count, width]) = Arrays::open(&features_path)?.numbers("features")?;
+        let (features, [image_count, width]) =
+            Arrays::open(&features_path)?.numbers("features", FEATURES)?;
         check_finite(&features, width, &features_path)?;
 
+        let grid = grid.map(|path| Grid::read(path, (&features_path, image_count))).transpose()?;
         let (mut tokens, columns) = read_captions(captions, names.captions, words)?;
         let image_fault = |row, _, value| DataError::ImageOutOfRange {
             path: captions.path().to_owned(),
@@ -85,6 +91,7 @@ impl SplitData {
             rows_of,
             features,
             width,
+            grid,
             names,
         })
     }
@@ -115,6 +122,10 @@ impl SplitData {
 
     pub(super) fn features(&self, image: usize) -> &[f32] {
         &self.features[image * self.width..][..self.width]
+    }
+
+    pub(super) fn grid(&self) -> Option<&Grid> {
+        self.grid.as_ref()
     }
 
     pub(super) fn rows_of(&self, image: usize) -> &[u32] {
@@ -154,22 +165,24 @@ fn read_captions(
     Ok((tokens, columns))
 }
 
-/// Finds the first value, in row-major order, that is not finite.
-fn check_finite(features: &[f32], width: usize, path: &Path) -> Result<(), DataError> {
+/// The place of the first number that is not finite.
+pub(super) fn first_not_finite(numbers: &[f32]) -> Option<usize> {
     // Sums of the exponent test vectorise; only a faulty block is searched.
     const BLOCK: usize = 1 << 16;
-    let fault = features.par_chunks(BLOCK).enumerate().find_map_first(|(block, values)| {
+    numbers.par_chunks(BLOCK).enumerate().find_map_first(|(block, values)| {
         let bad = values.iter().fold(false, |bad, v| bad | !v.is_finite());
         let at = bad.then(|| values.iter().position(|v| !v.is_finite())).flatten()?;
         Some(block * BLOCK + at)
-    });
-    match fault {
+    })
+}
+
+fn check_finite(features: &[f32], width: usize, path: &Path) -> Result<(), DataError> {
+    match first_not_finite(features) {
         None => Ok(()),
         Some(at) => Err(DataError::NotFinite {
             path: path.to_owned(),
             dataset: "features",
-            row: at / width,
-            column: at % width,
+            place: format!("row {}, column {}", at / width, at % width),
             value: features[at],
         }),
     }

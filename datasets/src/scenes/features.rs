@@ -38,7 +38,7 @@ use super::draw::inside;
 use super::scene::{APART, Colour, SIDE, Shape};
 
 /// The patches that are described; the smaller ones of a picture with more are not.
-const SLOTS: usize = 3;
+pub(super) const SLOTS: usize = 3;
 const PAIRS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 const OUTLINE: usize = CELLS * CELLS;
 const KINDS: usize = 8 * 6;
@@ -102,9 +102,15 @@ fn describe(patch: &Patch, numbers: &mut Vec<f32>) {
     numbers.extend(patch.outline);
     numbers.push(patch.outline.iter().sum::<f32>() / OUTLINE as f32);
     let (width, height) = patch.extent;
-    let large = rises((width + height) / 2.0 - MIDDLE_WIDTH);
+    let large = largeness(patch);
     numbers.extend([1.0 - large, large]);
     numbers.extend([width / side, height / side, patch.centre.0 / side, patch.centre.1 / side]);
+}
+
+/// Likeness to a large object, from 0 to 1.
+pub(super) fn largeness(patch: &Patch) -> f32 {
+    let (width, height) = patch.extent;
+    rises((width + height) / 2.0 - MIDDLE_WIDTH)
 }
 
 fn compare(a: &Patch, b: &Patch, numbers: &mut Vec<f32>) {
@@ -133,7 +139,7 @@ fn rises(distance: f32) -> f32 {
     1.0 / (1.0 + (-2.0 * distance).exp())
 }
 
-fn colour_likeness(patch: &Patch) -> [f32; 8] {
+pub(super) fn colour_likeness(patch: &Patch) -> [f32; 8] {
     likeness(std::array::from_fn(|i| {
         let colour = Colour::ALL[i].rgb();
         let distance: f32 =
@@ -142,7 +148,7 @@ fn colour_likeness(patch: &Patch) -> [f32; 8] {
     }))
 }
 
-fn shape_likeness(patch: &Patch) -> [f32; 6] {
+pub(super) fn shape_likeness(patch: &Patch) -> [f32; 6] {
     likeness(std::array::from_fn(|i| {
         let difference: f32 =
             patch.outline.iter().zip(&OUTLINES[i]).map(|(a, b)| (a - b).powi(2)).sum();

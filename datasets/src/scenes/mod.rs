@@ -15,6 +15,8 @@
 //! | `judge` | the truth of a caption |
 //! | `components` | from pixels to coherent patches |
 //! | `features` | from patches to numbers |
+//! | `grid` | from patches to numbers for each region |
+//! | `texts` | the sentences as plain texts |
 //! | `standard` | the numbers of a whole set, standardised |
 //! | `write` | the folder |
 
@@ -23,15 +25,18 @@ mod components;
 mod draw;
 mod features;
 mod grammar;
+mod grid;
 mod judge;
 mod parse;
 mod scene;
 mod standard;
+mod texts;
 mod write;
 
 pub use draw::draw;
 pub use features::{WIDTH, features};
 pub use grammar::{MOST_WORDS, captions};
+pub use grid::{CHANNELS, REGIONS, grid};
 pub use judge::SceneJudge;
 pub use scene::{Colour, Object, SIDE, Scene, Shape, Size};
 pub use standard::Standard;

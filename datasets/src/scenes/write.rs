@@ -14,9 +14,11 @@ use rayon::prelude::*;
 use super::draw::draw;
 use super::features::{WIDTH, features};
 use super::grammar::{MOST_WORDS, say};
+use super::grid::{CHANNELS, REGIONS, grid};
 use super::judge::SceneJudge;
 use super::scene::Scene;
 use super::standard::Standard;
+use super::texts;
 use crate::random::{Purpose, Stream};
 use crate::{DataError, Split, Vocabulary};
 
@@ -128,6 +130,7 @@ pub fn generate(
         write_split(&staging.path, (&path, &file), split, &made, &vocabulary)?;
     }
     close(&path, file)?;
+    texts::write(&staging.path, train.captions.iter().chain(&val.captions))?;
     let words = vocabulary.len();
     SceneJudge::new(train.scenes, val.scenes).write(&staging.path.join(super::RECORD))?;
     staging.finish(dir)?;
@@ -149,6 +152,8 @@ struct Made {
     captions: Vec<Vec<String>>,
     /// `[pictures, WIDTH]`.
     features: Vec<f32>,
+    /// `[pictures, REGIONS, CHANNELS]`.
+    grid: Vec<f32>,
 }
 
 /// Makes and writes the pictures of one split, each from a random stream of its own.
@@ -178,13 +183,14 @@ fn make(
                     path,
                     message: e.to_string(),
                 })?;
-                Ok((scene, captions, features(&picture)))
+                Ok((scene, captions, features(&picture), grid(&picture)))
             })
             .collect::<Result<_, DataError>>()?;
-        for (scene, captions, features) in step {
+        for (scene, captions, features, grid) in step {
             made.scenes.push(scene);
             made.captions.push(captions);
             made.features.extend(features);
+            made.grid.extend(grid);
         }
         progress(made.scenes.len());
     }
@@ -235,6 +241,10 @@ fn write_split(
     let path = dir.join(format!("{split}2014_vgg16_fc7.h5"));
     let file = create(&path)?;
     put((&path, &file), "features", (count, WIDTH), &made.features)?;
+    close(&path, file)?;
+    let path = dir.join(format!("{split}2014_grid.h5"));
+    let file = create(&path)?;
+    put((&path, &file), "features", (count, REGIONS, CHANNELS), &made.grid)?;
     close(&path, file)?;
     let names: String = (0..count).map(|i| picture_name(split, i) + "\n").collect();
     let path = dir.join(format!("{split}2014_urls.txt"));
@@ -398,7 +408,8 @@ mod tests {
     fn features_come_from_the_written_pictures_alone() {
         let root = tempfile::tempdir().unwrap();
         generate(root.path(), &small(4), &|_, _| ()).unwrap();
-        let source = CocoHdf5::in_dir(root.path()).unwrap().open().unwrap();
+        let set = CocoHdf5 { grid: true, ..CocoHdf5::in_dir(root.path()).unwrap() };
+        let source = set.open().unwrap();
         let standard = Standard::read(root.path()).unwrap();
         let mut batch = engine_core::Batch::new();
         for split in Split::ALL {
@@ -408,6 +419,9 @@ mod tests {
                 let described = standard.describe_file(&path).unwrap();
                 let stored = batch.get("features").unwrap().elements();
                 assert_eq!(stored, &engine_core::Elements::F32(described));
+                let picture = image::open(path).unwrap().to_rgb8();
+                let stored = batch.get("grid").unwrap().elements();
+                assert_eq!(stored, &engine_core::Elements::F32(grid(&picture)));
             }
         }
         assert!(standard.describe_file(&root.path().join("none.png")).is_err());
@@ -424,7 +438,7 @@ mod tests {
         let first = made(5, 1);
         // Files that hold the time, in seconds, must show themselves.
         std::thread::sleep(Duration::from_millis(1100));
-        assert_eq!(first.len(), 40 + 12 + 3 + 3 + 2);
+        assert_eq!(first.len(), 40 + 12 + 3 + 3 + 2 + 2 + 2);
         let again = made(5, 3);
         let names = first.iter().zip(&again).filter(|(a, b)| a != b).map(|((name, _), _)| name);
         assert_eq!(names.collect::<Vec<_>>(), Vec::<&PathBuf>::new(), "files that differ");

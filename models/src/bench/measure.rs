@@ -136,6 +136,7 @@ fn step<T: Scalar>(
     watch: &mut Watch,
 ) -> Result<(), Error> {
     engine.forward(batch, Mode::Train { iteration })?;
+    engine.carry();
     let loss = engine.loss().unwrap_or(f64::NAN);
     watch.end(Phase::Forward);
     engine.backward();

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `parameters.safetensors` | the parameters |
 //! | `optimizer.safetensors` | the numbers that the update rule keeps |
+//! | `carried.safetensors` | what goes from batch to batch, for a graph that carries something |
 //! | `state.json` | where training stands |
 //! | `SHA256SUMS` | the checksums of the others, as `sha256sum -c` reads them |
 //!
@@ -25,6 +26,8 @@ use super::durable::{sync_folder, write_new};
 pub(crate) const PARAMETERS: &str = "parameters.safetensors";
 /// The file of the update rule's numbers.
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
+/// The file of what is carried from batch to batch; only for a graph that carries something.
+pub(crate) const CARRIED: &str = "carried.safetensors";
 /// The file that says where training stands.
 pub(crate) const STATE: &str = "state.json";
 const SUMS: &str = "SHA256SUMS";
@@ -110,13 +113,17 @@ pub struct Contents {
     pub parameters: Vec<u8>,
     /// [`OPTIMIZER`].
     pub optimizer: Vec<u8>,
+    /// [`CARRIED`].
+    pub carried: Option<Vec<u8>>,
     /// [`STATE`].
     pub state: Vec<u8>,
 }
 
 impl Contents {
-    fn files(&self) -> [(&'static str, &[u8]); 3] {
-        [(PARAMETERS, &self.parameters), (OPTIMIZER, &self.optimizer), (STATE, &self.state)]
+    fn files(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let carried = self.carried.as_deref().map(|carried| (CARRIED, carried));
+        let before = [(PARAMETERS, self.parameters.as_slice()), (OPTIMIZER, &self.optimizer)];
+        before.into_iter().chain(carried).chain([(STATE, self.state.as_slice())])
     }
 }
 
@@ -273,9 +280,12 @@ impl Generation {
             fs::read(self.path.join(name)).map_err(|error| format!("cannot read {name}: {error}"))
         };
         let [parameters, optimizer, state] = FILES.map(read);
-        let contents = Contents { parameters: parameters?, optimizer: optimizer?, state: state? };
         let found = String::from_utf8(read(SUMS)?).map_err(|_| format!("{SUMS} is no text"))?;
-        for ((name, _), line) in contents.files().iter().zip(sums(&contents).lines()) {
+        let carries = found.lines().any(|line| line.ends_with(CARRIED));
+        let carried = carries.then(|| read(CARRIED)).transpose()?;
+        let contents =
+            Contents { parameters: parameters?, optimizer: optimizer?, carried, state: state? };
+        for ((name, _), line) in contents.files().zip(sums(&contents).lines()) {
             if !found.lines().any(|found| found == line) {
                 return Err(format!("the checksum of {name} is not the one in {SUMS}"));
             }
@@ -315,6 +325,7 @@ mod tests {
         Contents {
             parameters,
             optimizer: vec![step; 25],
+            carried: (step > 2).then(|| vec![!step; 7]),
             state: format!("{{\"step\":{step}}}").into(),
         }
     }
@@ -344,9 +355,9 @@ mod tests {
     fn any_flipped_bit_and_any_missing_byte_is_found() {
         let (_dir, checkpoints) = folder();
         let first = checkpoints.save(1, &contents(1)).unwrap();
-        let second = checkpoints.save(2, &contents(2)).unwrap();
+        let second = checkpoints.save(3, &contents(3)).unwrap();
         let mut tried = 0;
-        for name in FILES.iter().chain(&[SUMS]) {
+        for name in FILES.iter().chain(&[CARRIED, SUMS]) {
             let file = second.path().join(name);
             let whole = fs::read(&file).unwrap();
             let flipped = (0..8 * whole.len()).map(|bit| {

@@ -17,7 +17,7 @@ use engine_datasets::{Source, Split};
 use self::state::State;
 use crate::batches::with_batches;
 use crate::error::Error;
-use crate::run::checkpoints::{OPTIMIZER, STATE};
+use crate::run::checkpoints::{CARRIED, OPTIMIZER, STATE};
 use crate::run::{Checkpoints, Contents, Events, Generation, Metrics, Record, RunGuard};
 use crate::settings::TrainSettings;
 use crate::validate::validate;
@@ -95,6 +95,9 @@ impl<'a, T: Scalar> Training<'a, T> {
         checkpoint::set_parameters(engine, &contents.parameters, &generation.parameters())?;
         let (steps, slots) = (state.iteration, &contents.optimizer);
         checkpoint::set_slots(&mut updater, steps, engine, slots, &file(OPTIMIZER))?;
+        if let Some(carried) = &contents.carried {
+            checkpoint::set_carried(engine, carried, &file(CARRIED))?;
+        }
         let metrics = Metrics::go_on(&run.metrics(), &state.metrics)?;
         let events = Events::create(run.path(), state.iteration)?;
         let saved = Some((state.iteration, state.evaluated));
@@ -185,11 +188,15 @@ impl<'a, T: Scalar> Training<'a, T> {
         })
     }
 
-    /// Forward, backward, limits, update. Returns the loss, the gradients' norm and the learning rate.
+    /// Forward, backward, limits, update; what is carried begins anew with every epoch. Returns the loss, the gradients' norm and the learning rate.
     fn step(&mut self, batch: &Batch) -> Result<(f64, f64, f64), Error> {
         let (iteration, per_epoch, total) = (self.state.iteration, self.per_epoch, self.total);
         let learning_rate = self.settings.learning_rate(Progress { iteration, per_epoch, total });
+        if iteration.is_multiple_of(per_epoch) {
+            self.engine.forget();
+        }
         self.engine.forward(batch, Mode::Train { iteration })?;
+        self.engine.carry();
         let loss = self.engine.loss().unwrap_or(f64::NAN);
         self.finite(loss, "the loss", iteration + 1)?;
         self.engine.backward();
@@ -230,8 +237,9 @@ impl<'a, T: Scalar> Training<'a, T> {
         watch: &mut dyn Watch,
         stop: &Stop,
     ) -> Result<(), Error> {
-        let (iteration, rows) = (self.state.iteration, self.settings.batch.as_usize());
-        let val_loss = validate(self.engine, self.source, Split::Val, rows, stop)?;
+        let iteration = self.state.iteration;
+        let (order, rows) = (self.settings.order, self.settings.batch.as_usize());
+        let val_loss = validate(self.engine, self.source, Split::Val, (order, rows), stop)?;
         let Some(val_loss) = val_loss else { return Ok(()) };
         self.finite(val_loss, "the validation loss", iteration)?;
         let Some(scores) = scores.scores(self.engine, stop)? else { return Ok(()) };
@@ -284,6 +292,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         let contents = Contents {
             parameters: checkpoint::parameters(self.engine),
             optimizer: checkpoint::slots(&self.updater, self.engine),
+            carried: checkpoint::carried(self.engine),
             state: self.state.bytes(),
         };
         self.checkpoints.save(self.state.iteration, &contents)?;

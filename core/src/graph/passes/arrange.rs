@@ -10,7 +10,7 @@ use crate::shape::Shape;
 /// result has a row for each.
 pub(super) fn arrangeable(plan: &Plan) -> bool {
     let result = |(_, at): &(String, usize)| plan.values[*at].shape.dims().iter().any(of_batch);
-    let read = |at: &usize| plan.readers(*at).next().is_some();
+    let read = |at: &usize| plan.readers(*at).next().is_some() || plan.is_output(*at);
     let values = (0..plan.values.len()).filter(read).map(|at| &plan.values[at].shape);
     let inputs = plan.inputs.iter().map(|input| &input.shape);
     !plan.outputs.iter().any(result)

@@ -136,14 +136,18 @@ impl Plan {
         passes: &Passes,
         purpose: Purpose,
     ) -> Plan {
-        let mut plan = self.restricted(role, target);
+        let mut plan = self.restricted(role, target, purpose);
         passes.0.iter().for_each(|pass| pass.run(&mut plan, purpose));
         plan
     }
 
-    /// The part of the plan that a value depends on. Values keep their places.
-    fn restricted(&self, role: &str, target: usize) -> Plan {
-        let needed = self.needed_for(target);
+    /// The part of the plan that a value depends on, in this batch and in those to come. Values keep their places.
+    fn restricted(&self, role: &str, target: usize, purpose: Purpose) -> Plan {
+        let needed = match purpose {
+            Purpose::Sequences | Purpose::Loop => self.needed_with_carried(target),
+            // Steps go on from one to the next themselves.
+            Purpose::Steps => self.needed_for(target),
+        };
         let mut plan = self.clone();
         plan.outputs = vec![(role.to_owned(), target)];
         let mut at = 0..;
@@ -151,7 +155,26 @@ impl Plan {
         let reads = |slot: Slot| plan.nodes.iter().any(|node| node.slots.contains(&slot));
         let inputs = plan.inputs.clone();
         plan.inputs = inputs.into_iter().filter(|input| reads(input.slot)).collect();
+        let carries = plan.carries.clone();
+        plan.carries =
+            carries.into_iter().filter(|carry| reads(Slot::Value(carry.input))).collect();
         plan
+    }
+
+    /// For each node, whether a value depends on it, perhaps by way of what is carried from batch to batch.
+    fn needed_with_carried(&self, value: usize) -> Vec<bool> {
+        let mut results = vec![value];
+        loop {
+            let needed = self.needed_for_any(&results);
+            let read = |input: usize| self.readers(input).any(|(node, _)| needed[node]);
+            let carries = self.carries.iter().filter(|carry| read(carry.input));
+            let more = carries.map(|carry| carry.value).filter(|value| !results.contains(value));
+            let more: Vec<usize> = more.collect();
+            if more.is_empty() {
+                return needed;
+            }
+            results.extend(more);
+        }
     }
 
     /// The nodes that read a value, and at which ports.
@@ -167,9 +190,10 @@ impl Plan {
         self.nodes.iter().position(|node| node.outputs.contains(&value))
     }
 
-    /// Whether a value is a result.
+    /// Whether a value is a result, or is carried to the next batch.
     fn is_output(&self, value: usize) -> bool {
         self.outputs.iter().any(|(_, at)| *at == value)
+            || self.carries.iter().any(|carry| carry.value == value)
     }
 
     /// Moves every value from `at` on by one, so that there is room for another.
@@ -191,6 +215,10 @@ impl Plan {
             }
         }
         self.outputs.iter_mut().for_each(|(_, value)| moved(value));
+        for carry in &mut self.carries {
+            moved(&mut carry.input);
+            moved(&mut carry.value);
+        }
     }
 }
 

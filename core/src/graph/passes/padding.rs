@@ -15,14 +15,28 @@ pub(super) const PASS: Pass =
 fn apply(plan: &mut Plan, purpose: Purpose) {
     // What a loop ends with would be another step's.
     let at_end = plan.nodes.iter().any(|node| node.hints.at_end);
-    if purpose == Purpose::Sequences && !at_end && arrangeable(plan) {
+    if purpose == Purpose::Sequences && !at_end && arrangeable(plan) && !carries_positions(plan) {
         plan.arranged = counts(plan).filter(|counts| !counts.is_empty()).or(plan.arranged.take());
     }
 }
 
+/// Whether what is carried to the next batch depends on positions: then all of them count, the last one above all.
+fn carries_positions(plan: &Plan) -> bool {
+    let carried: Vec<usize> = plan.carries.iter().map(|carry| carry.value).collect();
+    let timed = |slot: &Slot| match *slot {
+        Slot::Tokens(at) | Slot::Words(at) => {
+            plan.inputs.iter().any(|input| input.slot == Slot::Tokens(at) && input.has_time())
+        }
+        slot => slot.value().is_some_and(|value| plan.values[value].shape.has(Symbol::TIME)),
+    };
+    let mut nodes = plan.nodes.iter().zip(plan.needed_for_any(&carried));
+    nodes.any(|(node, needed)| needed && node.slots.iter().any(timed))
+}
+
 /// The inputs that say what counts for each objective; `None` where one over positions does not say.
 ///
-/// A plan that can be arranged leads from sequences to its result through objectives alone. One whose targets have no
+/// A plan that can be arranged leads from sequences to its result through objectives alone; what it carries to the next
+/// batch is looked at before. One whose targets have no
 /// time is an objective over whole sequences, which it takes in any order: what lies between it and their positions says
 /// which of these count.
 fn counts(plan: &Plan) -> Option<Vec<CountedInput>> {

@@ -1,0 +1,85 @@
+//! Finding folders and files, and saying what is wrong where one is missing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+
+/// Makes sure that there is such a folder.
+pub(crate) fn check_folder(dir: &Path) -> Result<(), DataError> {
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(DataError::NotAFolder { dir: dir.to_owned() }),
+        Err(_) => Err(DataError::MissingFolder { dir: dir.to_owned(), help: missing_folder(dir) }),
+    }
+}
+
+/// The file of this name in a folder; where it is missing, `role` says what it would hold and `help` what to do.
+pub(crate) fn find_file(
+    dir: &Path,
+    name: impl AsRef<Path>,
+    role: &'static str,
+    help: Option<String>,
+) -> Result<PathBuf, DataError> {
+    let path = dir.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let present = names_in(dir, |path| path.is_file());
+    let help = help.or_else(|| {
+        present.is_empty().then(|| {
+            format!("the folder holds no data: `engine data scenes {}` fills it", quote(dir))
+        })
+    });
+    Err(DataError::MissingFile { path, role, present, help })
+}
+
+/// What to do about a folder that does not exist: the nearest one that does, and how to make one.
+fn missing_folder(dir: &Path) -> String {
+    let make = format!("`engine data scenes {}` makes a data set there", quote(dir));
+    let parent = match dir.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if !parent.is_dir() {
+        let nearest = parent.ancestors().find(|a| a.is_dir() && *a != Path::new(""));
+        return match nearest {
+            Some(nearest) => {
+                format!("the nearest folder that exists is `{}`; {make}", nearest.display())
+            }
+            None => make,
+        };
+    }
+    let wanted = dir.file_name().unwrap_or_default().to_string_lossy();
+    let near = names_in(parent, |path| path.is_dir())
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&name, &wanted), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, name)) => format!("did you mean `{}`? {make}", parent.join(name).display()),
+        None => make,
+    }
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quote(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
+}
+
+/// The sorted names in `dir` that satisfy `keep`; none where it cannot be read. Hidden ones are left out.
+fn names_in(dir: &Path, keep: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| keep(path))
+        .filter_map(|path| path.file_name().map(OsStr::to_string_lossy).map(|n| n.into_owned()))
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort_unstable();
+    names
+}
