@@ -138,6 +138,65 @@ fn a_run_that_is_killed_goes_on_as_if_it_had_not_been() {
     }
 }
 
+/// The graph of the studio with a state that goes from batch to batch.
+fn carrying(room: &Room) {
+    let graph = edited(
+        &room.read("g.ron"),
+        "\"words_in\": [Batch, Time],",
+        "\"state\": [Batch, 16], \"words_in\": [Batch, Time],",
+    );
+    let both = "(name: \"both\", layer: Concat(), from: [\"features\", \"state\"]),";
+    let end = "(name: \"end\", layer: Tanh(), from: [\"h0\"]),";
+    let graph = edited(&graph, "(name: \"h0\"", &format!("{both} {end}\n        (name: \"h0\""));
+    let graph = edited(
+        &graph,
+        "layer: Projection(units: 512),            from: [\"features\"]",
+        "layer: Projection(units: 512),            from: [\"both\"]",
+    );
+    room.write(
+        "g.ron",
+        edited(&graph, "    nodes: [", "    carry: {\"state\": \"end\"},\n    nodes: ["),
+    );
+}
+
+#[test]
+fn what_is_carried_outlasts_a_kill_within_an_epoch() {
+    let room = studio();
+    carrying(&room);
+    let streams = ["--set", "train.order=Streams", "--set", "train.checkpoint_every=4"];
+    room.runs(&training("whole", &streams));
+    let whole = left(&room, "whole");
+    // Steps that are checkpoints and not the end of one of the epochs of 15 steps.
+    for step in [21_u64, 50, 122] {
+        let out = format!("killed-{step}");
+        let mut running = room.starts(&training(&out, &streams), &[]);
+        assert!(running.until(&format!("iteration {step}/")), "{}", running.said);
+        running.signal("KILL");
+        running.ends();
+        let stood = latest(&room, &out);
+        let carried = stood.path().join("carried.safetensors");
+        assert!(stood.step % 15 != 0 && carried.is_file(), "{}", stood.path().display());
+        room.runs(&["train", "--resume", &out]);
+        assert_eq!(differences(&whole, &left(&room, &out)), Vec::<&str>::new(), "step {step}");
+    }
+    // The state matters: without it, another network is trained.
+    let mut graph = room.read("g.ron");
+    graph = edited(&graph, "from: [\"h0\"]", "from: [\"off\"]");
+    let off = "(name: \"off\", layer: Multiply(), from: [\"state\", \"h0\"]),";
+    room.write("g.ron", edited(&graph, "(name: \"both\"", &format!("{off} (name: \"both\"")));
+    room.runs(&training("off", &streams));
+    assert_ne!(differences(&whole, &left(&room, "off")), Vec::<&str>::new());
+}
+
+#[test]
+fn shuffled_batches_carry_nothing() {
+    let room = studio();
+    carrying(&room);
+    let says =
+        "carry `state`: batches in the order Shuffled do not go on | train: (order: Streams)";
+    report([room.refusal(&training("R", &[]), says)]);
+}
+
 #[test]
 fn signals_save_and_say_how_to_go_on() {
     let room = studio();

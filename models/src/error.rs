@@ -80,6 +80,16 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
+    /// The data is too little for as many streams as a batch has rows.
+    #[error(
+        "the data has {rows} captions or chunks to train on, and `order: Streams` takes at least one for each of a batch's {batch} rows"
+    )]
+    TooFewRows {
+        /// Those that the data has.
+        rows: usize,
+        /// The rows of a batch.
+        batch: usize,
+    },
     /// Signals cannot be handled.
     #[error("cannot handle signals: {error}")]
     Signals {
@@ -132,6 +142,14 @@ fn is_graph(path: &Path) -> bool {
 }
 
 impl Error {
+    /// What needs images, for data that has none.
+    pub(crate) fn no_images(what: &str) -> Self {
+        Error::Usage {
+            message: format!("{what} writes captions of images, and the data has none"),
+            help: "a text is gone on with by: engine sample RUN --text TEXT".into(),
+        }
+    }
+
     /// What to try.
     pub fn help(&self) -> Option<String> {
         match self {
@@ -160,6 +178,9 @@ impl Error {
                 kept.display()
             )),
             Error::ReadParameters { .. } => Some("give the folder of a run, or a safetensors file".into()),
+            Error::TooFewRows { rows, .. } => Some(format!(
+                "lower `train.batch` to at most {rows}, or cut a text into smaller pieces with `data.chunk`"
+            )),
             Error::Signals { .. } => None,
             Error::Usage { help, .. } => Some(help.clone()),
         }

@@ -12,6 +12,7 @@ mod batches;
 pub mod bench;
 pub mod caption;
 pub mod cli;
+mod continuation;
 pub mod decode;
 pub mod draw;
 mod error;
@@ -26,6 +27,7 @@ mod validate;
 
 pub use batches::{Batches, Draw, Drawn, with_batches};
 pub use caption::{Captioner, Truth};
+pub use continuation::{Continuation, Continued};
 pub use error::Error;
 pub use experiment::{Experiment, Override};
 pub use run::{

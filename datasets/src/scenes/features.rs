@@ -57,9 +57,13 @@ const MIDDLE_WIDTH: f32 = 17.0;
 
 /// The numbers that describe a picture, [`WIDTH`] of them, not yet standardised. Where there is no patch they are 0.
 pub fn features(picture: &RgbImage) -> Vec<f32> {
-    let patches = patches(picture, SLOTS);
+    features_of(&patches(picture, SLOTS))
+}
+
+/// The same from the picture's patches.
+pub(super) fn features_of(patches: &[Patch]) -> Vec<f32> {
     let mut numbers = Vec::with_capacity(WIDTH);
-    numbers.extend(kinds(&patches));
+    numbers.extend(kinds(patches));
     for slot in 0..SLOTS {
         match patches.get(slot) {
             Some(patch) => describe(patch, &mut numbers),
@@ -72,7 +76,7 @@ pub fn features(picture: &RgbImage) -> Vec<f32> {
             _ => numbers.resize(numbers.len() + PER_PAIR, 0.0),
         }
     }
-    match patches.as_slice() {
+    match patches {
         [a, b, c] => numbers.extend([between(a, b, c), between(b, a, c), between(c, a, b)]),
         _ => numbers.resize(WIDTH, 0.0),
     }

@@ -32,7 +32,11 @@ const REGION: f32 = SIDE as f32 / SIDES as f32;
 
 /// The numbers that describe a picture's regions, [`REGIONS`] rows of [`CHANNELS`].
 pub fn grid(picture: &RgbImage) -> Vec<f32> {
-    let patches = patches(picture, SLOTS);
+    grid_of(&patches(picture, SLOTS))
+}
+
+/// The same from the picture's patches.
+pub(super) fn grid_of(patches: &[Patch]) -> Vec<f32> {
     let mut numbers = vec![0.0; REGIONS * CHANNELS];
     for (region, to) in numbers.chunks_exact_mut(CHANNELS).enumerate() {
         let (column, row) = ((region % SIDES) as f32, (region / SIDES) as f32);
@@ -40,7 +44,7 @@ pub fn grid(picture: &RgbImage) -> Vec<f32> {
         let middle = (corner.0 + REGION / 2.0, corner.1 + REGION / 2.0);
         to[0] = middle.0 / SIDE as f32 * 2.0 - 1.0;
         to[1] = middle.1 / SIDE as f32 * 2.0 - 1.0;
-        for patch in &patches {
+        for patch in patches {
             let share = share(patch, corner);
             let seen = describe(patch, middle);
             to[2..].iter_mut().zip(seen).for_each(|(to, seen)| *to += share * seen);

@@ -40,6 +40,7 @@ pub use grid::{CHANNELS, REGIONS, grid};
 pub use judge::SceneJudge;
 pub use scene::{Colour, Object, SIDE, Scene, Shape, Size};
 pub use standard::Standard;
+pub(crate) use texts::{CAPTIONS, LABELLED};
 pub use write::{CAPTIONS_PER_PICTURE, Options, Report, generate};
 
 /// The file with what every picture shows.

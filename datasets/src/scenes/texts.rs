@@ -7,11 +7,11 @@ use super::scene::Shape;
 use crate::DataError;
 
 /// Every sentence, one a line, those of validation pictures last: what [`Text`](crate::Text) reads.
-pub(super) const CAPTIONS: &str = "captions.txt";
+pub(crate) const CAPTIONS: &str = "captions.txt";
 
 /// The first sentence of every picture after the shape that it names first, one a line: what
 /// [`Labelled`](crate::Labelled) reads. Every sentence names two shapes at least, so that only their order tells which.
-pub(super) const LABELLED: &str = "labelled.tsv";
+pub(crate) const LABELLED: &str = "labelled.tsv";
 
 /// Writes both files from the sentences of each picture, training pictures first.
 pub(super) fn write<'a>(

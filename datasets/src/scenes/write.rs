@@ -11,10 +11,11 @@ use hdf5::H5Type;
 use ndarray::{ArrayView, Dimension};
 use rayon::prelude::*;
 
+use super::components::patches;
 use super::draw::draw;
-use super::features::{WIDTH, features};
+use super::features::{SLOTS, WIDTH, features_of};
 use super::grammar::{MOST_WORDS, say};
-use super::grid::{CHANNELS, REGIONS, grid};
+use super::grid::{CHANNELS, REGIONS, grid_of};
 use super::judge::SceneJudge;
 use super::scene::Scene;
 use super::standard::Standard;
@@ -183,7 +184,8 @@ fn make(
                     path,
                     message: e.to_string(),
                 })?;
-                Ok((scene, captions, features(&picture), grid(&picture)))
+                let patches = patches(&picture, SLOTS);
+                Ok((scene, captions, features_of(&patches), grid_of(&patches)))
             })
             .collect::<Result<_, DataError>>()?;
         for (scene, captions, features, grid) in step {
@@ -421,7 +423,7 @@ mod tests {
                 assert_eq!(stored, &engine_core::Elements::F32(described));
                 let picture = image::open(path).unwrap().to_rgb8();
                 let stored = batch.get("grid").unwrap().elements();
-                assert_eq!(stored, &engine_core::Elements::F32(grid(&picture)));
+                assert_eq!(stored, &engine_core::Elements::F32(super::super::grid(&picture)));
             }
         }
         assert!(standard.describe_file(&root.path().join("none.png")).is_err());

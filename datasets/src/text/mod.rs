@@ -12,6 +12,7 @@ pub use self::characters::Text;
 pub use self::labelled::Labelled;
 use crate::DataError;
 use crate::folder::{check_folder, find_file, quote};
+use crate::scenes::{CAPTIONS, LABELLED, RECORD};
 
 /// The default of `dir`: where the program runs.
 fn here() -> PathBuf {
@@ -26,10 +27,11 @@ fn tenth() -> Fraction {
 /// The text in a file, which must be UTF-8.
 fn read(dir: &Path, file: &Path) -> Result<(PathBuf, String), DataError> {
     check_folder(dir)?;
-    let generated = dir.join(crate::scenes::RECORD).is_file();
+    let generated = [CAPTIONS, LABELLED].iter().any(|name| file == Path::new(name))
+        && dir.join(RECORD).is_file();
     let help = generated.then(|| {
         format!(
-            "a set of shapes that was made without texts: remove the folder, and `engine data scenes {}` makes it with them",
+            "the set was made without texts: remove the folder, and `engine data scenes {}` makes it with them",
             quote(dir)
         )
     });
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn a_missing_text_is_named_with_what_is_there() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(crate::scenes::RECORD), "").unwrap();
+        fs::write(dir.path().join(RECORD), "").unwrap();
         let error = read(dir.path(), Path::new("captions.txt")).unwrap_err();
         assert!(error.to_string().contains("captions.txt` is missing (the text)"), "{error}");
         assert!(error.help().unwrap().contains("`engine data scenes"));

@@ -62,6 +62,9 @@ pub fn bench_sampling<T: DecodeScalar>(
     let before = peak::measure(T::PRECISION, team::threads());
     let mut captioner = Captioner::new(engine, source, decoder)?;
     let all = source.images(Split::Val);
+    if all == 0 {
+        return Err(Error::no_images("--sample"));
+    }
     let images: Vec<usize> = (0..count.max(ROWS)).map(|at| at % all).collect();
     captioner.caption(source, Split::Val, &images[..ROWS])?;
     let (begin, operations) = (Instant::now(), flops::counted());

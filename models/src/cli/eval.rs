@@ -181,6 +181,9 @@ fn written<T: DecodeScalar>(
     split: Split,
 ) -> Result<(Sentences, Known), Error> {
     let source = &*trained.source;
+    if source.images(split) == 0 {
+        return Err(Error::no_images("engine eval"));
+    }
     let engine = trained.engine::<T>(passes)?;
     let mut captioner = Captioner::new(&engine, source, &*trained.experiment.decoder)?;
     let images: Vec<usize> = (0..source.images(split))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine_core::Sizes;
 use engine_core::graph::Plan;
-use engine_datasets::Source;
+use engine_datasets::{Source, Split};
 
 use super::report;
 use crate::error::Error;
@@ -51,6 +51,10 @@ pub(super) fn open(experiment: &Experiment) -> Result<Opened, Error> {
     experiment.plan(&Sizes::new())?;
     make_default_data(experiment)?;
     let source = experiment.data.open()?;
+    let (rows, batch) = (source.captions(Split::Train), experiment.train.batch.as_usize());
+    if experiment.train.order.batches(rows, batch) == 0 {
+        return Err(Error::TooFewRows { rows, batch });
+    }
     let sizes: Sizes = source.sizes().into_iter().collect();
     let (plan, warnings) = experiment.plan(&sizes)?;
     report::print_faults(&experiment.document, &warnings);

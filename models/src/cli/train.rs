@@ -14,9 +14,10 @@ use super::init;
 use super::log::{self, Form, Opening};
 use super::out::say;
 use super::pass_args::PassArgs;
-use super::sample::print_captions;
+use super::sample::{print_captions, print_texts};
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
+use crate::continuation::Continuation;
 use crate::decode::{DecodeScalar, SCORES};
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
@@ -162,7 +163,16 @@ impl Sitting<'_> {
             print_unseen(&engine, self.source, self.experiment)?;
         }
         self.print_summary(&summary, &run)?;
+        if writes {
+            let graph = self.args.graph.as_deref().filter(|_| self.args.out.is_none());
+            let what = if self.has_images() { "captions" } else { "text" };
+            say!("more {what}: engine sample {}", graph.unwrap_or(run.path()).display());
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn has_images(&self) -> bool {
+        self.source.images(Split::Train) > 0
     }
 
     fn begin_folder(&self) -> Result<RunGuard, Error> {
@@ -193,8 +203,9 @@ impl Sitting<'_> {
             }
             let best_loss = if by == BestBy::Loss { "best" } else { "its" };
             say!(
-                "{best_loss} validation loss {:.4} nats a caption, after epoch {}",
+                "{best_loss} validation loss {:.4} {}, after epoch {}",
                 best.val_loss,
+                if self.has_images() { "nats a caption" } else { "nats" },
                 best.epoch
             );
         }
@@ -205,8 +216,6 @@ impl Sitting<'_> {
         say!("  last parameters {}", shown(&run.checkpoints().latest()?.parameters()));
         say!("  metrics         {}", shown(&run.metrics()));
         say!("  graph           {}", shown(&run.graph()));
-        let graph = self.args.graph.as_deref().filter(|_| self.args.out.is_none());
-        say!("more captions: engine sample {}", graph.unwrap_or(run.path()).display());
         Ok(())
     }
 }
@@ -228,6 +237,11 @@ fn print_unseen<T: DecodeScalar>(
     source: &dyn Source,
     experiment: &Experiment,
 ) -> Result<(), Error> {
+    if source.images(Split::Val) == 0 {
+        let mut writer = Continuation::new(engine, source, &*experiment.decoder)?;
+        say!("\nA text that the network writes:");
+        return print_texts(&mut writer, source, None, &[0], false);
+    }
     let mut captioner = Captioner::new(engine, source, &*experiment.decoder)?;
     let images: Vec<usize> = (0..source.images(Split::Val).min(SHOWN)).collect();
     say!("\nCaptions of images that training has not seen:");

@@ -10,6 +10,25 @@ pub enum DecodeError {
     /// The network cannot run step by step, or the context does not fit it.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// A network that writes about something is to go on with a text.
+    #[error(
+        "the network writes about the input `{input}`, and a text alone does not say what that is"
+    )]
+    NeedsSubject {
+        /// The input.
+        input: String,
+    },
+    /// A prompt with a word that the network does not know.
+    #[error("the prompt has {word:?}, which the vocabulary has not")]
+    UnknownWord {
+        /// The word, or the character.
+        word: String,
+        /// The nearest word.
+        nearest: Option<String>,
+    },
+    /// A prompt without anything in it.
+    #[error("the prompt is empty, expected at least one character to go on from")]
+    EmptyPrompt,
     /// A word to ban that there is not.
     #[error("`rules.ban` in `sample`: the vocabulary has no word `{word}`")]
     UnknownBan {
@@ -86,7 +105,13 @@ impl DecodeError {
             DecodeError::Step(_) => {
                 "the graph's inputs and the data must agree; see `engine data info DIR`".into()
             }
-            DecodeError::UnknownBan { nearest: Some(word), .. } => {
+            DecodeError::NeedsSubject { .. } => "leave --text out".into(),
+            DecodeError::UnknownWord { nearest: None, .. } => {
+                "write it with what the training text holds; the run's vocabulary.json lists it".into()
+            }
+            DecodeError::EmptyPrompt => "leave --text out to begin as the training text does".into(),
+            DecodeError::UnknownBan { nearest: Some(word), .. }
+            | DecodeError::UnknownWord { nearest: Some(word), .. } => {
                 format!("did you mean `{word}`?")
             }
             DecodeError::UnknownBan { nearest: None, .. } => {

@@ -117,7 +117,9 @@ pub struct WordModel<'a, T> {
     words_input: String,
     words: Batch,
     vocabulary: &'a Vocabulary,
-    /// `<START>`.
+    /// Words before the first one.
+    before: Vec<u32>,
+    /// The first word that goes in: `<START>`, or the last one of a [prompt](Self::after).
     pub start: u32,
     /// `<END>`.
     pub end: u32,
@@ -136,15 +138,34 @@ impl<'a, T: Scalar> WordModel<'a, T> {
         let words_input = stepper.step_inputs().next().unwrap_or_default().to_owned();
         let (start, end) = (vocabulary.start(), vocabulary.end());
         let words = Batch::new();
-        Ok(WordModel { engine, stepper, words_input, words, vocabulary, start, end })
+        let before = Vec::new();
+        Ok(WordModel { engine, stepper, words_input, words, vocabulary, before, start, end })
+    }
+
+    /// From now on every sentence goes on with these words, the last of which is in the place of `<START>`. None are as
+    /// `<START>` alone.
+    pub fn after(&mut self, prompt: &[u32]) {
+        let (last, before) = prompt.split_last().unwrap_or((&self.start, &[]));
+        (self.start, self.before) = (*last, before.to_vec());
     }
 
     /// Begins `rows` sentences.
     ///
     /// # Errors
-    /// When the context does not fit the network.
+    /// When the context does not fit the network, or a word of the prompt is out of its range.
     pub fn begin(&mut self, context: &Batch, rows: usize) -> Result<(), StepError> {
-        self.stepper.start(self.engine, context, rows)
+        self.stepper.start(self.engine, context, rows)?;
+        for at in 0..self.before.len() {
+            let word = self.before[at];
+            self.words.tokens_mut(&self.words_input, &[rows, 1]).fill(word);
+            self.stepper.step(self.engine, &self.words)?;
+        }
+        Ok(())
+    }
+
+    /// The inputs that each sentence is written about, such as `features`: those that the network reads once.
+    pub fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.stepper.start_inputs()
     }
 
     /// Goes on with the sentences `rows` alone, in this order; one that is named more than once goes on as often.

@@ -36,6 +36,9 @@ impl<'a> CaptionScores<'a> {
         if described.scores.is_empty() {
             return Ok(described);
         }
+        if source.images(Split::Val) == 0 {
+            return Err(Error::no_images("a score in `train.scores` or `train.best_by`"));
+        }
         let words = |tokens| spaced(&source.vocabulary().decode(tokens));
         let mut references = Vec::new();
         for image in 0..source.images(Split::Val) {

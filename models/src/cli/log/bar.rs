@@ -17,6 +17,8 @@ pub(super) struct Bar {
     smooth: Option<(f64, f64)>,
     earlier: u64,
     begun: Instant,
+    rows: &'static str,
+    unit: &'static str,
 }
 
 /// What matters most comes first: a narrow terminal cuts the rest off.
@@ -40,6 +42,8 @@ impl Bar {
             smooth: None,
             earlier: opening.earlier,
             begun: Instant::now(),
+            rows: opening.rows(),
+            unit: opening.unit(),
         }
     }
 }
@@ -54,10 +58,11 @@ impl Watch for Bar {
         self.course.push(record.loss);
         let (done, to_come) = (record.iteration - self.earlier, total - record.iteration);
         self.bar.set_message(format!(
-            "{} left loss {loss:.3} {}{} {speed:.0} captions/s",
+            "{} left loss {loss:.3} {}{} {speed:.0} {}/s",
             left(self.begun.elapsed(), done, to_come),
             self.course.line(),
-            self.evaluation
+            self.evaluation,
+            self.rows
         ));
         self.bar.set_position(record.iteration);
     }
@@ -65,7 +70,7 @@ impl Watch for Bar {
     fn evaluation(&mut self, evaluation: &Evaluation) {
         let scores = evaluation.scores.iter().map(|(name, score)| format!(" {name} {score:.3}"));
         self.evaluation = format!(" val {:.3}{}", evaluation.val_loss, scores.collect::<String>());
-        self.bar.suspend(|| eprintln!("{}", evaluation_line(evaluation)));
+        self.bar.suspend(|| eprintln!("{}", evaluation_line(evaluation, self.unit)));
     }
 }
 

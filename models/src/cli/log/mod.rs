@@ -71,12 +71,25 @@ impl Opening {
         Opening { earlier, ..self }
     }
 
+    /// The unit of losses: captions are what a loss is summed over, and the pieces that a text is cut into say nothing.
+    fn unit(&self) -> &'static str {
+        if self.images > 0 { "nats a caption" } else { "nats" }
+    }
+
+    /// What goes through the network in a second.
+    fn rows(&self) -> &'static str {
+        if self.images > 0 { "captions" } else { "pieces" }
+    }
+
     /// In words: what is trained, and from where it goes on.
     fn lines(&self) -> Vec<String> {
         let Opening { captions, images, words, parameters, precision, threads, run, .. } = self;
+        let data = match images {
+            0 => format!("{captions} pieces of text"),
+            images => format!("{captions} captions of {images} images"),
+        };
         let what = format!(
-            "{captions} captions of {images} images, {words} words; {parameters} parameters in {precision:?}; \
-             {threads} threads; {run}"
+            "{data}, {words} words; {parameters} parameters in {precision:?}; {threads} threads; {run}"
         );
         let from = match self.earlier {
             0 => None,
@@ -131,11 +144,11 @@ fn left(elapsed: Duration, done: u64, to_come: u64) -> String {
     }
 }
 
-/// An evaluation in words.
-fn evaluation_line(evaluation: &crate::train::Evaluation) -> String {
+/// An evaluation in words; `unit` is that of the validation loss.
+fn evaluation_line(evaluation: &crate::train::Evaluation, unit: &str) -> String {
     let scores = evaluation.scores.iter().map(|(name, score)| format!(", {name} {score:.4}"));
     format!(
-        "epoch {}: loss {:.4}, validation {:.4} nats a caption{}{}, {:.1} s",
+        "epoch {}: loss {:.4}, validation {:.4} {unit}{}{}, {:.1} s",
         evaluation.epoch,
         evaluation.train_loss,
         evaluation.val_loss,

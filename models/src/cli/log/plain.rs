@@ -10,12 +10,20 @@ pub(super) struct Plain {
     print_every: u64,
     earlier: u64,
     begun: Instant,
+    rows: &'static str,
+    unit: &'static str,
 }
 
 impl Plain {
     pub(super) fn new(print_every: u64, opening: &Opening) -> Self {
         opening.lines().iter().for_each(|line| eprintln!("{line}"));
-        Plain { print_every, earlier: opening.earlier, begun: Instant::now() }
+        Plain {
+            print_every,
+            earlier: opening.earlier,
+            begun: Instant::now(),
+            rows: opening.rows(),
+            unit: opening.unit(),
+        }
     }
 }
 
@@ -26,16 +34,17 @@ impl Watch for Plain {
         }
         let (done, to_come) = (record.iteration - self.earlier, total - record.iteration);
         eprintln!(
-            "iteration {}/{total}: loss {:.4}, {:.0} captions/s, {} left",
+            "iteration {}/{total}: loss {:.4}, {:.0} {}/s, {} left",
             record.iteration,
             record.loss,
             record.captions_per_second,
+            self.rows,
             left(self.begun.elapsed(), done, to_come)
         );
     }
 
     fn evaluation(&mut self, evaluation: &Evaluation) {
-        eprintln!("{}", evaluation_line(evaluation));
+        eprintln!("{}", evaluation_line(evaluation, self.unit));
     }
 }
 
