@@ -1,8 +1,8 @@
 """What every network needs: parameters and inputs drawn at random, PyTorch's modules run with them, cases written.
 
-A network is a function of a `Case`. It asks the case for parameters, by the names and in the layout of the project's graph
-files, and for inputs, and returns its results; what it is asked for twice, the case draws once, so that the same function
-can be called again with an element changed.
+A network is a function of a `Case`. It asks the case for parameters, by the names and in the layout of the project's
+graph files, and for inputs, and returns its results; what it is asked for twice, the case draws once, so that the same
+function can be called again with an element changed.
 """
 
 import json
@@ -27,8 +27,8 @@ NETWORKS = {}
 def network(data, **overrides):
     """Makes a function the reference of the graph file of its name.
 
-    `data`: the sizes that a data set says. `overrides`: places in the graph file and the values to put there, `.` written
-    as `__`: `sizes__Hidden=8`.
+    `data`: the sizes that a data set says. `overrides`: places in the graph file and the values to put there, `.`
+    written as `__`: `sizes__Hidden=8`.
     """
 
     def register(function):
@@ -80,19 +80,14 @@ class Case:
 
     def captions(self):
         """`words_in` and `words_out`: captions of different lengths, one word apart."""
-
-        def make():
+        if "words_in" not in self.inputs:
             captions = torch.full((BATCH, TIME + 1), NULL)
             for caption, length in zip(captions, LENGTHS):
                 caption[0] = START
                 caption[1:length] = self.below(UNKNOWN, VOCABULARY, length - 1)
                 caption[length] = END
-            return captions
-
-        if "words_in" not in self.inputs:
-            captions = make()
-            self.inputs["words_in"] = captions[:, :-1].contiguous()
-            self.inputs["words_out"] = captions[:, 1:].contiguous()
+            self.inputs["words_in"] = captions[:, :-1]
+            self.inputs["words_out"] = captions[:, 1:]
         return self.inputs["words_in"], self.inputs["words_out"]
 
     def linear(self, node, x, units, bias=True):
@@ -178,8 +173,8 @@ LEAST_SHARE = 1e-4
 
 
 def check(function, case, results, gradients):
-    """Asserts that the results are numbers, that every parameter matters, and that gradients are slopes; returns how far
-    the worst is off, as a share of its array's largest."""
+    """Asserts that the results are numbers, that every parameter matters, and that gradients are slopes; returns how
+    far the worst is off, as a share of its array's largest."""
     assert all(torch.isfinite(value).all() for value in results.values())
     largest = max(gradient.abs().max().item() for gradient in gradients.values())
     worst = 0.0

@@ -37,8 +37,8 @@ def plain(case, node, x):
 
 
 def with_image(case, node, sums, x):
-    """An LSTM whose gates have a term of the image: its weights and those of the input x, one below the other, times both
-    side by side."""
+    """An LSTM whose gates have a term of the image: its weights and those of the input x, one below the other, times
+    both side by side."""
     v = case.numbers("features", BATCH, FEATURES)
     both = torch.cat([x, v[:, None].expand(-1, TIME, -1)], dim=2)
     wx = case.parameter(f"{sums}.w", x.shape[-1], 4 * HIDDEN)

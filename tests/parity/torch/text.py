@@ -16,13 +16,15 @@ def char_lm(case):
     following = case.tokens("words_out", lambda: case.below(0, VOCABULARY, BATCH, TIME))
     starts = {name: case.numbers(name, BATCH, HIDDEN)[None] for name in ["h1", "c1", "h2", "c2"]}
     h = case.embedding("letters", text, HIDDEN)
+    ends = {}
     for node, at in [("hidden/lower", 1), ("hidden/upper", 2)]:
         weights = lstm(*case.gates(node, HIDDEN, HIDDEN, 4))
         start = (starts[f"h{at}"], starts[f"c{at}"])
         h, (end_h, end_c) = call(nn.LSTM(HIDDEN, HIDDEN, batch_first=True), weights, h, start)
+        ends |= {f"hidden.h{at}": end_h[0], f"hidden.c{at}": end_c[0]}
     scores = case.linear("scores", h, VOCABULARY)
     loss = F.cross_entropy(scores.flatten(0, 1), following.flatten())
-    return {"loss": loss, "scores": scores}
+    return {"loss": loss, "scores": scores, **ends}
 
 
 EMBED, CLASSES = 5, 3

@@ -48,8 +48,8 @@ def linear(case, path, module, inputs, units):
 
 
 def heads(case, path, module, width, one_key=False):
-    """The parameters of multi-head attention. A bias of all keys alike changes nothing; with one key, nothing but its value
-    matters."""
+    """The parameters of multi-head attention. A bias of all keys alike changes nothing; with one key, nothing but its
+    value matters."""
     matrices = {name: case.parameter(f"{path}.w{name}", width, width) for name in "qkvo"}
     biases = {name: case.parameter(f"{path}.b{name}", width) for name in "qkvo"}
     case.idle |= {f"{path}.{name}" for name in (["wq", "bq", "wk", "bk"] if one_key else ["bk"])}
