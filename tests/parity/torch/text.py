@@ -39,7 +39,7 @@ def sequence_classifier(case):
         return sentences
 
     words = case.tokens("words_in", sentences)
-    label = case.tokens("label", lambda: case.below(0, CLASSES, BATCH))
+    label = case.tokens("labels", lambda: case.below(0, CLASSES, BATCH))
     x = pack_padded_sequence(
         case.embedding("words", words, EMBED), LENGTHS, batch_first=True, enforce_sorted=False
     )
