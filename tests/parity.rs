@@ -23,6 +23,8 @@ mod case;
 mod difference;
 #[path = "support/paths.rs"]
 mod paths;
+#[path = "support/stored.rs"]
+mod stored;
 
 use std::marker::PhantomData;
 use std::path::Path;

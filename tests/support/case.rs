@@ -7,19 +7,14 @@ use std::path::{Path, PathBuf};
 use engine_core::{Scalar, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::{Dtype, SafeTensors};
+
+use crate::stored::{self, Array};
 
 /// The inputs and exact results of one computation, as the reference wrote them.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) name: String,
     arrays: BTreeMap<String, Array>,
-}
-
-#[derive(Debug, Clone)]
-enum Array {
-    Numbers(Tensor<f64>),
-    Tokens(Tensor<u32>),
 }
 
 impl Case {
@@ -36,30 +31,8 @@ impl Case {
 
     fn read(path: &Path) -> Case {
         let data = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let file = SafeTensors::deserialize(&data)
-            .unwrap_or_else(|e| panic!("{} is no safetensors file: {e}", path.display()));
-        let arrays = file.iter().map(|(key, view)| {
-            let (shape, (words, rest)) = (view.shape(), view.data().as_chunks::<8>());
-            let here = format!("{}: {key}", path.display());
-            assert!(rest.is_empty(), "{here}: elements of 8 bytes");
-            let whole = "as many elements as the shape says";
-            let array = match view.dtype() {
-                Dtype::F64 => {
-                    let numbers = words.iter().map(|word| f64::from_le_bytes(*word)).collect();
-                    Array::Numbers(Tensor::from_vec(shape, numbers).expect(whole))
-                }
-                Dtype::I64 => {
-                    let token = |word: &[u8; 8]| u32::try_from(i64::from_le_bytes(*word)).ok();
-                    let tokens: Option<Vec<u32>> = words.iter().map(token).collect();
-                    let tokens = tokens.unwrap_or_else(|| panic!("{here}: indices from 0 on"));
-                    Array::Tokens(Tensor::from_vec(shape, tokens).expect(whole))
-                }
-                other => panic!("{here}: expected F64 or I64, found {other:?}"),
-            };
-            (key.to_owned(), array)
-        });
         let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
-        Case { name, arrays: arrays.collect() }
+        Case { name, arrays: stored::arrays(path, &data) }
     }
 
     /// The array of this name as exact numbers. Whole numbers, such as a mask's, count as numbers too.
