@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::fault::{Fault, Severity};
+use super::inline::between_copies;
 use super::layout::{Layout, Planned};
 use super::plan::Plan;
 use super::ports::{self, Fit, Misfit};
 use super::spec::{Content, Graph, Located, Node};
 use super::suggest::did_you_mean;
-use super::wiring::{Wire, Wiring, output_index};
+use super::wiring::{Wire, Wiring, output_index, output_names};
 use crate::dim::Symbol;
 use crate::layer::{Kind, Layer, LayerPlan, Need, PlanError, Port, PortShapes};
 use crate::shape::{Shape, Sizes};
@@ -31,7 +32,8 @@ impl Graph {
     /// follow from the graph: `Projection(units: Hidden)` into a port of width 512 makes `Hidden` 512.
     pub fn check(&self, sizes: &Sizes, symbols: Option<&[&str]>) -> Checked {
         let mut sizes = sizes.clone();
-        let mut faults = self.own_sizes(&mut sizes, symbols);
+        let mut faults = self.warnings.clone();
+        faults.extend(self.own_sizes(&mut sizes, symbols));
         loop {
             let mut checker = Checker::new(self, &sizes, symbols);
             let plan = checker.plan();
@@ -243,11 +245,7 @@ impl Checker<'_> {
                     Some(output) => Some(outputs[output].1.clone()),
                     None => {
                         let owner = &self.graph.nodes[node].name.value;
-                        let names = outputs.iter().map(|(output, _)| match &**output {
-                            "" => owner.clone(),
-                            output => format!("{owner}.{output}"),
-                        });
-                        let names: Vec<String> = names.collect();
+                        let names = output_names(owner, outputs);
                         let message = format!(
                             "node `{}`: there is no output `{}`",
                             reader.name.value, name.value
@@ -331,7 +329,7 @@ impl Checker<'_> {
                     "node `{name}`, {tag}: port `{port}` expects {expected}, found {found} from `{}`",
                     from.value
                 );
-                self.error(&from.span, message, "");
+                self.error(&from.span, message, between_copies(name, &from.value));
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The text of a graph file, with values from the command line spliced in, and the way back from any position in it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ron::value::RawValue;
 use serde::Deserialize;
@@ -12,25 +13,43 @@ use super::fault::Fault;
 use super::suggest::did_you_mean;
 use super::syntax::{Child, Fields, children, fault_in, is_list, ron_options, skip_blank, title};
 
-/// A RON text made of pieces of its sources: the file, and each `--set` argument.
+/// A RON text made of pieces of its sources: the file, the files that it imports, and each `--set` argument.
+///
+/// Behind the text follow copies of the blocks that its nodes use, made of pieces as well, so that whatever is read from
+/// a copy leads back to where it is written.
 #[derive(Debug, Clone)]
 pub struct Document {
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     pieces: Vec<Piece>,
+    /// Where each piece begins in the text.
+    starts: Vec<usize>,
     text: String,
+    /// Where the copies begin.
+    written: usize,
+    /// The copies of its block that a `Use` or a `Repeat` stands for, by the place where that begins.
+    pub(super) copies: BTreeMap<usize, Vec<Range<usize>>>,
+    /// What is wrong with imports, blocks and their uses.
+    pub(super) faults: Vec<Fault>,
 }
 
 #[derive(Debug, Clone)]
-struct Source {
-    name: String,
-    text: String,
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+    /// Where the paths of what it imports begin; none for a text that was never a file.
+    pub(super) folder: Option<PathBuf>,
+    /// The file, and the source that imports it.
+    pub(super) imported: Option<(PathBuf, usize)>,
 }
+
+/// A source, and a byte of its text. What is copied has the same origin in all copies.
+pub(super) type Origin = (usize, usize);
 
 /// A stretch of the document's text and where it was copied from.
 #[derive(Debug, Clone)]
-struct Piece {
-    source: usize,
-    range: Range<usize>,
+pub(super) struct Piece {
+    pub(super) source: usize,
+    pub(super) range: Range<usize>,
 }
 
 /// A position in one of a document's sources.
@@ -63,22 +82,46 @@ impl fmt::Display for Place<'_> {
 impl Document {
     /// A document of one text. The name is for messages.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        let text = text.into();
-        Document {
-            pieces: vec![Piece { source: 0, range: 0..text.len() }],
-            sources: vec![Source { name: name.into(), text: text.clone() }],
-            text,
-        }
+        Self::of(Source { name: name.into(), text: text.into(), folder: None, imported: None })
     }
 
-    /// The text of a file, and what is wrong with it as a text. Bytes that are not UTF-8 are replaced.
+    fn of(source: Source) -> Self {
+        let mut document = Document {
+            pieces: vec![Piece { source: 0, range: 0..source.text.len() }],
+            starts: vec![0],
+            written: source.text.len(),
+            text: source.text.clone(),
+            sources: vec![source],
+            copies: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        document.complete();
+        document
+    }
+
+    /// Puts the text of files in the place of imports, and copies of blocks behind the text.
+    fn complete(&mut self) {
+        self.faults.clear();
+        self.import();
+        self.expand();
+    }
+
+    /// The text of a file and of all that it imports, and what is wrong with it as a text. Bytes that are not UTF-8 are
+    /// replaced.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn read(path: &Path) -> std::io::Result<(Self, Option<Fault>)> {
         let name = path.display().to_string();
         let error = match String::from_utf8(std::fs::read(path)?) {
-            Ok(text) => return Ok((Self::new(name, text), None)),
+            Ok(text) => {
+                let folder = Some(path.parent().unwrap_or(Path::new("")).to_owned());
+                let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+                return Ok((
+                    Self::of(Source { name, text, folder, imported: Some((file, 0)) }),
+                    None,
+                ));
+            }
             Err(error) => error,
         };
         let at = error.utf8_error().valid_up_to();
@@ -93,7 +136,7 @@ impl Document {
 
     /// The name that the whole value bears: `Graph` in `Graph(..)`.
     pub(super) fn title(&self) -> &str {
-        title(skip_blank(&self.text))
+        title(skip_blank(self.text()))
     }
 
     /// The file's name.
@@ -103,24 +146,30 @@ impl Document {
 
     /// The text with everything spliced in.
     pub fn text(&self) -> &str {
+        &self.text[..self.written]
+    }
+
+    /// The text and the copies behind it.
+    pub(super) fn whole(&self) -> &str {
         &self.text
     }
 
-    /// Where the given bytes of [`text`](Self::text) came from.
+    /// Where the given bytes of [`text`](Self::text), or of the copies behind it, came from.
     pub fn place(&self, span: &Range<usize>) -> Place<'_> {
-        let mut start = 0;
-        let last = self.pieces.len() - 1;
-        for (i, piece) in self.pieces.iter().enumerate() {
-            let end = start + piece.range.len();
-            if span.start < end || i == last {
-                let from = piece.range.start + (span.start.min(end) - start);
-                let to = (from + span.len()).min(piece.range.end);
-                let source = &self.sources[piece.source];
-                return Place { source: &source.name, text: &source.text, span: from..to };
-            }
-            start = end;
-        }
-        unreachable!("the last piece takes every position")
+        // Nothing at the very end of the text belongs to the copy that follows.
+        let closes = span.is_empty() && span.start == self.written;
+        let at = self.piece_at(if closes { span.start.saturating_sub(1) } else { span.start });
+        let piece = &self.pieces[at];
+        let from = (piece.range.start + span.start - self.starts[at]).min(piece.range.end);
+        let to = (from + span.len()).min(piece.range.end);
+        let source = &self.sources[piece.source];
+        Place { source: &source.name, text: &source.text, span: from..to }
+    }
+
+    /// The piece that a byte of the text lies in; the last takes every byte behind the text.
+    fn piece_at(&self, at: usize) -> usize {
+        // Of several that begin there, all but the last are empty.
+        self.starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
     /// Puts `value` in place of what stands at `path`, or adds it where nothing does.
@@ -140,22 +189,33 @@ impl Document {
         let target = self.target(path).map_err(|message| {
             Fault::error(format!("{}: {}", argument(), message.0)).help(message.1)
         })?;
-        let source = self.sources.len();
         let name = format!("--set {path}");
-        match target {
-            Target::Replace(span) => {
-                self.sources.push(Source { name, text: value.to_owned() });
-                self.splice(span, source);
-            }
+        let (span, text) = match target {
+            Target::Replace(span) => (span, value.to_owned()),
             Target::Insert { at, fields } => {
-                let (last, outer) = fields.split_last().expect("a path has a last segment");
-                let open: String = outer.iter().map(|field| format!("{field}: (")).collect();
-                let text = format!("{open}{last}: {value}{}, ", ")".repeat(outer.len()));
-                self.sources.push(Source { name, text });
-                self.splice(at..at, source);
+                let (first, inner) = fields.split_first().expect("a path has a last segment");
+                // A map's names are strings.
+                let first = match self.text[..at].ends_with('{') {
+                    true => format!("{first:?}: "),
+                    false => format!("{first}: "),
+                };
+                let open: String = inner.iter().map(|field| format!("({field}: ")).collect();
+                (at..at, format!("{first}{open}{value}{}, ", ")".repeat(inner.len())))
             }
-        }
+        };
+        // What an argument imports, it names from where the command runs.
+        let folder = self.sources[0].folder.as_ref().map(|_| PathBuf::new());
+        let piece = self.source(Source { name, text, folder, imported: None });
+        self.splice(span, piece);
+        self.complete();
         Ok(())
+    }
+
+    /// Adds a source, of which all can be a piece.
+    pub(super) fn source(&mut self, source: Source) -> Piece {
+        let range = 0..source.text.len();
+        self.sources.push(source);
+        Piece { source: self.sources.len() - 1, range }
     }
 
     fn target(&self, path: &str) -> Result<Target, (String, String)> {
@@ -166,7 +226,7 @@ impl Document {
                 "write it as train.epochs or nodes.hidden.layer".into(),
             ));
         }
-        let mut here = skip_blank(&self.text);
+        let mut here = skip_blank(self.text());
         for (depth, segment) in segments.iter().enumerate() {
             let children = children(here).unwrap_or_default();
             let found = children
@@ -214,34 +274,44 @@ impl Document {
         start..start + slice.len()
     }
 
-    /// Replaces bytes of the text by all of a source's.
-    fn splice(&mut self, span: Range<usize>, source: usize) {
-        let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
-        let new = Piece { source, range: 0..self.sources[source].text.len() };
-        let mut new = Some(new);
-        let mut start = 0;
-        for piece in &self.pieces {
-            let end = start + piece.range.len();
-            let cut = |from: usize, to: usize| Piece {
-                source: piece.source,
-                range: piece.range.start + from - start..piece.range.start + to - start,
-            };
-            if start < span.start {
-                pieces.push(cut(start, end.min(span.start)));
-            }
-            if end >= span.start
-                && let Some(new) = new.take()
-            {
-                pieces.push(new);
-            }
-            if end > span.end {
-                pieces.push(cut(start.max(span.end), end));
-            }
-            start = end;
+    /// The source of a byte of the text, and where it stands there.
+    pub(super) fn origin(&self, at: usize) -> Origin {
+        let found = self.piece_at(at);
+        let piece = &self.pieces[found];
+        (piece.source, piece.range.start + at - self.starts[found])
+    }
+
+    /// Replaces bytes of the text by a piece. Copies go, for what they are made of may change.
+    pub(super) fn splice(&mut self, span: Range<usize>, piece: Piece) {
+        let before = self.pieces_of(0..span.start);
+        let after = self.pieces_of(span.end..self.written);
+        (self.text, self.pieces, self.starts) = Default::default();
+        self.append(before.into_iter().chain([piece]).chain(after));
+        self.written = self.text.len();
+        self.copies.clear();
+    }
+
+    /// Puts pieces behind the text, and says where they are.
+    pub(super) fn append(&mut self, pieces: impl IntoIterator<Item = Piece>) -> Range<usize> {
+        let start = self.text.len();
+        for piece in pieces {
+            self.starts.push(self.text.len());
+            self.text.push_str(&self.sources[piece.source].text[piece.range.clone()]);
+            self.pieces.push(piece);
         }
-        self.pieces = pieces;
-        self.text =
-            self.pieces.iter().map(|p| &self.sources[p.source].text[p.range.clone()]).collect();
+        start..self.text.len()
+    }
+
+    /// The pieces that a stretch of the text is made of.
+    pub(super) fn pieces_of(&self, span: Range<usize>) -> Vec<Piece> {
+        let first = self.piece_at(span.start);
+        let pieces = self.pieces[first..].iter().zip(&self.starts[first..]);
+        let cut = pieces.take_while(|(_, start)| **start < span.end).map(|(piece, start)| {
+            let inside = |at: usize| piece.range.start + at.saturating_sub(*start);
+            let range = inside(span.start)..inside(span.end).min(piece.range.end);
+            Piece { source: piece.source, range }
+        });
+        cut.filter(|piece| !piece.range.is_empty()).collect()
     }
 
     /// Reads `slice`, a part of this document's text, as a `T`.
@@ -289,7 +359,7 @@ impl Document {
     /// # Errors
     /// When the text is not RON.
     pub fn sections(&self) -> Result<Vec<(String, &str)>, Fault> {
-        let fields: Fields<'_> = self.parse(&self.text)?;
+        let fields: Fields<'_> = self.parse(self.text())?;
         Ok(fields.0.into_iter().map(|child| (child.name.unwrap_or_default(), child.text)).collect())
     }
 }

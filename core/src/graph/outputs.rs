@@ -5,7 +5,7 @@ use super::check::Checker;
 use super::fault::Fault;
 use super::layout::Planned;
 use super::suggest::did_you_mean;
-use super::wiring::{Wire, find, needed, output_index};
+use super::wiring::{Wire, find, needed, output_index, output_names};
 
 impl Checker<'_> {
     /// The node and output behind each role.
@@ -17,7 +17,10 @@ impl Checker<'_> {
                     let Some(plan) = &planned[node] else { continue };
                     let Some(at) = output_index(&output.value, &plan.layer.outputs) else {
                         let message = format!("there is no output `{}`", output.value);
-                        self.error(&output.span, message, "");
+                        let owner = &self.graph.nodes[node].name.value;
+                        let names = output_names(owner, &plan.layer.outputs);
+                        let names = names.iter().map(String::as_str);
+                        self.error(&output.span, message, did_you_mean(&output.value, names));
                         continue;
                     };
                     let shape = &plan.layer.outputs[at].1;

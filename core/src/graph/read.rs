@@ -1,15 +1,18 @@
 //! The text of a graph file becomes a [`Graph`], whatever is wrong with the rest of it.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
+use super::aliases::Nodes;
 use super::document::Document;
-use super::fault::Fault;
+use super::fault::{Fault, Severity};
 use super::spec::{Carry, Graph, Input, Located, Output};
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children};
 use crate::dim::{Dim, Symbol};
 
-const SECTIONS: [&str; 6] = ["precision", "sizes", "inputs", "nodes", "outputs", "carry"];
+const SECTIONS: [&str; 7] = ["precision", "sizes", "inputs", "blocks", "nodes", "outputs", "carry"];
 
 impl Graph {
     /// Reads the sections that describe the network. `others` names the sections that someone else reads.
@@ -17,9 +20,27 @@ impl Graph {
     /// Returns everything that is wrong with the text, and as much of the network as can be read all the same, so that
     /// a check can go on and find the rest; `None` where there is nothing to check.
     pub fn read(document: &Document, others: &[&str]) -> (Option<Self>, Vec<Fault>) {
-        let mut reader = Reader { document, faults: Vec::new() };
-        let graph = reader.graph(others);
-        (graph, reader.faults)
+        let mut reader = Reader::new(document);
+        let mut graph = reader.graph(others);
+        let of_blocks = document.faults.iter().cloned().chain(reader.faults);
+        let (faults, warnings) =
+            of_blocks.partition(|fault: &Fault| fault.severity == Severity::Error);
+        graph.iter_mut().for_each(|graph| graph.warnings.clone_from(&warnings));
+        (graph, document.once(faults))
+    }
+}
+
+impl Document {
+    /// Faults, but of those in copies of the same text only the first.
+    fn once(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        let mut told = BTreeSet::new();
+        let mut is_new = |fault: &Fault| {
+            let Some(span) = &fault.span else { return true };
+            // Nodes of copies differ by their paths, which stand in the first quotes.
+            let what = fault.message.split('`').skip(2).collect::<Vec<_>>().join("`");
+            span.start < self.text().len() || told.insert((self.origin(span.start), what))
+        };
+        faults.into_iter().filter(|fault| is_new(fault)).collect()
     }
 }
 
@@ -27,9 +48,15 @@ impl Graph {
 pub(super) struct Reader<'a> {
     pub(super) document: &'a Document,
     pub(super) faults: Vec<Fault>,
+    /// What the names of the nodes that it reads begin with: `decoder/1/`.
+    pub(super) path: String,
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(document: &'a Document) -> Self {
+        Reader { document, faults: Vec::new(), path: String::new() }
+    }
+
     fn graph(&mut self, others: &[&str]) -> Option<Graph> {
         let text = self.document.text();
         let title = self.document.title();
@@ -80,8 +107,8 @@ impl<'a> Reader<'a> {
         }
         let (inputs, nodes) = (inputs?, nodes?);
         let inputs = self.inputs(inputs);
-        let nodes = self.nodes(nodes);
-        let outputs = match section("outputs") {
+        let Nodes { nodes, aliases } = self.nodes(nodes);
+        let mut outputs = match section("outputs") {
             Some(text) => self.outputs(text),
             None => vec![Output {
                 role: "loss".into(),
@@ -89,8 +116,10 @@ impl<'a> Reader<'a> {
                 span: text.len()..text.len(),
             }],
         };
-        let carry = section("carry").map_or(Vec::new(), |text| self.carry(text));
-        Some(Graph { precision, sizes, inputs, nodes, outputs, carry })
+        outputs.iter_mut().for_each(|output| aliases.resolve(&mut output.value));
+        let mut carry = section("carry").map_or(Vec::new(), |text| self.carry(text));
+        carry.iter_mut().for_each(|carry| aliases.resolve(&mut carry.value));
+        Some(Graph { precision, sizes, inputs, nodes, outputs, carry, warnings: Vec::new() })
     }
 
     fn sizes(&mut self, text: &'a str) -> Vec<(Located<Symbol>, usize)> {

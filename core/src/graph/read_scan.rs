@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::aliases::Nodes;
 use super::read::Reader;
 use super::spec::{Feed, HandedOn, Located, SCAN, Scan, Start};
 use super::suggest::did_you_mean;
@@ -28,8 +29,8 @@ impl<'a> Reader<'a> {
             None => Dim::TIME,
         };
         let inputs = field("inputs").map_or(Vec::new(), |text| self.feeds(text));
-        let carry = field("carry").map_or(Vec::new(), |text| self.carries(text));
-        let nodes = match field("nodes") {
+        let mut carry = field("carry").map_or(Vec::new(), |text| self.carries(text));
+        let Nodes { nodes, aliases } = match field("nodes") {
             Some(nodes) => self.nodes(nodes),
             None => {
                 self.fault(text, format!(", {SCAN}: the field `nodes` is missing"), EXAMPLE);
@@ -41,12 +42,14 @@ impl<'a> Reader<'a> {
         let named = |reader: &mut Self, name| {
             field(name).map_or(Vec::new(), |text| reader.values(text, name))
         };
-        let outputs: Vec<_> = main.into_iter().chain(named(self, "outputs")).collect();
+        let mut outputs: Vec<_> = main.into_iter().chain(named(self, "outputs")).collect();
         let last = named(self, "last");
         if outputs.is_empty() && last.is_empty() {
             let message = format!(", {SCAN}: nothing leaves the body");
             self.fault(text, message, "say output: \"a node's name\"");
         }
+        aliases.resolve_all(carry.iter_mut().map(|carry| &mut carry.next));
+        aliases.resolve_all(outputs.iter_mut().map(|(_, value)| value));
         Some(Scan { over, inputs, carry, nodes, outputs, last })
     }
 
@@ -141,7 +144,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Names and the values behind them.
-    fn values(&mut self, text: &'a str, what: &str) -> Vec<(String, Located<String>)> {
+    pub(super) fn values(&mut self, text: &'a str, what: &str) -> Vec<(String, Located<String>)> {
         let named = self.named_values(text, what, "{\"weights\": \"attend.weights\"}");
         named.into_iter().filter_map(|(name, text)| Some((name, self.located(text)?))).collect()
     }

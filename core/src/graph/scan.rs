@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::body::{Body, BodyCarry, BodyPort};
 use super::check::Checker;
-use super::fault::Severity;
+use super::fault::{Fault, Severity};
 use super::layout::Planned;
 use super::spec::{
     Content, Feed, Graph, HandedOn, Input, Located, Node, Output, SCAN, Scan, Start,
@@ -35,19 +35,20 @@ impl Checker<'_> {
     ) -> Option<Planned> {
         let name = &node.name.value;
         if self.depth == DEEPEST {
-            let message = format!("node `{name}`: a body in a body has no further one");
+            let message = format!("node `{name}`, {SCAN}: bodies are at most {DEEPEST} deep");
             self.error(span, message, "let the outer graph do some of the work");
             return None;
         }
         if shapes.len() != scan.inputs.len() {
             let names: Vec<&str> = scan.inputs.iter().map(|(name, _)| &*name.value).collect();
             let message = format!(
-                "node `{name}`, {SCAN}: expected {} inputs, found {}: {}",
+                "node `{name}`, {SCAN}: expected {} inputs, found {}",
                 scan.inputs.len(),
-                shapes.len(),
-                names.join(", ")
+                shapes.len()
             );
-            self.error(span, message, "`from` lists what `inputs` names, in the same order");
+            let names = names.join(", ");
+            let help = format!("`from` lists what `inputs` names, in the same order: {names}");
+            self.error(span, message, help);
             return None;
         }
         let over = self.sizes.bind(scan.over);
@@ -69,7 +70,7 @@ impl Checker<'_> {
         let carries = carries.into_iter().collect::<Option<Vec<_>>>()?;
         let last = self.last(node, scan)?;
         let graph = self.body_graph(node, scan, &ports, &carries)?;
-        let body = self.body(&graph, scan, over, ports, carries, last)?;
+        let body = self.body((name, &graph), scan, over, ports, carries, last)?;
         self.rows_only(node, span, &body)?;
         let (operation, mut layer) = body.compile();
         layer.parameters =
@@ -96,8 +97,8 @@ impl Checker<'_> {
             && dims.get(1).is_some_and(|dim| dim.agrees(over));
         if !steps {
             let message = format!(
-                "`{path}` is read step by step: expected [Batch, {over}, ..], found {shape} from `{}`",
-                from.value
+                "node `{}`, {SCAN}: input `{}` is read step by step: expected [Batch, {over}, ..], found {shape} from `{}`",
+                node.name.value, name.value, from.value
             );
             self.error(&from.span, message, "write Static for what every step meets all of");
             return None;
@@ -144,7 +145,8 @@ impl Checker<'_> {
         if shape.batch_lead() != 1 || shape.dims()[1..].iter().any(|dim| dim.is(Symbol::BATCH)) {
             let message =
                 format!("carry `{name}`: expected a start of shape [Batch, ..], found {shape}");
-            self.error(&carry.start.span, message, "");
+            let help = "write Zeros([Batch, 512]), or name an input of such a shape";
+            self.error(&carry.start.span, message, help);
             return None;
         }
         Some(BodyCarry { name, shape, start })
@@ -200,6 +202,7 @@ impl Checker<'_> {
             nodes: scan.nodes.iter().map(|node| within.node(node)).collect(),
             outputs: leaving.chain(handed_on).collect(),
             carry: Vec::new(),
+            warnings: Vec::new(),
         };
         let known = |carry: &HandedOn| {
             let path = within.name(&carry.next.value);
@@ -215,12 +218,21 @@ impl Checker<'_> {
             self.error(&carry.next.span, message, did_you_mean(&carry.next.value, names));
             whole = false;
         }
+        for (_, value) in scan.outputs.iter().filter(|(_, value)| !within.computes(&value.value)) {
+            let message = format!(
+                "node `{}`, {SCAN}: nothing leaves as `{}`, which is no node of the body",
+                node.name.value, value.value
+            );
+            let names = scan.nodes.iter().map(|node| node.name.value.as_str());
+            self.error(&value.span, message, did_you_mean(&value.value, names));
+            whole = false;
+        }
         whole.then_some(graph)
     }
 
     fn body(
         &mut self,
-        graph: &Graph,
+        (path, graph): (&str, &Graph),
         scan: &Scan,
         over: Dim,
         ports: Vec<BodyPort>,
@@ -231,7 +243,15 @@ impl Checker<'_> {
         checker.depth = self.depth + 1;
         let plan = checker.plan();
         let solved = checker.solved;
-        self.faults.extend(checker.faults);
+        // What something handed on starts at is of use, whether or not a step reads it.
+        let starts = carries.iter().filter_map(|carry| match carry.start {
+            Starting::Port(port) => Some(&scan.inputs[port].0.span),
+            Starting::Constant(_) => None,
+        });
+        let starts: Vec<&Range<usize>> = starts.collect();
+        let is_start = |fault: &Fault| fault.span.as_ref().is_some_and(|s| starts.contains(&s));
+        let unread = |fault: &Fault| fault.severity == Severity::Warning && is_start(fault);
+        self.faults.extend(checker.faults.into_iter().filter(|fault| !unread(fault)));
         self.solved = self.solved.or(solved);
         let mut plan = plan?;
         if let Some(tokens) = plan.inputs.iter().find(|input| input.is_tokens()) {
@@ -246,7 +266,6 @@ impl Checker<'_> {
         let leaving = scan.outputs.len();
         let results = std::mem::take(&mut plan.outputs);
         plan.outputs.extend(results.iter().take(leaving).cloned());
-        let (path, _) = graph.nodes.first()?.name.value.rsplit_once('/')?;
         let mut fits = true;
         for (carry, said) in carries.iter().zip(&scan.carry) {
             let next = format!("{path}/{}", said.next.value);
@@ -332,14 +351,9 @@ impl Within<'_> {
     }
 
     fn node(&self, node: &Node) -> Node {
-        let weights_of = node.weights_of.as_ref().map(|owner| match self.computes(&owner.value) {
-            true => self.located(owner),
-            false => owner.clone(),
-        });
         Node {
             name: self.located(&node.name),
             from: node.from.iter().map(|from| self.located(from)).collect(),
-            weights_of,
             ..node.clone()
         }
     }

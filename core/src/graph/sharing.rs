@@ -58,15 +58,10 @@ impl Checker<'_> {
             return;
         }
         let paths = self.graph.paths();
-        // Within a body, the names of its own nodes come first.
-        let find = |user: &str, owner: &str| {
-            let beside = user.rsplit_once('/').map(|(within, _)| format!("{within}/{owner}"));
-            let known = |path: &str| paths.iter().find(|(known, _)| known == path);
-            beside.and_then(|path| known(&path)).or_else(|| known(owner))
-        };
+        let find = |owner: &str| paths.iter().find(|(known, _)| known == owner);
         for (user, owner) in &paths {
             let Some(owner) = owner else { continue };
-            match find(user, &owner.value) {
+            match find(&owner.value) {
                 None => {
                     let names = paths.iter().map(|(path, _)| path.as_str());
                     let help = did_you_mean(&owner.value, names);

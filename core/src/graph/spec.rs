@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::fault::Fault;
 use super::syntax::to_ron;
 use crate::dim::{Dim, Symbol};
 use crate::layer::Layer;
@@ -34,6 +35,8 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// The inputs that hold what a value was for the batch before.
     pub carry: Vec<Carry>,
+    /// What is hardly meant in its text, though nothing is wrong with it.
+    pub warnings: Vec<Fault>,
 }
 
 /// An array that data feeds.

@@ -44,6 +44,19 @@ pub(super) fn find(graph: &Graph, name: &str) -> Option<Wire> {
     graph.nodes.iter().position(|known| known.name.value == node).map(Wire::Node)
 }
 
+/// All names that can be read.
+fn names(graph: &Graph) -> impl Iterator<Item = &str> {
+    let inputs = graph.inputs.iter().map(|input| input.name.as_str());
+    inputs.chain(graph.nodes.iter().map(|node| node.name.value.as_str()))
+}
+
+/// What `name` begins with because it is said in a body: the path that leads there, which begins all names of the body.
+fn body_of<'a>(graph: &Graph, name: &'a str) -> &'a str {
+    let starts = name.rmatch_indices('/').map(|(at, _)| &name[..=at]);
+    let mut starts = starts.filter(|start| names(graph).all(|known| known.starts_with(start)));
+    starts.next().unwrap_or("")
+}
+
 struct Wirer<'a> {
     graph: &'a Graph,
     faults: &'a mut Vec<Fault>,
@@ -78,15 +91,27 @@ impl Wirer<'_> {
         if let Some(wire) = find(self.graph, &name.value) {
             return wire;
         }
+        // What a use of a block reads, many nodes of the block may read.
+        if self.faults.iter().any(|fault| fault.span.as_ref() == Some(&name.span)) {
+            return Wire::Unknown;
+        }
         let graph = self.graph;
-        let all = graph.inputs.iter().map(|input| input.name.as_str());
-        let all = all.chain(graph.nodes.iter().map(|node| node.name.value.as_str()));
-        let all = all.filter(|known| *known != reader.name.value);
+        let body = body_of(graph, &name.value);
+        let all = names(graph).filter(|known| *known != reader.name.value);
+        let known = did_you_mean(&name.value[body.len()..], all.map(|known| &known[body.len()..]));
+        let (whose, help) = match body {
+            "" => ("", known),
+            _ => (
+                " of the body",
+                format!("{known}; a Scan's `inputs` name what it reads from outside"),
+            ),
+        };
         let message = format!(
-            "node `{}` reads `{}`, which is no input and no node",
-            reader.name.value, name.value
+            "node `{}` reads `{}`, which is no input and no node{whose}",
+            reader.name.value,
+            &name.value[body.len()..]
         );
-        self.error(&name.span, message, did_you_mean(&name.value, all));
+        self.error(&name.span, message, help);
         Wire::Unknown
     }
 
@@ -119,7 +144,7 @@ impl Wirer<'_> {
                 let name = |node: &usize| format!("`{}`", self.graph.nodes[*node].name.value);
                 let cycle: Vec<String> = path.iter().rev().map(name).collect();
                 let span = self.graph.nodes[path[0]].name.span.clone();
-                let help = "a node cannot read what depends on it; recurrence over time lives inside layers such as Lstm";
+                let help = "a node cannot read what depends on it; recurrence over time lives in what a Scan carries, and inside layers such as Lstm";
                 self.error(&span, format!("the nodes form a cycle: {}", cycle.join(" -> ")), help);
                 return None;
             };
@@ -153,4 +178,13 @@ pub(super) fn needed(
 pub(super) fn output_index(name: &str, outputs: &[(Cow<'static, str>, Shape)]) -> Option<usize> {
     let output = name.split_once('.').map_or("", |(_, output)| output);
     outputs.iter().position(|(known, _)| known == output)
+}
+
+/// What a node's outputs are called: `node`, `node.output`.
+pub(super) fn output_names(node: &str, outputs: &[(Cow<'static, str>, Shape)]) -> Vec<String> {
+    let name = |output: &str| match output {
+        "" => node.to_owned(),
+        output => format!("{node}.{output}"),
+    };
+    outputs.iter().map(|(output, _)| name(output)).collect()
 }
