@@ -101,6 +101,7 @@ impl<T: Scalar> Engine<T> {
         seed: u64,
         input_gradients: bool,
     ) -> Result<Self, BuildError> {
+        let sizes = sizes.iter().fold(plan.sizes.clone(), |all, (name, size)| all.with(name, size));
         let all = sizes.clone().with(Symbol::BATCH, 1).with(Symbol::TIME, 1);
         let resolve = |whose: &str, shape: &Shape| {
             shape.resolve(&all).map_err(|symbol| BuildError::Unbound {

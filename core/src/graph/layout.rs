@@ -144,6 +144,7 @@ impl<'a> Layout<'a> {
                 })
                 .collect(),
             values,
+            sizes: sizes.clone(),
             arranged: None,
         }
     }

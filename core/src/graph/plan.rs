@@ -28,6 +28,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// What training changes, once however many nodes share it.
     pub parameters: Vec<Parameter>,
+    /// The sizes that the graph file says, or that follow from it.
+    pub sizes: Sizes,
     /// Results by role: an index into `values`.
     pub outputs: Vec<(String, usize)>,
     /// What goes from one batch to the next.
