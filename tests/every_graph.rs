@@ -20,7 +20,7 @@ use difference::Difference;
 use engine::decode::SCORES;
 use engine::{Experiment, Override};
 use engine_core::engine::{Engine, gradient_check};
-use engine_core::graph::to_ron;
+use engine_core::graph::{Content, Node, to_ron};
 use engine_core::testing::stepwise;
 use engine_core::{Batch, Mode, Sizes, Symbol, Tensor};
 use paths::in_workspace;
@@ -50,6 +50,9 @@ struct Scale {
     data: usize,
 }
 
+/// The most heads of an attention, which divide widths.
+const HEADS: usize = 8;
+
 /// Milliseconds for finite differences.
 const FEW: Scale = Scale { units: 4, data: 9 };
 /// More than one panel of weights, and not a whole number of them.
@@ -61,13 +64,18 @@ const TARGETS: &str = "words_out";
 /// Batch and time.
 const LENGTHS: [(usize, usize); 4] = [(3, 4), (1, 1), (1, 6), (4, 1)];
 
+/// The folder with what graph files import, which is no network by itself.
+const BLOCKS: &str = "blocks";
+
 /// Every `.ron` file in a folder and those in it.
 fn graphs_in(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.expect("a readable folder").path();
-        if path.is_dir() {
+        if path.is_dir() && path.ends_with(BLOCKS) {
+            continue;
+        } else if path.is_dir() {
             found.extend(graphs_in(&path));
         } else if path.extension().is_some_and(|extension| extension == "ron") {
             found.push(path);
@@ -87,16 +95,29 @@ fn load(path: &Path, overrides: &[Override]) -> Experiment {
     Experiment::load(path, overrides).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The layers of a graph by node, each as a graph file writes it.
+/// The layers of a graph by node, each as a graph file writes it: of nodes that are written in the file itself, not in a
+/// body or a block.
 fn layers(experiment: &Experiment) -> Vec<(String, String)> {
-    let (plan, _) = experiment.plan(&Sizes::new()).unwrap_or_else(|error| panic!("{error}"));
-    let layer = |layer| to_ron(layer).expect("a layer that writes");
-    plan.nodes.iter().map(|node| (node.name.clone(), layer(&node.layer))).collect()
+    let nodes = experiment.graph.nodes.iter().filter(|node| !node.name.value.contains('/'));
+    let layer = |node: &Node| match &node.content.as_ref()?.value {
+        Content::Layer(layer) => Some(to_ron(layer).expect("a layer that writes")),
+        Content::Scan(_) => None,
+    };
+    nodes.filter_map(|node| Some((node.name.value.clone(), layer(node)?))).collect()
+}
+
+/// The sizes that a graph file names, cut down by one factor: what divides another still does.
+fn named_sizes(experiment: &Experiment, scale: Scale) -> Vec<Override> {
+    let sizes = || experiment.graph.sizes.iter().filter(|(_, size)| *size > SMALL);
+    let smallest = sizes().map(|(_, size)| *size).min().unwrap_or(1);
+    let cut = |size: usize| (size * scale.units.next_multiple_of(HEADS) / smallest).to_string();
+    sizes().map(|(name, size)| Override::new(format!("sizes.{}", name.value), cut(*size))).collect()
 }
 
 /// A graph file in double precision with its sizes cut down.
 fn small(path: &Path, scale: Scale) -> Vec<Override> {
-    let layers = layers(&load(path, &[]));
+    let whole = load(path, &[]);
+    let (layers, named) = (layers(&whole), named_sizes(&whole, scale));
     let sizes: BTreeSet<usize> = layers.iter().flat_map(|(_, layer)| sizes(layer)).collect();
     let large: Vec<usize> = sizes.into_iter().filter(|size| *size > SMALL).collect();
     let cut = |layer: &str| {
@@ -106,7 +127,7 @@ fn small(path: &Path, scale: Scale) -> Vec<Override> {
     };
     let layers =
         layers.iter().map(|(node, l)| Override::new(format!("nodes.{node}.layer"), cut(l)));
-    [Override::new("precision", "F64")].into_iter().chain(layers).collect()
+    [Override::new("precision", "F64")].into_iter().chain(named).chain(layers).collect()
 }
 
 /// The numbers of units in a layer's text.

@@ -19,11 +19,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use engine::{Experiment, Override};
-use engine_core::engine::Engine;
+use engine_core::engine::{Engine, checkpoint};
 use engine_core::graph::Passes;
 use engine_core::{Batch, Mode, Sizes, Tensor};
 use paths::in_workspace;
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use stored::Array;
 
@@ -136,9 +137,34 @@ impl Case {
         batch
     }
 
+    /// Hands a network what the case says that the batch before left.
+    fn carry_in(&self, engine: &mut Engine<f64>) -> Result<(), String> {
+        let plan = engine.plan().clone();
+        let names = plan.carries.iter().map(|carry| plan.values[carry.input].name.as_str());
+        let names: BTreeSet<&str> = names.collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let arrays = self.all("in.").filter(|(name, _)| names.contains(name));
+        let arrays = arrays.filter_map(|(name, array)| {
+            let Array::Numbers(array) = array else { return None };
+            let bytes: Vec<u8> = array.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
+            Some((name, array.shape().to_vec(), bytes))
+        });
+        let arrays: Vec<_> = arrays.collect();
+        let views = arrays.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F64, shape.clone(), bytes);
+            (*name, view.expect("eight bytes for each number"))
+        });
+        let bytes = safetensors::serialize(views, None).map_err(|error| error.to_string())?;
+        let path = Path::new(&self.header.graph);
+        checkpoint::set_carried(engine, &bytes, path).map_err(|error| error.to_string())
+    }
+
     /// What a network computes that is furthest off, and how far: results in these roles or of these names, and the
     /// gradients of all parameters.
     fn worst(&self, mut engine: Engine<f64>, results: &[&str]) -> Result<Worst, String> {
+        self.carry_in(&mut engine)?;
         let fed = engine.forward(&self.batch(), Mode::Train { iteration: 0 });
         fed.map_err(|error| error.to_string())?;
         engine.backward();
