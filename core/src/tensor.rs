@@ -142,6 +142,7 @@ impl<T: Copy + Default> Tensor<T> {
             self.data.reserve(self.data.len().max(length));
         }
         self.data.extend_from_slice(one);
+        self.shown = 0..self.data.len();
         self.shape[0] += 1;
     }
 
