@@ -225,7 +225,7 @@ impl<T: Scalar> Kernel<T> for MultiHeadAttention {
             gather(keys, of_memory, heads, kv, part, T::one());
         }
         let mask = self.masked.then(|| cx.inputs[self.mask_port()].as_slice());
-        heads.count_products::<T>(of_x, of_memory, 2);
+        heads.count_products(of_x, of_memory, 2);
         let weights = (a.as_mut_slice(), heads.weights());
         let results = (by_heads.as_mut_slice(), heads.queries());
         team::for_each_chunk_mut2(weights, results, |n, a, o| {
@@ -295,7 +295,7 @@ impl MultiHeadAttention {
         let of_x = Rows::of(&cx.inputs[X], cx.steps, q);
         let of_memory = Rows::of(&cx.inputs[self.source()], cx.steps, kv);
         gather(queries, of_x, heads, by_heads, 0, T::one());
-        heads.count_products::<T>(of_x, of_memory, 4);
+        heads.count_products(of_x, of_memory, 4);
         let length = heads.keys_and_values();
         let kv = (kv.as_mut_slice(), length);
         let results = (by_heads.as_mut_slice(), heads.queries());

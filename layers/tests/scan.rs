@@ -171,7 +171,7 @@ impl Twin {
     }
 
     fn assert_equal(&self, layer: &Engine<f64>, body: &Engine<f64>, what: &str) {
-        let (a, b) = (layer.loss().unwrap(), body.loss().unwrap());
+        let (a, b) = (layer.loss().expect("a loss"), body.loss().expect("a loss"));
         assert!((a - b).abs() <= BOUND * a.abs().max(1.0), "{what}: loss {a} and {b}");
         let near = |name: &str, a: &[f64], b: &[f64]| {
             let scale = a.iter().fold(1.0f64, |most, x| most.max(x.abs()));
@@ -395,11 +395,11 @@ fn with_body(body: &str) -> String {
 fn drawn_with_regions(seed: u64) -> (Sizes, Batch) {
     let (sizes, mut batch) = drawn(seed);
     let mut rng = ChaCha8Rng::seed_from_u64(seed + 1000);
-    let rows = batch.get("features").unwrap().shape()[0];
+    let rows = batch.get("features").expect("drawn").shape()[0];
     let regions = rng.random_range(1..=4);
     let fill = batch.f64_mut("regions", &[rows, regions, 3]);
     fill.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
-    let units = sizes.get(engine_core::Symbol::new("Units")).unwrap().min(6);
+    let units = sizes.get(engine_core::Symbol::new("Units")).expect("drawn").min(6);
     let all = [("Regions", regions), ("Units", units), ("Gates", 4 * units)];
     (all.into_iter().fold(sizes, |s, (name, n)| s.with(engine_core::Symbol::new(name), n)), batch)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine_core::graph::{
     Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
 };
-use engine_core::{Dim, Shape, Sizes, Tagged};
+use engine_core::{Dim, Shape, Sizes, Symbol, Tagged};
 use engine_datasets::{CocoHdf5, Dataset, Offer, Order};
 use serde::de::DeserializeOwned;
 
@@ -171,10 +171,31 @@ impl Experiment {
                         "call the node that scores words `scores`, or name it under `outputs`",
                     ));
                 }
-                Ok((Arc::new(plan), faults))
+                match self.future(&plan) {
+                    Some(fault) => Err(graph_error(&self.document, vec![fault])),
+                    None => Ok((Arc::new(plan), faults)),
+                }
             }
             _ => Err(graph_error(&self.document, faults)),
         }
+    }
+    /// What keeps scores of words from being computed word by word.
+    fn future(&self, plan: &Plan) -> Option<Fault> {
+        let scores = plan.output(SCORES).or_else(|| plan.value(SCORES))?;
+        let by_word = plan.values[scores].shape.has(Symbol::TIME);
+        let node = &plan.nodes[plan.needs_future(scores).filter(|_| by_word)?].name;
+        let message = format!(
+            "node `{node}`: `{SCORES}` depends on it, and it needs every time step at once; writing word by word, it \
+             would need the future"
+        );
+        let written = self.graph.nodes.iter().find(|known| known.name.value == *node);
+        let fault = Fault::error(message).help(
+            "let it read only the steps so far, or give `scores` another name if the network is not to write",
+        );
+        Some(match written {
+            Some(written) => fault.at(written.name.span.clone()),
+            None => fault,
+        })
     }
 }
 

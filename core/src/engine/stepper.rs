@@ -73,24 +73,13 @@ impl<T: Scalar> Stepper<T> {
         let target = target.ok_or_else(|| StepError::NoValue(name.to_owned()))?;
         let plan = written.rewritten_for(name, target, engine.passes(), Purpose::Steps);
         let target = plan.output(name).ok_or_else(|| StepError::NoValue(name.to_owned()))?;
+        if let Some(node) = plan.needs_future(target) {
+            return Err(StepError::NeedsFuture { node: plan.nodes[node].name.clone() });
+        }
         let mut timed: Vec<bool> = plan.values.iter().map(|v| v.shape.has(Symbol::TIME)).collect();
         let (mut once, mut every) = (Vec::new(), Vec::new());
         for (at, node) in plan.nodes.iter().enumerate() {
-            let timed_tokens = |at: usize| {
-                let mut inputs = plan.inputs.iter();
-                inputs.any(|input| input.slot == Slot::Tokens(at) && input.has_time())
-            };
-            let reads_time = node.slots.iter().any(|slot| match *slot {
-                Slot::Value(value) | Slot::Indexed { value, .. } => timed[value],
-                Slot::Tokens(at) | Slot::Words(at) => timed_tokens(at),
-                Slot::Absent => false,
-            });
             let writes_time = node.outputs.clone().any(|value| timed[value]);
-            let whole = node.hints.whole.iter().filter_map(|port| node.slots.get(*port));
-            let reads_all = whole.filter_map(|slot| slot.value()).any(|value| timed[value]);
-            if reads_all || (reads_time && !writes_time) {
-                return Err(StepError::NeedsFuture { node: node.name.clone() });
-            }
             if writes_time {
                 every.push(at)
             } else {

@@ -193,11 +193,12 @@ impl Body {
         });
         let nodes = nodes.collect();
         memory.hints.reach = self.reach();
-        memory.hints.at_end = !self.last.is_empty();
+        memory.hints.at_end = self.is_over_time() && !self.last.is_empty();
         for (at, port) in self.ports.iter().enumerate() {
             match self.fed(&port.name) {
                 None => memory.hints.starts.push(at),
                 Some(_) if port.feed == Feed::PerStep => memory.hints.indexed.push(at),
+                Some(_) if port.shape.has(Symbol::TIME) => memory.hints.whole.push(at),
                 Some(_) => {}
             }
         }

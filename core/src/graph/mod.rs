@@ -14,6 +14,7 @@ mod document;
 mod expand;
 mod fault;
 mod faults;
+mod future;
 mod import;
 mod inline;
 mod layout;

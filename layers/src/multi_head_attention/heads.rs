@@ -49,7 +49,7 @@ impl Heads {
     }
 
     /// Counts so many products of queries and keys of all sequences.
-    pub(super) fn count_products<T: Scalar>(self, x: Rows<'_>, memory: Rows<'_>, times: usize) {
+    pub(super) fn count_products(self, x: Rows<'_>, memory: Rows<'_>, times: usize) {
         let pairs = (0..x.sequences).map(|n| x.length(n) * memory.length(n)).sum();
         flops::count_product(pairs, self.count * self.width, times);
     }

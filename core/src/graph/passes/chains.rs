@@ -89,10 +89,10 @@ fn arguments(plan: &Plan, group: &[usize]) -> (Vec<Source>, Vec<usize>) {
             continue;
         }
         let source = source(plan, group, slot, writer);
-        if let Some(writer) = writer.filter(|_| source.0 != slot) {
-            if !cutters.contains(&writer) {
-                cutters.push(writer);
-            }
+        if let Some(writer) = writer.filter(|_| source.0 != slot)
+            && !cutters.contains(&writer)
+        {
+            cutters.push(writer);
         }
         if !found.contains(&source) {
             found.push(source);
