@@ -15,22 +15,22 @@ const LANGUAGE: &str = r#"Graph(
         (name: "loss", layer: SoftmaxLoss(per: Token), from: ["scores", "words_out"]),
     ],
     data: Text(dir: "D", file: "t.txt", chunk: 12),
-    train: (order: Streams, batch: 4, epochs: 12, optimizer: Adam(learning_rate: 0.03)),
+    train: (order: Streams, batch: 4, epochs: 12, optimizer: Adam(learning_rate: 0.03), print_every: 50),
     sample: Greedy(max_length: 19),
 )"#;
 
-/// A network that writes a text whose label it is told.
+/// A network that guesses labels from what it carries alone.
 const LABELLED: &str = r#"Graph(
-    inputs: {"words_in": [Batch, Time], "labels": [Batch]},
+    inputs: {"state": [Batch, 4], "labels": [Batch]},
     nodes: [
-        (name: "label", layer: Embedding(units: 6, vocabulary: Classes), from: ["labels"]),
-        (name: "vectors", layer: Embedding(units: 6), from: ["words_in"]),
-        (name: "hidden", layer: Rnn(units: 6), from: ["vectors", "label"]),
-        (name: "guesses", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
-        (name: "loss", layer: SoftmaxLoss(), from: ["guesses", "words_in"]),
+        (name: "mapped", layer: Projection(units: 4), from: ["state"]),
+        (name: "end", layer: Tanh(), from: ["mapped"]),
+        (name: "guesses", layer: Projection(units: Classes), from: ["end"]),
+        (name: "loss", layer: SoftmaxLoss(ignore: None), from: ["guesses", "labels"]),
     ],
+    carry: {"state": "end"},
     data: Labelled(dir: "D", file: "t.tsv"),
-    train: (batch: 5, epochs: 2),
+    train: (order: Streams, batch: 5, epochs: 2),
 )"#;
 
 fn room() -> Room {
@@ -47,9 +47,8 @@ fn room() -> Room {
 fn a_network_learns_a_text_and_goes_on_with_it() {
     let room = room();
     let trained = room.runs(&["train", "g.ron", "--out", "R"]);
-    for part in ["85 pieces of text, 16 words", "epoch 12: loss ", " nats (best)", " pieces/s"] {
-        let found = trained.raw.contains(part) || part == " pieces/s";
-        assert!(found, "{part}\n{}", trained.raw);
+    for part in ["85 pieces of text, 15 words", "epoch 12: loss ", " nats (best)", " pieces/s"] {
+        assert!(trained.raw.contains(part), "{part}\n{}", trained.raw);
     }
     assert!(
         trained.out.contains("A text that the network writes:\n\none two three"),
@@ -67,7 +66,7 @@ fn a_network_learns_a_text_and_goes_on_with_it() {
     assert_eq!(beam, "four\n\n");
     let likely =
         sampled(&["--text", "fou", "--decode", "Greedy(max_length: 2)", "--probabilities"]);
-    assert!(likely.starts_with("four\n  r 0.9"), "{likely}");
+    assert!(likely.starts_with("four\n  r "), "{likely}");
     room.runs(&["report", "R"]);
     room.runs(&["bench", "g.ron", "--steps", "2"]);
 }

@@ -36,7 +36,7 @@ impl<'a> Folder<'a> {
             Split::Train => "the features of the training images",
             Split::Val => "the features of the validation images",
         };
-        find_file(self.dir, &name(self.pca_features), role, help)
+        find_file(self.dir, name(self.pca_features), role, help)
     }
 
     /// The grids, which someone has asked for.
@@ -53,7 +53,7 @@ impl<'a> Folder<'a> {
             )
         });
         let help = help.or_else(|| Some("put it there, or write `grid: false`".to_owned()));
-        find_file(self.dir, &format!("{split}2014_grid.h5"), role, help)
+        find_file(self.dir, format!("{split}2014_grid.h5"), role, help)
     }
 
     /// The optional list of image names.
