@@ -96,9 +96,9 @@ fn what_is_hardly_meant_is_a_warning() {
     room.write("g.ron", edited(BLOCKS, "\"step\": File", "\"idle\": Block(inputs: [\"x\", \"y\"], arguments: {\"Never\": 3}, nodes: [(name: \"z\", layer: Tanh(), from: [\"x\"])], output: \"z\"), \"step\": File"));
     let said = room.runs(&["check", "g.ron", "--data", "D"]).err;
     for part in [
-        "block `idle`: argument `Never` is not used [g.ron:29:72]",
-        "block `idle`: input `y` is not used [g.ron:29:36]",
-        "block `idle` is not used [g.ron:29:17]",
+        "block `idle`: argument `Never` is not used [g.ron:27:64]",
+        "block `idle`: input `y` is not used [g.ron:27:37]",
+        "block `idle` is not used [g.ron:27:17]",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }

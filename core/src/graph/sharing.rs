@@ -141,8 +141,18 @@ impl Checker<'_> {
             list(planned[at].as_ref()),
             list(other.and_then(|other| planned[other].as_ref()))
         );
-        let help =
-            "nodes share the parameters that both have by name, and these must have one shape";
+        let names = |at: usize| -> Vec<&str> {
+            let parameters = planned[at].iter().flat_map(|plan| &plan.layer.parameters);
+            parameters.map(|parameter| &*parameter.name).collect()
+        };
+        let common = other.is_some_and(|other| {
+            let others = names(other);
+            names(at).iter().any(|name| others.contains(name))
+        });
+        let help = match common {
+            true => "parameters that both have by name must have one shape",
+            false => "nodes share the parameters that both have by name; these have none",
+        };
         self.error(&owner.span, message, help);
     }
 }
