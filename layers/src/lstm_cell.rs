@@ -5,7 +5,7 @@ use engine_core::field::Finite;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
+    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
     Scalar, Shape, register, team,
 };
 use schemars::JsonSchema;
@@ -70,10 +70,12 @@ impl Layer for LstmCell {
         let state = inputs.shape(X).with_last(units);
         let own: &[usize] = if self.bias { &[0, 1, 2] } else { &[0, 1] };
         let packed = PackedLstmCell { bias: self.bias };
+        let packed = Part::new(packed, fused::sums::packed(memory(&state)), own);
         let plan = memory(&state)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            .with_packed_weights(Part::new(packed, fused::sums::packed(memory(&state)), own));
+            .with_packed_weights(packed.clone())
+            .looped(packed);
         let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
         Ok(if self.bias { plan.bias("b", [wide], bias) } else { plan })
     }
@@ -87,6 +89,7 @@ fn memory(state: &Shape) -> LayerPlan {
         .saved(state.clone())
         // The gradient of c', then that of c.
         .scratch(state.clone())
+        .separable()
         .reach(Reach::Row)
 }
 
@@ -97,7 +100,9 @@ impl<T: Scalar> Kernel<T> for LstmCell {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        close(cx);
+        if cx.asked != Asked::Parameters {
+            close(cx);
+        }
         sums::backward(cx, self.bias);
     }
 }
@@ -115,7 +120,9 @@ impl<T: Scalar> Kernel<T> for PackedLstmCell {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        close(cx);
+        if cx.asked != Asked::Parameters {
+            close(cx);
+        }
         fused::sums::backward(cx, self.bias);
     }
 }

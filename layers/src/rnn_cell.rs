@@ -4,7 +4,7 @@ use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
+    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
     Scalar, Shape, register, team,
 };
 use schemars::JsonSchema;
@@ -61,17 +61,19 @@ impl Layer for RnnCell {
         let state = inputs.shape(X).with_last(units);
         let own: &[usize] = if self.bias { &[0, 1, 2] } else { &[0, 1] };
         let packed = PackedRnnCell { activation: self.activation, bias: self.bias };
+        let packed = Part::new(packed, fused::sums::packed(memory(&state)), own);
         let plan = memory(&state)
             .weights("wx", [inputs.dim("Inputs"), units], Fill::Random(self.init))
             .weights("wh", [units, units], Fill::Random(self.recurrent_init))
-            .with_packed_weights(Part::new(packed, fused::sums::packed(memory(&state)), own));
+            .with_packed_weights(packed.clone())
+            .looped(packed);
         Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
     }
 }
 
 fn memory(state: &Shape) -> LayerPlan {
     // The gradients of the sums.
-    LayerPlan::output(state.clone()).saved(state.clone()).reach(Reach::Row)
+    LayerPlan::output(state.clone()).saved(state.clone()).separable().reach(Reach::Row)
 }
 
 impl<T: Scalar> Kernel<T> for RnnCell {
@@ -81,7 +83,9 @@ impl<T: Scalar> Kernel<T> for RnnCell {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        close(cx, self.activation);
+        if cx.asked != Asked::Parameters {
+            close(cx, self.activation);
+        }
         sums::backward(cx, self.bias);
     }
 }
@@ -100,7 +104,9 @@ impl<T: Scalar> Kernel<T> for PackedRnnCell {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        close(cx, self.activation);
+        if cx.asked != Asked::Parameters {
+            close(cx, self.activation);
+        }
         fused::sums::backward(cx, self.bias);
     }
 }

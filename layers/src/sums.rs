@@ -2,7 +2,7 @@
 //! parameters wx, wh and, unless left out, b; its first saved array is a, in whose place gradients find da.
 
 use engine_core::gemm::add_product;
-use engine_core::{Backward, Scalar, context::Forward};
+use engine_core::{Asked, Backward, Scalar, context::Forward};
 
 use crate::affine;
 use crate::recurrent::{A, B, WH, WX, X};
@@ -24,12 +24,22 @@ pub(crate) fn forward_input<T: Scalar>(cx: &mut Forward<'_, T>, bias: bool) {
 
 /// The gradients of [`forward`], given da.
 pub(crate) fn backward<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
-    backward_input(cx, bias);
     let da = &cx.saved[A];
-    if let Some(dh) = cx.input_gradients.get(H) {
-        affine::add_input_gradient(da, &cx.parameters[WH], dh.rows_mut());
+    for (port, w) in [(X, WX), (H, WH)] {
+        if let Some(gradient) = cx.input_gradients.get(port) {
+            affine::add_input_gradient(da, &cx.parameters[w], gradient.rows_mut());
+        }
     }
-    affine::add_weight_gradient(cx.inputs[H].rows(), da, &mut cx.parameter_gradients[WH]);
+    add_parameter_gradients(cx, bias);
+}
+
+/// dwx, dwh and db, where they are asked for.
+pub(crate) fn add_parameter_gradients<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
+    if cx.asked != Asked::Inputs {
+        let da = &cx.saved[A];
+        affine::add_weight_gradient(cx.inputs[H].rows(), da, &mut cx.parameter_gradients[WH]);
+        add_input_parameter_gradients(cx, bias);
+    }
 }
 
 /// The gradients of [`forward_input`], given da.
@@ -42,7 +52,7 @@ pub(crate) fn backward_input<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
 }
 
 /// dwx = dwx + x^T da, and db.
-pub(crate) fn add_input_parameter_gradients<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
+fn add_input_parameter_gradients<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
     let (da, gradients) = (&cx.saved[A], &mut cx.parameter_gradients);
     affine::add_weight_gradient(cx.inputs[X].rows(), da, &mut gradients[WX]);
     if bias {

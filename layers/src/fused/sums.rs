@@ -7,9 +7,8 @@ use engine_core::shared::Shared;
 use engine_core::{Backward, LayerPlan, Packing, Scalar, Tensor, flops};
 
 use super::affine::{cut, fill_columns, for_each_tile, left};
-use crate::affine;
 use crate::recurrent::{A, B, WH, WX, X};
-use crate::sums::{H, add_input_parameter_gradients};
+use crate::sums::{H, add_parameter_gradients};
 
 /// Packed: wx and wh for the way forward, their transposes for the way back.
 const FORWARD: [usize; 2] = [0, 1];
@@ -40,8 +39,7 @@ pub(crate) fn backward<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
             products([(da, &cx.packed[BACK[port]])], start, gradient.array);
         }
     }
-    affine::add_weight_gradient(cx.inputs[H].rows(), da, &mut cx.parameter_gradients[WH]);
-    add_input_parameter_gradients(cx, bias);
+    add_parameter_gradients(cx, bias);
 }
 
 /// What a sum of products begins with.
