@@ -6,11 +6,11 @@ use std::sync::Arc;
 use engine_core::graph::{
     Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
 };
-use engine_core::{Dim, Shape, Sizes, Symbol, Tagged};
+use engine_core::{Dim, Shape, Sizes, Tagged};
 use engine_datasets::{CocoHdf5, Dataset, Offer, Order};
 use serde::de::DeserializeOwned;
 
-use crate::decode::{Decoder, Greedy, SCORES};
+use crate::decode::{Decoder, Greedy, SCORES, word_scores};
 use crate::error::Error;
 use crate::run::graph_name;
 use crate::settings::TrainSettings;
@@ -181,9 +181,7 @@ impl Experiment {
     }
     /// What keeps scores of words from being computed word by word.
     fn future(&self, plan: &Plan) -> Option<Fault> {
-        let scores = plan.output(SCORES).or_else(|| plan.value(SCORES))?;
-        let by_word = plan.values[scores].shape.has(Symbol::TIME);
-        let node = &plan.nodes[plan.needs_future(scores).filter(|_| by_word)?].name;
+        let node = &plan.nodes[plan.needs_future(word_scores(plan)?)?].name;
         let message = format!(
             "node `{node}`: `{SCORES}` depends on it, and it needs every time step at once; writing word by word, it \
              would need the future"

@@ -18,7 +18,7 @@ use super::sample::{print_captions, print_texts};
 use super::threads::ThreadArgs;
 use crate::caption::Captioner;
 use crate::continuation::Continuation;
-use crate::decode::{DecodeScalar, SCORES};
+use crate::decode::{DecodeScalar, word_scores};
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
 use crate::run::{About, RunFolder, RunGuard, replace};
@@ -124,7 +124,7 @@ impl Sitting<'_> {
         run: Option<RunGuard>,
     ) -> Result<ExitCode, Error> {
         let settings = &self.experiment.train;
-        let writes = plan.output(SCORES).or_else(|| plan.value(SCORES)).is_some();
+        let writes = word_scores(&plan).is_some();
         let mut engine = Engine::<T>::new(plan, sizes, settings.seed)?.rewritten(self.passes);
         let (decoder, names) = (&*self.experiment.decoder, settings.all_scores());
         if writes || !names.is_empty() {

@@ -16,7 +16,8 @@ mod tree;
 use std::fmt::Debug;
 
 use engine_core::engine::{Engine, StepError, Stepper};
-use engine_core::{Batch, Scalar};
+use engine_core::graph::Plan;
+use engine_core::{Batch, Scalar, Symbol};
 use engine_datasets::Vocabulary;
 use ndarray::ArrayView2;
 
@@ -127,6 +128,13 @@ pub struct WordModel<'a, T> {
 
 /// The role, or else the node, whose values score the next word.
 pub const SCORES: &str = "scores";
+
+/// The value that words are written from: the one called [`SCORES`], if it has a time dimension. That of a classifier has
+/// none.
+pub fn word_scores(plan: &Plan) -> Option<usize> {
+    let scores = plan.output(SCORES).or_else(|| plan.value(SCORES))?;
+    plan.values[scores].shape.has(Symbol::TIME).then_some(scores)
+}
 
 impl<'a, T: Scalar> WordModel<'a, T> {
     /// The writer inside a network: the value `scores`, stepped by the one input with a time dimension that it reads.

@@ -10,7 +10,7 @@ use super::number::{percent, shown as number};
 use super::picture::embedded;
 use super::selection::{Group, SPLIT, Shown, select};
 use super::{Section, Subject};
-use crate::decode::{DecodeScalar, Hypothesis, SCORES};
+use crate::decode::{DecodeScalar, Hypothesis, word_scores};
 use crate::error::Error;
 use crate::trained::Trained;
 
@@ -21,7 +21,7 @@ fn gallery(subject: &Subject<'_>) -> Result<super::Body, Error> {
         Ok(trained) => trained,
         Err(reason) => return Ok(Some(absent(reason))),
     };
-    if subject.plan.output(SCORES).or_else(|| subject.plan.value(SCORES)).is_none() {
+    if word_scores(&subject.plan).is_none() {
         return Ok(None);
     }
     let groups = match trained.precision() {
