@@ -105,6 +105,100 @@ const LSTM: Twin = Twin {
     ],
 };
 
+const GRU: Twin = Twin {
+    layer: r#"(name: "hidden", layer: Gru(units: Units), from: ["words", "h0"]),"#,
+    body: r#"(name: "hidden", from: ["words", "h0"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static},
+        carry: {"h": (start: "h0", next: "new")},
+        nodes: [
+            (name: "rx", layer: Affine(units: Units), from: ["x"]),
+            (name: "zx", layer: Affine(units: Units), from: ["x"]),
+            (name: "nx", layer: Affine(units: Units), from: ["x"]),
+            (name: "rh", layer: Affine(units: Units, bias: false), from: ["h"]),
+            (name: "zh", layer: Affine(units: Units, bias: false), from: ["h"]),
+            (name: "r_sum", layer: Add(), from: ["rx", "rh"]),
+            (name: "z_sum", layer: Add(), from: ["zx", "zh"]),
+            (name: "r", layer: Sigmoid(), from: ["r_sum"]),
+            (name: "z", layer: Sigmoid(), from: ["z_sum"]),
+            (name: "seen", layer: Multiply(), from: ["r", "h"]),
+            (name: "nh", layer: Affine(units: Units, bias: false), from: ["seen"]),
+            (name: "n_sum", layer: Add(), from: ["nx", "nh"]),
+            (name: "n", layer: Tanh(), from: ["n_sum"]),
+            (name: "open", layer: Scale(by: -1, plus: 1), from: ["z"]),
+            (name: "fresh", layer: Multiply(), from: ["open", "n"]),
+            (name: "kept", layer: Multiply(), from: ["z", "h"]),
+            (name: "new", layer: Add(), from: ["fresh", "kept"]),
+        ],
+        output: "new",
+    )),"#,
+    parameters: &[
+        ("wx", 0, 3, "rx.w"),
+        ("b", 0, 3, "rx.b"),
+        ("wh", 0, 3, "rh.w"),
+        ("wx", 1, 3, "zx.w"),
+        ("b", 1, 3, "zx.b"),
+        ("wh", 1, 3, "zh.w"),
+        ("wx", 2, 3, "nx.w"),
+        ("b", 2, 3, "nx.b"),
+        ("wh", 2, 3, "nh.w"),
+    ],
+};
+
+const GRU_AFTER: Twin = Twin {
+    layer: r#"(name: "hidden", layer: Gru(units: Units, reset: After), from: ["words", "h0"]),"#,
+    body: r#"(name: "hidden", from: ["words", "h0"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static},
+        carry: {"h": (start: "h0", next: "new")},
+        nodes: [
+            (name: "rx", layer: Affine(units: Units), from: ["x"]),
+            (name: "zx", layer: Affine(units: Units), from: ["x"]),
+            (name: "nx", layer: Affine(units: Units), from: ["x"]),
+            (name: "rh", layer: Affine(units: Units, bias: false), from: ["h"]),
+            (name: "zh", layer: Affine(units: Units, bias: false), from: ["h"]),
+            (name: "r_sum", layer: Add(), from: ["rx", "rh"]),
+            (name: "z_sum", layer: Add(), from: ["zx", "zh"]),
+            (name: "r", layer: Sigmoid(), from: ["r_sum"]),
+            (name: "z", layer: Sigmoid(), from: ["z_sum"]),
+            (name: "nh", layer: Affine(units: Units), from: ["h"]),
+            (name: "seen", layer: Multiply(), from: ["r", "nh"]),
+            (name: "n_sum", layer: Add(), from: ["nx", "seen"]),
+            (name: "n", layer: Tanh(), from: ["n_sum"]),
+            (name: "open", layer: Scale(by: -1, plus: 1), from: ["z"]),
+            (name: "fresh", layer: Multiply(), from: ["open", "n"]),
+            (name: "kept", layer: Multiply(), from: ["z", "h"]),
+            (name: "new", layer: Add(), from: ["fresh", "kept"]),
+        ],
+        output: "new",
+    )),"#,
+    parameters: &[
+        ("wx", 0, 3, "rx.w"),
+        ("b", 0, 3, "rx.b"),
+        ("wh", 0, 3, "rh.w"),
+        ("wx", 1, 3, "zx.w"),
+        ("b", 1, 3, "zx.b"),
+        ("wh", 1, 3, "zh.w"),
+        ("wx", 2, 3, "nx.w"),
+        ("b", 2, 3, "nx.b"),
+        ("wh", 2, 3, "nh.w"),
+        ("bn", 0, 1, "nh.b"),
+    ],
+};
+
+/// A body of one cell.
+const LSTM_CELL: Twin = Twin {
+    body: r#"(name: "hidden", from: ["words", "h0", "c0"], layer: Scan(
+        inputs: {"x": PerStep, "h0": Static, "c0": Static},
+        carry: {"h": (start: "h0", next: "cell"), "c": (start: "c0", next: "cell.c")},
+        nodes: [(name: "cell", layer: LstmCell(units: Units), from: ["x", "h", "c"])],
+        output: "cell",
+    )),"#,
+    parameters: &[("wx", 0, 1, "cell.wx"), ("b", 0, 1, "cell.b"), ("wh", 0, 1, "cell.wh")],
+    ..LSTM
+};
+
+/// All of them.
+const TWINS: [Twin; 5] = [RNN, LSTM, GRU, GRU_AFTER, LSTM_CELL];
+
 /// Captions that end in padding, and the sizes that go with them.
 fn drawn(seed: u64) -> (Sizes, Batch) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -194,7 +288,7 @@ impl Twin {
 
 #[test]
 fn a_body_equals_the_layer_with_and_without_passes() {
-    for twin in [RNN, LSTM] {
+    for twin in TWINS {
         for seed in 0..6 {
             let (sizes, batch) = drawn(seed);
             let (mut layer, body) = twin.networks(&sizes, seed);
@@ -215,7 +309,7 @@ fn a_body_equals_the_layer_with_and_without_passes() {
 
 #[test]
 fn steps_of_a_body_equal_its_forward_pass_and_those_of_the_layer() {
-    for twin in [RNN, LSTM] {
+    for twin in TWINS {
         for seed in 10..14 {
             let (sizes, batch) = drawn(seed);
             let (mut layer, body) = twin.networks(&sizes, seed);
@@ -233,7 +327,7 @@ fn steps_of_a_body_equal_its_forward_pass_and_those_of_the_layer() {
 
 #[test]
 fn gradients_of_a_body_agree_with_finite_differences() {
-    for twin in [RNN, LSTM] {
+    for twin in TWINS {
         for seed in 20..23 {
             let (sizes, batch) = drawn(seed);
             let (_, mut body) = twin.networks(&sizes, seed);
