@@ -41,6 +41,33 @@ fn wrong_bodies_are_told_where_they_are_written() {
     reports_each(SCAN, include_str!("blocks/scans.txt"));
 }
 
+/// What every step meets all of, and what is handed on after the last step, is there when a sequence has ended.
+#[test]
+fn a_body_that_needs_the_future_cannot_write() {
+    let room = room(SCAN);
+    let whole = edited(SCAN, "\"h0\": Static}", "\"h0\": Static, \"all\": Static}");
+    let whole = edited(&whole, "from: [\"stack\", \"h0\"]", "from: [\"stack\", \"h0\", \"stack\"]");
+    let mean = "(name: \"mean\", layer: Mean(axis: 1), from: [\"all\"]),";
+    let whole = edited(&whole, "(name: \"both\"", &format!("{mean} (name: \"both\""));
+    let whole = edited(&whole, "from: [\"x\", \"h\"]", "from: [\"x\", \"h\", \"mean\"]");
+    let ends = edited(SCAN, "output: \"cell\",", "output: \"cell\", last: {\"end\": \"h\"},");
+    let spread = "(name: \"spread\", layer: AlongTime(), from: [\"hidden.end\", \"hidden\"]), (name: \"scores\"";
+    let ends = edited(&ends, "(name: \"scores\"", spread);
+    let ends = edited(&ends, "from: [\"hidden\"]", "from: [\"spread\"]");
+    for (graph, node, place) in [(&whole, "hidden", "g.ron:8:16"), (&ends, "spread", "g.ron:18:16")]
+    {
+        room.write("g.ron", graph.clone());
+        let what =
+            format!("node `{node}`: `scores` depends on it, and it needs every time step at once");
+        room.refuses(&["check", "g.ron", "--data", "D"], &format!("{what} | {place}"));
+        // Where nothing is to be written, the future is there.
+        let trained = graph.replace("\"scores\": \"scores\"", "\"sums\": \"sums\"");
+        let trained = trained.replace("\"scores\"", "\"sums\"");
+        room.write("g.ron", trained);
+        room.runs(&["train", "g.ron", "--data", "D", "--steps", "2"]);
+    }
+}
+
 /// Each mistake alone. `> file`, where it is not the graph; `- what stands there`; `+ what stands there then`, with `«»`
 /// around what the message must point to; `@ text` where that is elsewhere; `! parts | of the message`.
 fn reports_each(graph: &str, mistakes: &str) {
