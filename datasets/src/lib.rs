@@ -14,6 +14,7 @@ mod folder;
 pub mod info;
 pub mod judge;
 pub mod order;
+pub mod picture;
 mod random;
 pub mod scenes;
 pub mod text;

@@ -15,6 +15,7 @@ pub mod cli;
 mod continuation;
 pub mod decode;
 pub mod draw;
+pub mod encoder;
 mod error;
 mod experiment;
 pub mod report;

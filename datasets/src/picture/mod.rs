@@ -1,0 +1,40 @@
+//! Pictures: from the bytes of a file to the array that a network reads.
+
+mod preprocess;
+
+pub use preprocess::{Channels, Filter, Preprocess, Resize};
+
+/// A picture in memory: 8 bits a channel, red, green, blue, row after row from the top, upright.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture of these bytes, three for each pixel.
+    ///
+    /// # Panics
+    /// Unless there are `3 * width * height` bytes, and at least one pixel.
+    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
+        assert!(width > 0 && height > 0, "a picture has pixels");
+        assert_eq!(rgb.len(), 3 * width * height, "three bytes a pixel");
+        Picture { width, height, rgb }
+    }
+
+    /// Pixels from left to right.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Pixels from top to bottom.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The bytes, `[height, width, 3]`.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+}
