@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use engine::Experiment;
 use engine_core::Sizes;
+use engine_core::graph::{Origin, Plan};
 use front_door::data::Data;
 use front_door::{GRAPH, Room, SMALL, edited, report};
 use paths::in_workspace;
@@ -64,7 +65,7 @@ fn assert_shows(found: &[Value], expected: &[f64]) {
 
 /// Every graph file of the project.
 fn graphs() -> Vec<PathBuf> {
-    let mut graphs: Vec<PathBuf> = ["graphs", "graphs/bench"]
+    let mut graphs: Vec<PathBuf> = ["graphs", "graphs/bench", "graphs/zoo"]
         .iter()
         .flat_map(|dir| fs::read_dir(in_workspace(dir)).unwrap())
         .map(|entry| entry.unwrap().path())
@@ -92,12 +93,34 @@ fn every_graph_draws_with_everything_in_it() {
         let has = |text: &str| assert!(texts.iter().any(|t| t == text), "{text} in {picture}");
         let experiment = Experiment::load(&path, &[]).unwrap();
         let (plan, _) = experiment.plan(&Sizes::new()).unwrap();
-        plan.inputs.iter().for_each(|input| has(&input.name));
-        plan.nodes.iter().for_each(|node| has(&node.name));
-        plan.inputs.iter().for_each(|input| has(&input.shape.to_string()));
-        let arrays = plan.values.iter().filter(|value| value.shape.rank() > 0);
-        arrays.for_each(|value| has(&value.shape.to_string()));
+        shows(&plan, &has);
         plan.outputs.iter().for_each(|(role, _)| has(role));
+    }
+}
+
+/// Whether everything of a plan is shown, in bodies too. Within a frame, names stand without its path.
+fn shows(plan: &Plan, has: &dyn Fn(&str)) {
+    let inputs = plan.inputs.iter().map(|input| (&input.name, input.shape.to_string()));
+    for (name, shape) in inputs {
+        has(name.rsplit('/').next().unwrap());
+        has(&shape);
+    }
+    for node in &plan.nodes {
+        let title = node.name.rsplit('/').next().unwrap();
+        match &node.body {
+            None => has(title),
+            Some(body) => {
+                has(&format!("{title}: Scan over {}", body.over()));
+                shows(&body.plan, has);
+            }
+        }
+        let origin = |value: &usize| Some(Origin::Value(*value));
+        let read =
+            |value: &usize| plan.nodes.iter().any(|n| plan.origins(n).contains(&origin(value)));
+        for value in node.outputs().filter(read) {
+            let shape = &plan.values[value].shape;
+            has(&if shape.rank() > 0 { shape.to_string() } else { "one number".to_owned() });
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::gru::{
 use crate::recurrent::{WH, X, transpose};
 use crate::sums::{H, backward_input, forward_input};
 
-/// One step of [`Gru`](crate::Gru), from the state that it is given.
+/// One step of `Gru`, from the state that it is given.
 ///
 /// ```text
 /// r = sigmoid(x wx_r + h wh_r + b_r)        how much of the state the candidate sees

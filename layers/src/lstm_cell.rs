@@ -16,7 +16,7 @@ use crate::lstm::{self, GATES};
 use crate::recurrent::X;
 use crate::{affine, fused, sums};
 
-/// One step of [`Lstm`](crate::Lstm), from the state and the memory that it is given.
+/// One step of `Lstm`, from the state and the memory that it is given.
 ///
 /// ```text
 /// [i f o g] = x wx + h wh + b        four blocks of `units` numbers each

@@ -15,7 +15,7 @@ use crate::recurrent::{A, X};
 use crate::rnn::Activation;
 use crate::{affine, fused, sums};
 
-/// One step of [`Rnn`](crate::Rnn), from the state that it is given.
+/// One step of `Rnn`, from the state that it is given.
 ///
 /// ```text
 /// h' = f(x wx + h wh + b)        f: tanh, or max(0, .)

@@ -4,7 +4,7 @@
 mod rewrites;
 
 use engine_core::engine::{Engine, gradient_check};
-use engine_core::graph::Passes;
+use engine_core::graph::{Passes, Plan};
 use engine_core::testing::{engine, stepwise};
 use engine_core::{Batch, Mode, Sizes, Tensor};
 use engine_layers as _;
@@ -516,6 +516,33 @@ fn bodies_are_the_same_with_and_without_passes() {
             }
         }
     }
+}
+
+/// What passes leave of the LSTM's body: products with the state, sums, and one chain for the gates.
+#[test]
+fn bodies_are_rewritten() {
+    let (sizes, _) = drawn(30);
+    let running = |passes: &Passes| {
+        let engine = network(&captioner(LSTM.body), &sizes, 30).rewritten(passes);
+        let names = |plan: &Plan| plan.nodes.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+        let plan = engine.program();
+        let hidden = plan.nodes.iter().find(|node| node.name == "hidden").expect("the Scan");
+        (names(plan), names(&hidden.body.as_ref().expect("its body").plan))
+    };
+    let without = |name| Passes::without(&[name]).expect("a pass");
+    let all_but_chains = |names: &[String]| names.iter().filter(|n| n.ends_with("sum")).count();
+
+    let (outer, inner) = running(&Passes::none());
+    assert_eq!((outer.len(), inner.len()), (6, 21));
+    let (outer, inner) = running(&Passes::default());
+    for gate in ["ix", "fx", "ox", "gx"].map(|gate| format!("hidden/{gate}")) {
+        assert!(outer.contains(&gate) && !inner.contains(&gate), "{outer:?} {inner:?}");
+    }
+    assert_eq!(inner.len(), 5, "four products and one chain: {inner:?}");
+    let (outer, inner) = running(&without("hoist"));
+    assert!(outer.iter().all(|name| !name.contains('/')) && inner.len() == 9, "{inner:?}");
+    let (_, inner) = running(&without("chains"));
+    assert_eq!((inner.len(), all_but_chains(&inner)), (17, 4), "{inner:?}");
 }
 
 #[test]

@@ -56,20 +56,33 @@ impl Body {
         self.over.is(Symbol::TIME)
     }
 
-    /// The ports by their names in the body.
-    pub fn inputs(&self) -> impl Iterator<Item = &str> {
-        self.ports.iter().map(|port| port.name.as_str())
+    /// What comes in by port: its name in the body, and whether each step meets its own part and not all of it.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.ports.iter().map(|port| (port.name.as_str(), port.feed == Feed::PerStep))
     }
 
-    /// What is handed on: its name, and the body's value that is handed on under it.
-    pub fn carries(&self) -> impl Iterator<Item = (&str, usize)> {
+    /// What is handed on: its name, the body's value that is handed on under it, and the port where it starts, unless
+    /// that is a constant.
+    pub fn carries(&self) -> impl Iterator<Item = (&str, usize, Option<usize>)> {
+        let start = |carry: &BodyCarry| match carry.start {
+            Starting::Port(port) => Some(port),
+            Starting::Constant(_) => None,
+        };
         let next = self.plan.outputs[self.leaving..].iter().map(|(_, value)| *value);
-        self.carries.iter().map(|carry| carry.name.as_str()).zip(next)
+        self.carries.iter().zip(next).map(move |(c, next)| (c.name.as_str(), next, start(c)))
     }
 
-    /// The body's values that leave it at each step, in the order of the node's outputs.
+    /// The body's values that leave it, in the order of the node's outputs: first those of each step, then those that
+    /// the last step hands on.
     pub fn leaving(&self) -> impl Iterator<Item = usize> {
-        self.plan.outputs[..self.leaving].iter().map(|(_, value)| *value)
+        let (each, next) = self.plan.outputs.split_at(self.leaving);
+        let last = self.last.iter().map(|carry| next[*carry].1);
+        each.iter().map(|(_, value)| *value).chain(last)
+    }
+
+    /// The dimension whose steps are taken.
+    pub fn over(&self) -> Dim {
+        self.over
     }
 
     /// The value that an input of the plan is, if a node reads it or it is a result.

@@ -18,6 +18,11 @@ impl Plan {
         node.slots.iter().map(|slot| self.origin(*slot)).collect()
     }
 
+    /// The origin of a value: itself, unless data feeds it.
+    pub fn origin_of(&self, value: usize) -> Origin {
+        self.origin(Slot::Value(value)).unwrap_or(Origin::Value(value))
+    }
+
     fn origin(&self, slot: Slot) -> Option<Origin> {
         let fed = |slot| self.inputs.iter().position(|input| input.slot == slot);
         let tokens = match slot {

@@ -1,6 +1,7 @@
 //! Chains of functions: each array is read and written once, a block at a time, and what the functions hand each other
 //! stays in the nearest cache.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::tensor::Tensor;
 ///
 /// Registers are the arguments from outside, then the functions' values. Outputs are the results, saved arrays what
 /// derivatives look at besides.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Chain {
     pub(crate) arguments: Vec<Argument>,
     pub(crate) links: Vec<Link>,
@@ -26,6 +27,15 @@ pub(crate) struct Chain {
     pub(crate) results: Vec<usize>,
     /// The links whose values are saved.
     pub(crate) saved: Vec<usize>,
+}
+
+/// Short: the functions in their order.
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let functions: Vec<String> =
+            self.links.iter().map(|link| format!("{:?}", link.function)).collect();
+        write!(f, "Chain {{ {} }}", functions.join(", "))
+    }
 }
 
 /// An argument from outside: columns of the array at a port.

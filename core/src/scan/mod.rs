@@ -8,6 +8,7 @@ mod backward;
 mod forward;
 mod rows;
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::scalar::Scalar;
 ///
 /// Saved: the body's values, then what its nodes save. Scratch: their gradients, what is handed back, then what its nodes
 /// need for a moment. State: what is handed on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Scan {
     pub(crate) nodes: Vec<ScanNode>,
     /// What each value of the body is.
@@ -35,6 +36,13 @@ pub(crate) struct Scan {
     pub(crate) last: Vec<usize>,
     /// Whether its steps are those of time.
     pub(crate) over_time: bool,
+}
+
+/// Short: what it runs is told by whoever shows the node's body.
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scan {{ nodes: {} }}", self.nodes.len())
+    }
 }
 
 /// One layer of the body: which of the scan's arrays are its own.

@@ -88,11 +88,21 @@ fn print_rewritten(plan: &Plan) {
     let ends =
         if plan.ends_early() { ", sequences end at their last position that counts" } else { "" };
     say!("  as training runs it{ends}:");
-    let width = plan.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
+    let running = running(plan, 0);
+    let width = running.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    running.iter().for_each(|(name, kernel)| say!("    {name:width$}  {kernel}"));
+}
+
+/// What runs, by node; nodes of bodies follow the node whose body it is, further in.
+fn running(plan: &Plan, depth: usize) -> Vec<(String, String)> {
+    let mut all = Vec::new();
     for node in &plan.nodes {
         let rows = if node.by_word() { "   once for each different word" } else { "" };
-        say!("    {:width$}  {}{rows}", node.name, node.kernel());
+        let name = format!("{:indent$}{}", "", node.name, indent = 2 * depth);
+        all.push((name, format!("{}{rows}", node.kernel())));
+        all.extend(node.body.iter().flat_map(|body| running(&body.plan, depth + 1)));
     }
+    all
 }
 
 fn print_plan(path: &Path, plan: &Plan, sizes: &Sizes, data: &Path) {

@@ -176,6 +176,7 @@ mod tests {
         let block = |at: usize| Block {
             kind: BlockKind::Node,
             name: "n".repeat(at % 9 + 1),
+            path: at.to_string(),
             lines: vec!["x".repeat(at * 7 % 27)],
             details: Vec::new(),
             group: (at > framed).then_some(0),

@@ -1,6 +1,7 @@
 //! Networks as pictures: SVG that stands alone or inside a page.
 
 mod diagram;
+mod drawing;
 mod fields;
 mod layout;
 mod svg;

@@ -22,17 +22,14 @@ pub(super) fn document(placed: &Placed, name: &str) -> String {
             desc { (described(placed)) }
             style { (PreEscaped(STYLE)) }
             rect class="paper" width=(width) height=(height) {}
-            @for (group, at) in diagram.groups.iter().zip(&placed.groups) {
-                g class="frame" {
-                    (outline(at, 8.0))
-                    text class="small" x=(at.x - at.width / 2.0 + PADDING) y=(at.y - at.height / 2.0 + SMALL + 2.0) {
-                        (group.title)
-                    }
-                }
-            }
+            @for at in &placed.groups { g class="frame" { (outline(at, 8.0)) } }
             @for way in &placed.arrows { (line(way)) }
             @for (block, at) in diagram.blocks.iter().zip(&placed.blocks) { (drawn(block, at)) }
             @for (arrow, way) in diagram.arrows.iter().zip(&placed.arrows) { (label(arrow, way)) }
+            @for (group, at) in diagram.groups.iter().zip(&placed.groups) {
+                text class="small title" x=(round(at.x - at.width / 2.0 + PADDING))
+                    y=(round(at.y - at.height / 2.0 + SMALL + 2.0)) { (group.title) }
+            }
         }
     }
     .into_string()
@@ -42,7 +39,7 @@ pub(super) fn document(placed: &Placed, name: &str) -> String {
 fn described(placed: &Placed) -> String {
     let diagram = &placed.diagram;
     let arrow = |arrow: &Arrow| {
-        let (from, to) = (&diagram.blocks[arrow.from].name, &diagram.blocks[arrow.to].name);
+        let (from, to) = (&diagram.blocks[arrow.from].path, &diagram.blocks[arrow.to].path);
         let label = if arrow.label.is_empty() { "the same" } else { &arrow.label };
         format!("{from} to {to}: {label}")
     };
