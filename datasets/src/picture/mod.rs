@@ -7,6 +7,7 @@
 mod decode;
 mod error;
 mod format;
+pub mod image_utils;
 mod jpeg;
 mod preprocess;
 mod resize;
