@@ -6,6 +6,7 @@
 
 mod decode;
 mod error;
+mod fetch;
 mod format;
 pub mod image_utils;
 mod jpeg;
@@ -15,6 +16,7 @@ mod webp;
 
 pub use decode::Limits;
 pub use error::PictureError;
+pub use fetch::{FetchError, FetchLimits, fetch};
 pub use format::Format;
 pub use preprocess::{Channels, Filter, Preprocess, Resize};
 
