@@ -235,6 +235,34 @@ fn sizes_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn pictures_without_pixels_and_rare_kinds_are_refused() {
+    let fault = |bytes: &[u8]| Picture::decode(bytes, &Limits::default()).unwrap_err();
+    let jpeg = fs::read(file("halved.jpg")).unwrap();
+    // The start of its frame: marker, length, bits, height, width.
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    for sides in [frame + 5..frame + 7, frame + 7..frame + 9] {
+        let mut empty = jpeg.clone();
+        empty[sides].fill(0);
+        assert!(matches!(fault(&empty), PictureError::Damaged { .. }), "{}", fault(&empty));
+        assert!(fault(&empty).to_string().contains("zero"), "{}", fault(&empty));
+    }
+    for (at, value, expected) in [
+        (1, 0xc3, "without loss"),
+        (1, 0xc6, "hierarchical"),
+        (1, 0xc9, "arithmetic"),
+        (4, 12, "12 bits a channel"),
+    ] {
+        let mut rare = jpeg.clone();
+        rare[frame + at] = value;
+        assert!(matches!(fault(&rare), PictureError::Unsupported { .. }), "{}", fault(&rare));
+        assert!(fault(&rare).to_string().contains(expected), "{}", fault(&rare));
+    }
+    let mut png = fs::read(file("grey.png")).unwrap();
+    png[16..20].fill(0);
+    assert!(fault(&png).to_string().ends_with("says 0 x 19 pixels"), "{}", fault(&png));
+}
+
+#[test]
 fn what_is_no_picture_is_named() {
     let dir = tempfile::tempdir().unwrap();
     for (content, expected) in [

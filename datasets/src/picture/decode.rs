@@ -58,7 +58,10 @@ impl Picture {
                 pixels(decoder, orientation).map_err(read)
             }
             Format::Png => {
-                check_size(format, png_size(bytes).unwrap_or_default(), limits)?;
+                // The decoder takes memory for rows when it reads the header.
+                if let Some(size) = png_size(bytes) {
+                    check_size(format, size, limits)?;
+                }
                 let mut decoder =
                     PngDecoder::with_limits(Cursor::new(bytes), memory(limits)).map_err(read)?;
                 let orientation = decoder.orientation().map_err(read)?;
@@ -101,6 +104,10 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
 
 fn check_size(format: Format, size: (u32, u32), limits: &Limits) -> Result<(), PictureError> {
     let (width, height) = (u64::from(size.0), u64::from(size.1));
+    if width * height == 0 {
+        let reason = format!("its header says {width} x {height} pixels");
+        return Err(PictureError::Damaged { format, reason });
+    }
     // Decoders count the bytes of four channels with 32 bits.
     let limit = limits.pixels.min(u64::from(u32::MAX) / 8);
     if width * height > limit {
@@ -155,7 +162,11 @@ fn to_rgb(colours: ColorType, bytes: Vec<u8>) -> Vec<u8> {
 
 /// What a decoder's error means to whoever gave the picture.
 fn fault(format: Format, bytes: usize, error: &ImageError) -> PictureError {
-    let reason = || error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let reason = || {
+        let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        // The decoder of JPEG quotes some of its messages.
+        reason.trim_matches('"').to_owned()
+    };
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             PictureError::Truncated { format, bytes }

@@ -11,28 +11,44 @@ const SCAN: u8 = 0xda;
 /// does not count.
 ///
 /// # Errors
-/// When there is no end after a scan.
+/// When there is no end after a scan, or the picture is of a kind that the decoder takes for another.
 pub(super) fn whole(bytes: &[u8]) -> Result<&[u8], PictureError> {
-    end(bytes)
-        .map(|end| &bytes[..end])
-        .ok_or(PictureError::Truncated { format: Format::Jpeg, bytes: bytes.len() })
-}
-
-fn end(bytes: &[u8]) -> Option<usize> {
+    let format = Format::Jpeg;
     let mut at = 2;
     let mut scanned = false;
-    loop {
-        let marker = next_marker(bytes, &mut at)?;
+    while let Some(marker) = next_marker(bytes, &mut at) {
         match marker {
-            END if scanned => return Some(at),
+            END if scanned => return Ok(&bytes[..at]),
             // No segment: an escaped 0xff, a restart, a start or a stray end.
             0x00 | 0x01 | 0xd0..=END => {}
             _ => {
-                let length = u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]);
-                at += usize::from(length).max(2);
+                let Some(segment) = segment(bytes, at) else { break };
+                if let Some(feature) = rare(marker, segment) {
+                    return Err(PictureError::Unsupported { format, feature });
+                }
+                at += segment.len();
                 scanned |= marker == SCAN;
             }
         }
+    }
+    Err(PictureError::Truncated { format, bytes: bytes.len() })
+}
+
+/// What stands after a marker, its length first.
+fn segment(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let length = u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]);
+    bytes.get(at..at + usize::from(length).max(2))
+}
+
+/// What nobody reads in a frame of this kind.
+fn rare(marker: u8, segment: &[u8]) -> Option<String> {
+    match (marker, segment.get(2)) {
+        (0xc0..=0xc2, Some(8) | None) => None,
+        (0xc0..=0xc2, Some(bits)) => Some(format!("it has {bits} bits a channel, expected 8")),
+        (0xc3, _) => Some("it is compressed without loss".into()),
+        (0xc5..=0xc7, _) => Some("it is hierarchical".into()),
+        (0xc9..=0xcb | 0xcd..=0xcf, _) => Some("it has arithmetic coding".into()),
+        _ => None,
     }
 }
 
@@ -55,14 +71,13 @@ mod tests {
         let mut bytes = vec![0xff, 0xd8];
         bytes.extend(thumbnail);
         bytes.extend(scan);
-        assert_eq!(end(&bytes), None);
         bytes.extend([0xff, 0xff, END]);
-        assert_eq!(end(&bytes), Some(bytes.len()));
         let length = bytes.len();
         bytes.extend([1, 2, 3]);
         assert_eq!(whole(&bytes).unwrap().len(), length);
         for cut in 0..length {
-            assert_eq!(end(&bytes[..cut]), None);
+            let error = whole(&bytes[..cut]).unwrap_err();
+            assert!(matches!(error, PictureError::Truncated { .. }), "{cut}: {error}");
         }
     }
 }
