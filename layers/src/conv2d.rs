@@ -8,8 +8,8 @@ use engine_core::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Reach, Scalar,
-    register, team,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Reach,
+    Scalar, register, team,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
@@ -171,7 +171,8 @@ impl<T: Scalar> Kernel<T> for Conv2d {
             add_bias_gradient(&geometry, dy.as_slice(), cx.parameter_gradients[B].as_mut_slice());
         }
         let dw = cx.parameter_gradients[W].as_mut_slice();
-        let both = x.as_slice().chunks_exact(maps).zip(dy.as_slice().chunks_exact(units * positions));
+        let both =
+            x.as_slice().chunks_exact(maps).zip(dy.as_slice().chunks_exact(units * positions));
         for (at, (maps, dy)) in both.enumerate() {
             let group = at % self.groups;
             columns::unfold(&geometry, maps, columns);

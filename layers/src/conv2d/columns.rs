@@ -21,9 +21,7 @@ pub(super) fn unfold<T: Scalar>(geometry: &Geometry, maps: &[T], columns: &mut [
             let (left, end) = seen(right, padding.width, stride.width, input.width, output.width);
             row[..top * output.width].fill(T::zero());
             row[bottom * output.width..].fill(T::zero());
-            for (y, row) in
-                row.chunks_exact_mut(output.width).enumerate().take(bottom).skip(top)
-            {
+            for (y, row) in row.chunks_exact_mut(output.width).enumerate().take(bottom).skip(top) {
                 row[..left].fill(T::zero());
                 row[end..].fill(T::zero());
                 let from = (y * stride.height + down - padding.height) * input.width;
