@@ -12,7 +12,7 @@
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
-//! | [`clip`], [`field`], [`init`] | limits on gradients, ranges in types, first values of parameters |
+//! | [`clip`], [`field`], [`pair`], [`init`] | limits on gradients, ranges in types, two numbers for two sides, first values of parameters |
 //! | [`gemm`], [`lanes`], [`math`], [`panel_product`] | the kernels that all mathematics goes through |
 //! | [`team`] | the threads that share work |
 
@@ -26,12 +26,14 @@ pub mod flops;
 pub mod gemm;
 pub mod graph;
 pub mod init;
+pub mod interleave;
 pub mod lanes;
 pub mod layer;
 pub mod math;
 pub mod operation;
 pub mod optimizer;
 pub mod optimizers;
+pub mod pair;
 pub mod panel_product;
 pub mod panels;
 pub mod pointwise;
@@ -55,6 +57,7 @@ pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
 pub use operation::{Counted, Packing, Part, Reach};
 pub use optimizer::{Optimizer, Update, UpdateStep};
+pub use pair::Pair;
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
 pub use shape::{Shape, Sizes};
