@@ -13,7 +13,7 @@
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
-//! | [`clip`], [`field`], [`init`] | limits on gradients, ranges in types, first values of parameters |
+//! | [`clip`], [`field`], [`pair`], [`init`] | limits on gradients, ranges in types, two numbers for two sides, first values of parameters |
 //! | [`gemm`], [`lanes`], [`math`], [`panel_product`] | the kernels that all mathematics goes through |
 //! | [`team`] | the threads that share work |
 
@@ -33,6 +33,7 @@ pub mod math;
 pub mod operation;
 pub mod optimizer;
 pub mod optimizers;
+pub mod pair;
 pub mod panel_product;
 pub mod panels;
 pub mod pointwise;
@@ -57,6 +58,7 @@ pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
 pub use operation::{Counted, Packing, Part, Reach};
 pub use optimizer::{Optimizer, Update, UpdateStep};
+pub use pair::Pair;
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
 pub use shape::{Shape, Sizes};

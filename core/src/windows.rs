@@ -1,5 +1,7 @@
 //! Windows along one dimension: those of a convolution or of a pool.
 
+use std::ops::Range;
+
 /// Windows of equally spaced numbers that move along a dimension in equal steps, over numbers that fill it up at both
 /// ends.
 ///
@@ -43,13 +45,21 @@ impl Windows {
         Some(steps.div_ceil(stride).min(begins) + 1)
     }
 
-    /// The places of window `o` that lie within `size` numbers, as the first and the last `i` + 1.
-    pub fn within(self, o: usize, size: usize) -> (usize, usize) {
+    /// The numbers of window `o` that lie within `size` numbers, by `i`.
+    pub fn within(self, o: usize, size: usize) -> Range<usize> {
         let start = o * self.stride;
         let first = self.padding.saturating_sub(start).div_ceil(self.dilation);
         let room = (size + self.padding).saturating_sub(start);
         let end = room.div_ceil(self.dilation).min(self.kernel);
-        (first.min(end), end)
+        first.min(end)..end
+    }
+
+    /// Those of the first `count` windows whose number `i` lies within `size` numbers.
+    pub fn holding(self, i: usize, size: usize, count: usize) -> Range<usize> {
+        let offset = i * self.dilation;
+        let first = self.padding.saturating_sub(offset).div_ceil(self.stride).min(count);
+        let end = (size + self.padding).saturating_sub(offset).div_ceil(self.stride).min(count);
+        first..end.max(first)
     }
 
     /// The place of number `i` of window `o`, which lies within the dimension.
@@ -100,9 +110,13 @@ mod tests {
                     (o * windows.stride + i * windows.dilation).checked_sub(windows.padding)
                 };
                 let inside = (0..windows.kernel).filter(|i| at(*i).is_some_and(|at| at < size));
-                let (first, end) = windows.within(o, size);
-                assert!((first..end).eq(inside), "{windows:?} over {size}");
-                assert!((first..end).all(|i| Some(windows.place(o, i)) == at(i)));
+                let within = windows.within(o, size);
+                assert!(within.clone().eq(inside), "{windows:?} over {size}");
+                assert!(within.clone().all(|i| Some(windows.place(o, i)) == at(i)));
+                for i in 0..windows.kernel {
+                    let holds = windows.holding(i, size, o + 1).contains(&o);
+                    assert_eq!(holds, within.contains(&i), "{windows:?} over {size}");
+                }
             }
         }
     }
