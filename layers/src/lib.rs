@@ -11,6 +11,7 @@
 //! | [`Rnn`], [`Lstm`], [`Gru`] | recurrences over time |
 //! | [`RnnCell`], [`LstmCell`], [`GruCell`] | one step of them |
 //! | [`AdditiveAttention`], [`MultiHeadAttention`] | means of what is attended to, weighted by queries |
+//! | [`Conv2d`] | filters moved over pictures |
 //! | [`PositionalEncoding`], [`LearnedPositions`] | where in a sequence a step is |
 //! | [`SoftmaxLoss`], [`CrossEntropy`] | the objective: cross entropy of scores against words, or against classes |
 //! | [`CoverageLoss`], [`WeightedSum`] | an objective for attention, and several objectives as one |
@@ -44,6 +45,7 @@ pub mod batch_norm_2d;
 pub mod chunk;
 mod columns;
 pub mod concat;
+pub mod conv2d;
 pub mod coverage_loss;
 pub mod cross_entropy;
 pub mod dropout;
@@ -110,6 +112,7 @@ pub use batch_norm::BatchNorm;
 pub use batch_norm_2d::BatchNorm2d;
 pub use chunk::Chunk;
 pub use concat::Concat;
+pub use conv2d::Conv2d;
 pub use coverage_loss::CoverageLoss;
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
