@@ -8,6 +8,7 @@
 //! | [`layer`], [`context`] | what a layer is, and what it is handed |
 //! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
 //! | [`dim`], [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
+//! | [`windows`] | what convolutions and pools go over a dimension with |
 //! | [`registry`], [`mod@tagged`] | everything that a graph file can name, and how it is written |
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
@@ -49,6 +50,7 @@ pub mod tagged;
 pub mod team;
 pub mod tensor;
 pub mod testing;
+pub mod windows;
 pub mod words;
 
 pub use batch::{Array, Batch, Elements};
@@ -64,3 +66,4 @@ pub use shape::{Shape, Sizes};
 pub use steps::Steps;
 pub use tagged::Tagged;
 pub use tensor::Tensor;
+pub use windows::Windows;
