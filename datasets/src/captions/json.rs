@@ -88,7 +88,8 @@ impl<'de> Deserialize<'de> for Id {
 /// Reads either format.
 pub(super) fn read(file: impl Read, path: &Path) -> Result<CaptionFile, CaptionsError> {
     let document: Document = serde_json::from_reader(file).map_err(|e| refused(path, &e))?;
-    let other = |message: &str| CaptionsError::Other { path: path.to_owned(), message: message.to_owned() };
+    let other =
+        |message: &str| CaptionsError::Other { path: path.to_owned(), message: message.to_owned() };
     let images = document.images.ok_or_else(|| other("has no list `images`"))?;
     match document.annotations {
         Some(annotations) => coco(images, annotations, path),
@@ -133,12 +134,18 @@ fn coco(
     }
     for (index, annotation) in annotations.into_iter().enumerate() {
         let fault = |message| entry(path, "annotations", index, message);
-        let id = annotation.image_id.ok_or_else(|| fault("expected an `image_id`, found none".into()))?;
+        let id = annotation
+            .image_id
+            .ok_or_else(|| fault("expected an `image_id`, found none".into()))?;
         let caption = annotation.caption.ok_or_else(|| {
-            fault("expected a `caption`, found none: is this a file of COCO's other annotations?".into())
+            fault(
+                "expected a `caption`, found none: is this a file of COCO's other annotations?"
+                    .into(),
+            )
         })?;
         let at = places.get(&id);
-        let at = *at.ok_or_else(|| fault(format!("`image_id` {id} is that of none of the `images`")))?;
+        let at =
+            *at.ok_or_else(|| fault(format!("`image_id` {id} is that of none of the `images`")))?;
         pictures[at].captions.push(caption);
     }
     gathered(Format::Coco, pictures, path)
@@ -156,7 +163,8 @@ fn karpathy(images: Vec<Image>, path: &Path) -> Result<CaptionFile, CaptionsErro
             Some("val") => Some(Part::Val),
             Some("test") => Some(Part::Test),
             Some(split) => {
-                let message = format!("expected the `split` train, restval, val or test, found {split:?}");
+                let message =
+                    format!("expected the `split` train, restval, val or test, found {split:?}");
                 return Err(fault(message));
             }
             None if divided => {
@@ -213,7 +221,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!((found.format, found.bare), (Format::Coco, 1));
-        let shown: Vec<_> = found.pictures.iter().map(|p| (p.name.as_str(), p.captions.join("|"))).collect();
+        let shown: Vec<_> =
+            found.pictures.iter().map(|p| (p.name.as_str(), p.captions.join("|"))).collect();
         assert_eq!(shown, [("b.jpg", "one|".to_owned()), ("a.jpg", "two".to_owned())]);
     }
 
@@ -242,7 +251,10 @@ mod tests {
             ("{\"images\": 3}", "line 1, column 12: invalid type: integer `3`"),
             ("{}", "has no list `images`"),
             (r#"{"images": []}"#, "has neither `annotations`"),
-            (r#"{"images": [{"file_name": "a"}], "annotations": []}"#, "images[0]: expected an `id`"),
+            (
+                r#"{"images": [{"file_name": "a"}], "annotations": []}"#,
+                "images[0]: expected an `id`",
+            ),
             (r#"{"images": [{"id": 1}], "annotations": []}"#, "images[0]: expected a `file_name`"),
             (
                 r#"{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}"#,

@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn faults_name_the_line() {
         for (text, expected) in [
-            (&b"a.jpg\tx\nb.jpg, a dog\n"[..], "line 2: expected `picture<TAB>caption`, found no tab"),
+            (
+                &b"a.jpg\tx\nb.jpg, a dog\n"[..],
+                "line 2: expected `picture<TAB>caption`, found no tab",
+            ),
             (b"\tx\n", "line 1: expected a picture's file before the tab"),
             (b"#3\tx\n", "line 1: expected a picture's file before the tab"),
             (b"a.jpg\tx\n\na.jpg\t\xff\n", "line 3: byte 7 is not UTF-8"),

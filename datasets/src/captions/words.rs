@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn words_of_words_are_the_same_and_none_is_special() {
-        let signs: Vec<char> = "aZé5 '\"-./,:;?!&()[]<>END_…’“\u{301}\u{ad}中İß\t\n".chars().collect();
+        let signs: Vec<char> =
+            "aZé5 '\"-./,:;?!&()[]<>END_…’“\u{301}\u{ad}中İß\t\n".chars().collect();
         let mut stream = crate::random::Stream::new(5, crate::random::Purpose::Order, 0);
         for _ in 0..2000 {
             let length = stream.below(30);

@@ -226,7 +226,10 @@ mod tests {
                 let found = batch.get(array).unwrap().elements();
                 assert_eq!(found, &Elements::F32(numbers.clone()), "{array}");
             }
-            assert_eq!(source.image_name(Split::Train, images - 1).unwrap(), format!("images/{}.jpg", images - 1));
+            assert_eq!(
+                source.image_name(Split::Train, images - 1).unwrap(),
+                format!("images/{}.jpg", images - 1)
+            );
         }
     }
 }

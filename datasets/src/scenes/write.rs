@@ -124,11 +124,12 @@ pub fn generate(
     writer.vocabulary(&vocabulary)?;
     let standard = Standard::of(&train.features, WIDTH);
     standard.write(&staging.path)?;
-    let [train_rows, val_rows] = [(Split::Train, &train), (Split::Val, &val)].map(|(split, made)| {
-        let mut made = made.clone();
-        standard.apply(&mut made.features);
-        write_split(&writer, split, &made, &vocabulary)
-    });
+    let [train_rows, val_rows] =
+        [(Split::Train, &train), (Split::Val, &val)].map(|(split, made)| {
+            let mut made = made.clone();
+            standard.apply(&mut made.features);
+            write_split(&writer, split, &made, &vocabulary)
+        });
     writer.captions(&train_rows?, &val_rows?)?;
     texts::write(&staging.path, train.captions.iter().chain(&val.captions))?;
     let words = vocabulary.len();

@@ -84,7 +84,9 @@ pub enum DataBuildError {
         reason: String,
     },
     /// No word is common enough.
-    #[error("no word comes {min_count} times in the {captions} training captions; the commonest, `{commonest}`, comes {most} times")]
+    #[error(
+        "no word comes {min_count} times in the {captions} training captions; the commonest, `{commonest}`, comes {most} times"
+    )]
     NoWord {
         /// The fewest times.
         min_count: usize,
@@ -112,7 +114,9 @@ pub enum DataBuildError {
         most: usize,
     },
     /// Eigenvectors could not be found.
-    #[error("the principal components of the features cannot be computed: their covariance has no eigenvectors to be found")]
+    #[error(
+        "the principal components of the features cannot be computed: their covariance has no eigenvectors to be found"
+    )]
     NoComponents,
     /// A build that was stopped was one of something else.
     #[error("{} holds the features of a build that was stopped and had {}", folder.display(), differences.join(" and "))]

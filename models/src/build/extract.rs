@@ -61,7 +61,9 @@ pub(super) fn extract(
         for (seen, subject) in seen.filter(|(seen, _)| seen.refused.is_some()) {
             let reason = seen.refused.clone().unwrap_or_default();
             if options.strict {
-                return Err(DataBuildError::Unreadable { path: subject.path.clone(), reason }.into());
+                return Err(
+                    DataBuildError::Unreadable { path: subject.path.clone(), reason }.into()
+                );
             }
             refused.push(Refused { name: subject.name.clone(), reason });
         }
@@ -77,7 +79,8 @@ pub(super) fn extract(
 /// The features of a batch of pictures.
 fn compute(encoder: &mut Encoder, batch: &[Subject], options: &Options) -> Result<Chunk, Error> {
     let mut pictures: Vec<Seen> = batch.par_iter().map(Seen::of).collect();
-    let opened: Vec<Result<Picture, String>> = batch.par_iter().map(|subject| open(&subject.path)).collect();
+    let opened: Vec<Result<Picture, String>> =
+        batch.par_iter().map(|subject| open(&subject.path)).collect();
     let mut readable = Vec::with_capacity(batch.len());
     let mut places = Vec::with_capacity(batch.len());
     for (at, opened) in opened.into_iter().enumerate() {
@@ -151,7 +154,11 @@ fn uneven(picture: &Path, found: Shape, expected: Shape) -> DataBuildError {
         }
         None => format!("{} features", shape.width),
     };
-    DataBuildError::Uneven { picture: picture.to_owned(), found: words(found), expected: words(expected) }
+    DataBuildError::Uneven {
+        picture: picture.to_owned(),
+        found: words(found),
+        expected: words(expected),
+    }
 }
 
 fn check_finite<'a>(

@@ -105,8 +105,9 @@ pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, 
     check_free(&options.out)?;
     let file = captions::read(&options.captions).map_err(DataBuildError::from)?;
     let subjects = Subjects::gather(&file, options)?;
-    // What is wrong with the sentences is said before time goes into the pictures.
+    // What is wrong with the request is said before time goes into the pictures.
     Sentences::of(&subjects.all, options)?;
+    moments::check(&subjects.all, options)?;
     let mut encoder = Encoder::load(&options.encoder, &options.weights)?;
     let workshop = Workshop::open(options)?;
     let extracted = extract::extract(&mut encoder, &subjects.all, &workshop, options, watch)?;
@@ -119,7 +120,13 @@ pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, 
     let reduction = moments::reduction(&workshop, &subjects.all, shape, options)?;
     watch(Stage::Write);
     let dir = workshop.set()?;
-    let set = Set { dir: &dir, workshop: &workshop, subjects: &subjects.all, reduction: &reduction, options };
+    let set = Set {
+        dir: &dir,
+        workshop: &workshop,
+        subjects: &subjects.all,
+        reduction: &reduction,
+        options,
+    };
     set.write(&shown, &sentences)?;
     take_name(&dir, &options.out)?;
     workshop.remove();

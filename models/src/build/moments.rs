@@ -32,12 +32,10 @@ pub(super) fn reduction(
     }
     let training = Training { workshop, subjects, batch: options.batch };
     let means = training.means(shape)?;
-    if let Some(asked) = options.pca.filter(|asked| *asked > means.pictures) {
-        let what = "as many training pictures";
-        return Err(DataBuildError::TooManyComponents { asked, what, most: means.pictures });
-    }
+    check_pictures(means.pictures, options)?;
     let spread = training.spread(&means, options.pca.is_some())?;
-    let mut reduction = Reduction { mean: means.features, standardized: options.standardize, ..plain };
+    let mut reduction =
+        Reduction { mean: means.features, standardized: options.standardize, ..plain };
     if options.standardize {
         reduction.scale = deviations(&spread.variances);
         reduction.grid_scale = if spread.grid > 0.0 { spread.grid.sqrt() } else { 1.0 };
@@ -46,6 +44,21 @@ pub(super) fn reduction(
         reduction.basis = Some(principal(covariance, &reduction.scale, components)?);
     }
     Ok(reduction)
+}
+
+/// Refuses more principal components than there are training pictures to find them in.
+pub(super) fn check(subjects: &[Subject], options: &Options) -> Result<(), DataBuildError> {
+    check_pictures(subjects.iter().filter(|subject| subject.split == Split::Train).count(), options)
+}
+
+fn check_pictures(most: usize, options: &Options) -> Result<(), DataBuildError> {
+    match options.pca {
+        Some(asked) if asked > most => {
+            let what = "as many training pictures";
+            Err(DataBuildError::TooManyComponents { asked, what, most })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The training pictures in the workshop.
@@ -133,7 +146,8 @@ impl Training<'_> {
 
 /// What features are divided by: their deviations, or 1 for those that do not vary.
 fn deviations(variances: &[f64]) -> Vec<f64> {
-    let mean = variances.iter().map(|variance| variance.sqrt()).sum::<f64>() / variances.len().max(1) as f64;
+    let mean = variances.iter().map(|variance| variance.sqrt()).sum::<f64>()
+        / variances.len().max(1) as f64;
     let scale = |variance: &f64| match variance.sqrt() {
         deviation if deviation > LEAST_DEVIATION * mean => deviation,
         _ => 1.0,
@@ -190,7 +204,11 @@ impl Covariance {
 
 /// The directions in which features, once scaled, vary most: eigenvectors of their covariance, the largest eigenvalue
 /// first. A direction and its opposite are as good; the one whose largest number is positive is taken.
-fn principal(covariance: &[f64], scale: &[f64], components: usize) -> Result<Basis, DataBuildError> {
+fn principal(
+    covariance: &[f64],
+    scale: &[f64],
+    components: usize,
+) -> Result<Basis, DataBuildError> {
     let width = scale.len();
     let scaled = Mat::from_fn(width, width, |i, j| match i >= j {
         true => covariance[j * width + i] / (scale[i] * scale[j]),
@@ -202,7 +220,8 @@ fn principal(covariance: &[f64], scale: &[f64], components: usize) -> Result<Bas
     let mut numbers = vec![0.0; width * components];
     for component in 0..components {
         let vector = vectors.col(width - 1 - component);
-        let largest = (0..width).max_by(|a, b| vector[*a].abs().total_cmp(&vector[*b].abs()).then(b.cmp(a)));
+        let largest =
+            (0..width).max_by(|a, b| vector[*a].abs().total_cmp(&vector[*b].abs()).then(b.cmp(a)));
         let sign = largest.map_or(1.0, |at| if vector[at] < 0.0 { -1.0 } else { 1.0 });
         (0..width).for_each(|i| numbers[i * components + component] = sign * vector[i]);
     }
@@ -254,9 +273,14 @@ mod tests {
                     seen.refused = Some("no picture".into());
                     continue;
                 }
-                let source: Vec<f64> = (0..width).map(|k| rng.random_range(-1.0..1.0) / (1.0 + k as f64).powi(2)).collect();
+                let source: Vec<f64> = (0..width)
+                    .map(|k| rng.random_range(-1.0..1.0) / (1.0 + k as f64).powi(2))
+                    .collect();
                 let row: Vec<f32> = (0..width)
-                    .map(|i| (100.0 + (0..width).map(|k| source[k] * mix[k * width + i]).sum::<f64>()) as f32)
+                    .map(|i| {
+                        (100.0 + (0..width).map(|k| source[k] * mix[k * width + i]).sum::<f64>())
+                            as f32
+                    })
                     .collect();
                 if subject.split == Split::Train {
                     rows.push(row.iter().map(|x| f64::from(*x)).collect());
@@ -273,7 +297,11 @@ mod tests {
     }
 
     impl Made {
-        fn reduction(&self, pca: Option<usize>, standardize: bool) -> Result<Reduction, DataBuildError> {
+        fn reduction(
+            &self,
+            pca: Option<usize>,
+            standardize: bool,
+        ) -> Result<Reduction, DataBuildError> {
             let options = Options { pca, standardize, ..self.options.clone() };
             reduction(&self.workshop, &self.subjects, self.shape, &options)
         }
@@ -314,20 +342,34 @@ mod tests {
                 let component = |j: usize| (0..width).map(move |i| basis.numbers[i * width + j]);
                 for (j, k) in (0..width).flat_map(|j| (0..=j).map(move |k| (j, k))) {
                     let product: f64 = component(j).zip(component(k)).map(|(a, b)| a * b).sum();
-                    assert!((product - f64::from(u8::from(j == k))).abs() < 1e-10, "{j} {k}: {product}");
+                    assert!(
+                        (product - f64::from(u8::from(j == k))).abs() < 1e-10,
+                        "{j} {k}: {product}"
+                    );
                 }
                 let centred: Vec<Vec<f64>> = made
                     .rows
                     .iter()
-                    .map(|row| (0..width).map(|i| (row[i] - reduction.mean[i]) / reduction.scale[i]).collect())
+                    .map(|row| {
+                        (0..width)
+                            .map(|i| (row[i] - reduction.mean[i]) / reduction.scale[i])
+                            .collect()
+                    })
                     .collect();
                 let reduced: Vec<Vec<f64>> = centred
                     .iter()
-                    .map(|row| (0..width).map(|j| component(j).zip(row).map(|(b, x)| b * x).sum()).collect())
+                    .map(|row| {
+                        (0..width)
+                            .map(|j| component(j).zip(row).map(|(b, x)| b * x).sum())
+                            .collect()
+                    })
                     .collect();
                 let product = |j: usize, k: usize| mean(reduced.iter().map(|row| row[j] * row[k]));
                 let variances: Vec<f64> = (0..width).map(|j| product(j, j)).collect();
-                assert!(variances.windows(2).all(|pair| pair[0] >= pair[1] - 1e-12), "{variances:?}");
+                assert!(
+                    variances.windows(2).all(|pair| pair[0] >= pair[1] - 1e-12),
+                    "{variances:?}"
+                );
                 for (j, k) in (0..width).flat_map(|j| (0..j).map(move |k| (j, k))) {
                     assert!(product(j, k).abs() < 1e-10 * variances[0], "{j} {k}");
                 }
@@ -335,10 +377,13 @@ mod tests {
                 let kept = width.div_ceil(2);
                 let few = made.reduction(Some(kept), standardize).unwrap().basis.unwrap();
                 let lost = mean(centred.iter().zip(&reduced).map(|(row, reduced)| {
-                    (0..width).map(|i| {
-                        let back: f64 = (0..kept).map(|j| few.numbers[i * kept + j] * reduced[j]).sum();
-                        (row[i] - back).powi(2)
-                    }).sum::<f64>()
+                    (0..width)
+                        .map(|i| {
+                            let back: f64 =
+                                (0..kept).map(|j| few.numbers[i * kept + j] * reduced[j]).sum();
+                            (row[i] - back).powi(2)
+                        })
+                        .sum::<f64>()
                 }));
                 let rest: f64 = variances[kept..].iter().sum();
                 assert!((lost - rest).abs() < 1e-9 * variances[0], "{lost} {rest}");

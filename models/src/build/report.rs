@@ -108,10 +108,15 @@ impl fmt::Display for Report {
             true => writeln!(f, "{text}"),
             false => Ok(()),
         };
-        let refused = self.refused.iter().map(|Refused { name, reason }| format!("{name} ({reason})"));
+        let refused =
+            self.refused.iter().map(|Refused { name, reason }| format!("{name} ({reason})"));
         remark(
             !self.refused.is_empty(),
-            format!("{} pictures cannot be read and are left out: {}", self.refused.len(), few(refused)),
+            format!(
+                "{} pictures cannot be read and are left out: {}",
+                self.refused.len(),
+                few(refused)
+            ),
         )?;
         remark(
             !self.absent.is_empty(),
@@ -127,7 +132,10 @@ impl fmt::Display for Report {
         remark(self.cut.0 > 0, format!("{} captions are cut to {} words", self.cut.0, self.cut.1))?;
         remark(
             unknown > 0,
-            format!("{unknown} of {words} words ({:.1} %) are too rare and read <UNK>", 100.0 * unknown as f64 / words as f64),
+            format!(
+                "{unknown} of {words} words ({:.1} %) are too rare and read <UNK>",
+                100.0 * unknown as f64 / words as f64
+            ),
         )?;
         let components = self.components.map(|n| format!(" and {n} principal components"));
         writeln!(
@@ -142,6 +150,10 @@ impl fmt::Display for Report {
             components.unwrap_or_default(),
             self.elapsed.as_secs_f64()
         )?;
-        write!(f, "train on it with: engine train graphs/caption_lstm.ron --data {}", quote(&self.out))
+        write!(
+            f,
+            "train on it with: engine train graphs/caption_lstm.ron --data {}",
+            quote(&self.out)
+        )
     }
 }

@@ -35,7 +35,10 @@ impl Sentences {
             words: 0,
             unknown: 0,
         };
-        let lengths = subjects.iter().flat_map(|subject| &subject.captions).map(|caption| caption.split(' ').count());
+        let lengths = subjects
+            .iter()
+            .flat_map(|subject| &subject.captions)
+            .map(|caption| caption.split(' ').count());
         let columns = lengths.max().unwrap_or(0).min(options.max_length) + 2;
         let mut images = [0, 0];
         for subject in subjects {
@@ -102,9 +105,11 @@ fn vocabulary(subjects: &[Subject], min_count: usize) -> Result<Vocabulary, Data
         }
         _ => {}
     }
-    let words = words.into_iter().take_while(|(_, count)| *count >= min_count).map(|(word, _)| word);
+    let words =
+        words.into_iter().take_while(|(_, count)| *count >= min_count).map(|(word, _)| word);
     let words = Vocabulary::SPECIAL.into_iter().chain(words).map(str::to_owned);
-    Ok(Vocabulary::new(words.collect()).expect("words differ, and none has the signs of a special one"))
+    Ok(Vocabulary::new(words.collect())
+        .expect("words differ, and none has the signs of a special one"))
 }
 
 #[cfg(test)]
@@ -138,7 +143,10 @@ mod tests {
         assert_eq!(row(&made.train, 0), [1, 4, 5, 10, 2, 0, 0]);
         assert_eq!(row(&made.train, 2), [1, 11, 5, 6, 4, 7, 2]);
         assert_eq!(row(&made.val, 1), [1, 4, 3, 2, 0, 0, 0]);
-        assert_eq!((made.train.images.clone(), made.val.images.clone()), (vec![0, 0, 1], vec![0, 1, 1]));
+        assert_eq!(
+            (made.train.images.clone(), made.val.images.clone()),
+            (vec![0, 0, 1], vec![0, 1, 1])
+        );
         assert_eq!((made.cut, made.words, made.unknown), (2, 19, 1));
         let common = Sentences::of(&subjects, &options(2, 15)).unwrap();
         assert_eq!(common.vocabulary.words().skip(4).collect::<Vec<_>>(), ["a", "dog"]);
@@ -147,7 +155,8 @@ mod tests {
 
     #[test]
     fn words_that_are_all_rare_are_an_error() {
-        let subjects = [subject(Split::Train, &["a dog", "a cat"]), subject(Split::Val, &["x x x x"])];
+        let subjects =
+            [subject(Split::Train, &["a dog", "a cat"]), subject(Split::Val, &["x x x x"])];
         let error = Sentences::of(&subjects, &options(3, 5)).unwrap_err();
         assert!(error.to_string().contains("`a`, comes 2 times"), "{error}");
         assert!(error.help().contains("--min-count 2"), "{error}");

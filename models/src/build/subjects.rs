@@ -45,7 +45,8 @@ impl Subjects {
         let mut subjects = Subjects::default();
         let mut found: BTreeMap<String, (PathBuf, Option<Part>, Vec<String>)> = BTreeMap::new();
         for picture in &file.pictures {
-            let places = picture.places().into_iter().map(|place| (options.images.join(&place), place));
+            let places =
+                picture.places().into_iter().map(|place| (options.images.join(&place), place));
             let Some((path, place)) = places.into_iter().find(|(path, _)| path.is_file()) else {
                 subjects.absent.push(picture.name.clone());
                 continue;
@@ -55,10 +56,12 @@ impl Subjects {
                 continue;
             }
             let captions = picture.captions.iter().map(|caption| words(caption).join(" "));
-            let (captions, empty): (Vec<_>, Vec<_>) = captions.partition(|caption| !caption.is_empty());
+            let (captions, empty): (Vec<_>, Vec<_>) =
+                captions.partition(|caption| !caption.is_empty());
             subjects.empty += empty.len();
             if !captions.is_empty() {
-                let entry = found.entry(slashed(&place)).or_insert((path, picture.part, Vec::new()));
+                let entry =
+                    found.entry(slashed(&place)).or_insert((path, picture.part, Vec::new()));
                 entry.2.extend(captions);
             }
         }
@@ -93,7 +96,10 @@ impl Subjects {
         match (left.is_empty(), refused.first()) {
             (true, Some(first)) => {
                 let path = self.all.first().map(|subject| subject.path.clone()).unwrap_or_default();
-                Err(DataBuildError::Unreadable { path, reason: format!("{}; nor can any other be read", first.reason) })
+                Err(DataBuildError::Unreadable {
+                    path,
+                    reason: format!("{}; nor can any other be read", first.reason),
+                })
             }
             _ => check_splits(&left, "none", "those that it had cannot be read").map(|()| left),
         }
@@ -106,7 +112,12 @@ impl Subjects {
         }
         if self.set_aside > 0 {
             let why = "the captions put all that are there into the split `test`, which no data set takes in";
-            return DataBuildError::EmptySplit { split: Split::Train, found: "none", pictures: self.set_aside, why };
+            return DataBuildError::EmptySplit {
+                split: Split::Train,
+                found: "none",
+                pictures: self.set_aside,
+                why,
+            };
         }
         let Listing { pictures, others, first } = list(&options.images);
         match first {
@@ -138,7 +149,11 @@ fn check_folder(path: &Path) -> Result<(), DataBuildError> {
     Err(DataBuildError::NoFolder { path: path.to_owned(), found })
 }
 
-fn check_splits(all: &[Subject], found: &'static str, why: &'static str) -> Result<(), DataBuildError> {
+fn check_splits(
+    all: &[Subject],
+    found: &'static str,
+    why: &'static str,
+) -> Result<(), DataBuildError> {
     for split in Split::ALL {
         if !all.iter().any(|subject| subject.split == split) {
             return Err(DataBuildError::EmptySplit { split, found, pictures: all.len(), why });

@@ -91,7 +91,8 @@ impl Workshop {
         let before = match fs::read(&path) {
             Ok(before) => before,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = serde_json::to_vec_pretty(manifest).expect("paths came from arguments or are UTF-8");
+                let text = serde_json::to_vec_pretty(manifest)
+                    .expect("paths came from arguments or are UTF-8");
                 return replace(&path, &text).map_err(written(&path));
             }
             Err(error) => return Err(DataBuildError::Io { action: "read", path, error }),
@@ -100,7 +101,9 @@ impl Workshop {
             .map_err(|error| DataBuildError::Damaged { path, message: error.to_string() })?;
         match before.differences(manifest) {
             differences if differences.is_empty() => Ok(()),
-            differences => Err(DataBuildError::OtherBuild { folder: self.path.clone(), differences }),
+            differences => {
+                Err(DataBuildError::OtherBuild { folder: self.path.clone(), differences })
+            }
         }
     }
 
@@ -120,7 +123,11 @@ impl Workshop {
     pub(super) fn chunk(&self, number: usize) -> Result<Chunk, DataBuildError> {
         let path = self.file(number);
         let bytes = fs::read(&path);
-        let bytes = bytes.map_err(|error| DataBuildError::Io { action: "read", path: path.clone(), error })?;
+        let bytes = bytes.map_err(|error| DataBuildError::Io {
+            action: "read",
+            path: path.clone(),
+            error,
+        })?;
         Chunk::parse(&bytes).map_err(|message| DataBuildError::Damaged { path, message })
     }
 

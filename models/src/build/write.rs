@@ -85,7 +85,8 @@ impl Set<'_> {
     fn reduced(&self, features: Features) -> Result<(Features, Option<Features>), DataBuildError> {
         // The workshop has pooled the grid already, and pooling to as many regions changes nothing.
         let mut full = features;
-        let mut reduced = self.reduction.basis.is_some().then(|| Features { grid: None, ..full.clone() });
+        let mut reduced =
+            self.reduction.basis.is_some().then(|| Features { grid: None, ..full.clone() });
         if let Some(reduced) = &mut reduced {
             let without_grid = Reduction { grid: None, ..self.reduction.clone() };
             without_grid.apply(reduced)?;
@@ -98,7 +99,9 @@ impl Set<'_> {
     fn keep_encoder(&self) -> Result<(), Error> {
         let dir = self.dir.join("encoder");
         fs::create_dir(&dir).map_err(written(&dir))?;
-        for (from, name) in [(&self.options.encoder, "graph.ron"), (&self.options.weights, "weights.safetensors")] {
+        for (from, name) in
+            [(&self.options.encoder, "graph.ron"), (&self.options.weights, "weights.safetensors")]
+        {
             let to = dir.join(name);
             fs::copy(from, &to).map_err(written(&to))?;
         }
@@ -111,11 +114,17 @@ impl Set<'_> {
 fn of_split(chunk: &Chunk, batch: &[Subject], split: Split) -> Features {
     let Features { features, width, grid } = &chunk.features;
     let read = chunk.pictures.iter().zip(batch).filter(|(seen, _)| seen.refused.is_none());
-    let rows: Vec<usize> = read.enumerate().filter(|(_, (_, subject))| subject.split == split).map(|(row, _)| row).collect();
+    let rows: Vec<usize> = read
+        .enumerate()
+        .filter(|(_, (_, subject))| subject.split == split)
+        .map(|(row, _)| row)
+        .collect();
     let pick = |numbers: &[f32], each: usize| -> Vec<f32> {
         rows.iter().flat_map(|row| &numbers[row * each..][..each]).copied().collect()
     };
-    let grid = grid.as_ref().map(|grid| Grid { features: pick(&grid.features, grid.regions * grid.channels), ..*grid });
+    let grid = grid
+        .as_ref()
+        .map(|grid| Grid { features: pick(&grid.features, grid.regions * grid.channels), ..*grid });
     Features { features: pick(features, *width), width: *width, grid }
 }
 
@@ -135,7 +144,10 @@ impl Files {
         reduced: Option<&Features>,
     ) -> Result<Self, Error> {
         let reduced = reduced.map(|reduced| writer.features(split, true, [images, reduced.width]));
-        let grid = full.grid.as_ref().map(|grid| writer.grid(split, [images, grid.regions, grid.channels]));
+        let grid = full
+            .grid
+            .as_ref()
+            .map(|grid| writer.grid(split, [images, grid.regions, grid.channels]));
         Ok(Files {
             full: writer.features(split, false, [images, full.width])?,
             reduced: reduced.transpose()?,

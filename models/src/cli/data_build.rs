@@ -113,11 +113,13 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
         standardize: args.standardize,
         batch: size(args.batch),
     };
-    let mut progress = Progress::new("{bar:24} {pos}/{len} pictures {per_sec} {eta} left", "pictures");
+    let mut progress =
+        Progress::new("{bar:24} {pos}/{len} pictures {per_sec} {eta} left", "pictures");
     let report = build(&options, &mut |stage| match stage {
         Stage::Begin { kept, total } => {
             if kept > 0 {
-                progress.say(&format!("going on: {kept} of {total} pictures have features already"));
+                progress
+                    .say(&format!("going on: {kept} of {total} pictures have features already"));
             }
             progress.begin(kept as u64);
         }

@@ -69,7 +69,8 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
         patience: Patience::default(),
         limits: Limits::default(),
     };
-    let mut progress = Progress::new("{bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left", "bytes");
+    let mut progress =
+        Progress::new("{bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left", "bytes");
     progress.say(&format!("fetching {}", options.url));
     let mut unpacking = false;
     let fetched = fetch(&options, &mut |stage| match stage {
@@ -88,6 +89,8 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     eprintln!("sha256 {} ({} bytes)", fetched.sha256, fetched.bytes);
     eprintln!("{}: {} files", options.out.display(), fetched.files);
     let out = quote(&options.out);
-    eprintln!("train on it with: engine train graphs/caption_lstm.ron --data {out} --set data.pca_features=true");
+    eprintln!(
+        "train on it with: engine train graphs/caption_lstm.ron --data {out} --set data.pca_features=true"
+    );
     Ok(())
 }

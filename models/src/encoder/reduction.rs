@@ -63,7 +63,9 @@ pub enum ReductionError {
         message: String,
     },
     /// The features are another encoder's.
-    #[error("the reduction is made for {expected} features a picture, and the encoder gives {found}")]
+    #[error(
+        "the reduction is made for {expected} features a picture, and the encoder gives {found}"
+    )]
     Width {
         /// The reduction's.
         expected: usize,
@@ -177,7 +179,9 @@ impl Reduction {
                 let mut sums = vec![0.0f64; block.len() / width.max(1) * components];
                 for i in 0..width {
                     let direction = &basis.numbers[i * components..][..components];
-                    for (row, sums) in block.chunks_exact(width).zip(sums.chunks_exact_mut(components)) {
+                    for (row, sums) in
+                        block.chunks_exact(width).zip(sums.chunks_exact_mut(components))
+                    {
                         let x = (f64::from(row[i]) - self.mean[i]) / self.scale[i];
                         sums.iter_mut().zip(direction).for_each(|(sum, b)| *sum += x * b);
                     }
@@ -239,7 +243,9 @@ impl Reduction {
         let (scale, _) = numbers(&file, "scale")?;
         let (grid_scale, _) = numbers(&file, "grid_scale")?;
         let width = mean.len();
-        let [grid_scale] = grid_scale[..] else { return Err("`grid_scale` is not one number".into()) };
+        let [grid_scale] = grid_scale[..] else {
+            return Err("`grid_scale` is not one number".into());
+        };
         if scale.len() != width {
             return Err(format!("`mean` has {width} numbers and `scale` {}", scale.len()));
         }
@@ -249,12 +255,17 @@ impl Reduction {
                 let (numbers, shape) = numbers(&file, "basis")?;
                 match shape[..] {
                     [rows, components] if rows == width => Some(Basis { numbers, components }),
-                    _ => return Err(format!("`basis` has the shape {shape:?}, expected [{width}, components]")),
+                    _ => {
+                        return Err(format!(
+                            "`basis` has the shape {shape:?}, expected [{width}, components]"
+                        ));
+                    }
                 }
             }
         };
         let grid = said.get("grid").map(|text| {
-            parse_grid(text).ok_or_else(|| format!("its grid is {text:?}, expected rows and columns, `4x4`"))
+            parse_grid(text)
+                .ok_or_else(|| format!("its grid is {text:?}, expected rows and columns, `4x4`"))
         });
         let standardized = said.get("standardized").is_some_and(|said| said == "true");
         Ok(Reduction { mean, scale, basis, standardized, grid: grid.transpose()?, grid_scale })
@@ -298,8 +309,14 @@ pub(crate) fn pool(grid: &Grid, (rows, columns): (usize, usize)) -> Result<Grid,
     let pictures = grid.features.chunks_exact(grid.regions * channels);
     let mut features = Vec::with_capacity(pictures.len() * rows * columns * channels);
     for picture in pictures {
-        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
-            features.extend(region_mean(picture, (side, channels), reach(row, rows, side), reach(column, columns, side)));
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
+        {
+            features.extend(region_mean(
+                picture,
+                (side, channels),
+                reach(row, rows, side),
+                reach(column, columns, side),
+            ));
         }
     }
     Ok(Grid { features, regions: rows * columns, channels })
@@ -337,7 +354,9 @@ mod tests {
     }
 
     fn reduction(width: usize, components: usize, rng: &mut ChaCha8Rng) -> Reduction {
-        let double = |count, rng: &mut ChaCha8Rng| random(count, rng).into_iter().map(f64::from).collect::<Vec<_>>();
+        let double = |count, rng: &mut ChaCha8Rng| {
+            random(count, rng).into_iter().map(f64::from).collect::<Vec<_>>()
+        };
         Reduction {
             mean: double(width, rng),
             scale: double(width, rng).into_iter().map(|x| x.abs() + 0.1).collect(),
@@ -356,11 +375,16 @@ mod tests {
             let (pictures, width, components) =
                 (rng.random_range(1..40), rng.random_range(1..20), rng.random_range(1..9));
             let reduction = reduction(width, components, &mut rng);
-            let grid = Grid { features: random(pictures * 9 * 2, &mut rng), regions: 9, channels: 2 };
-            let all = Features { features: random(pictures * width, &mut rng), width, grid: Some(grid) };
+            let grid =
+                Grid { features: random(pictures * 9 * 2, &mut rng), regions: 9, channels: 2 };
+            let all =
+                Features { features: random(pictures * width, &mut rng), width, grid: Some(grid) };
             let mut together = all.clone();
             reduction.apply(&mut together).unwrap();
-            assert_eq!((together.width, together.features.len()), (components, pictures * components));
+            assert_eq!(
+                (together.width, together.features.len()),
+                (components, pictures * components)
+            );
             let basis = reduction.basis.as_ref().unwrap();
             for picture in 0..pictures {
                 let row = &all.features[picture * width..][..width];
@@ -425,6 +449,9 @@ mod tests {
         assert!(message.contains("for 5 features a picture, and the encoder gives 4"), "{message}");
         let mut bare = Features { features: vec![0.0; 5], width: 5, grid: None };
         assert!(matches!(reduction.apply(&mut bare), Err(ReductionError::NoGrid)));
-        assert_eq!([parse_grid("4x4"), parse_grid("2x3"), parse_grid("0x1"), parse_grid("4")], [Some((4, 4)), Some((2, 3)), None, None]);
+        assert_eq!(
+            [parse_grid("4x4"), parse_grid("2x3"), parse_grid("0x1"), parse_grid("4")],
+            [Some((4, 4)), Some((2, 3)), None, None]
+        );
     }
 }

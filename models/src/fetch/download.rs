@@ -35,7 +35,11 @@ struct Origin {
 /// # Errors
 /// When the server cannot be reached or has no such file, breaks off again and again or sends too much, and when the file
 /// cannot be written.
-pub fn download(options: &Options, path: &Path, watch: &mut dyn FnMut(Stage)) -> Result<(), FetchError> {
+pub fn download(
+    options: &Options,
+    path: &Path,
+    watch: &mut dyn FnMut(Stage),
+) -> Result<(), FetchError> {
     if path.is_file() {
         return Ok(());
     }
@@ -50,13 +54,14 @@ pub fn download(options: &Options, path: &Path, watch: &mut dyn FnMut(Stage)) ->
             Err(Failure::Passing(message)) => message,
         };
         failures = if part.done > before { 1 } else { failures + 1 };
-        // A server that has sent nothing at all is not waited for.
-        if failures > attempts || part.received == 0 {
-            let (url, done) = (options.url.clone(), part.done);
-            return Err(match part.received {
-                0 => FetchError::Unreachable { url, message: broken },
-                _ => FetchError::Broken { url, done, total: part.origin.total, message: broken },
-            });
+        let (url, done) = (options.url.clone(), part.done);
+        // A server that has not been heard of is not waited for.
+        if !part.heard {
+            return Err(FetchError::Unreachable { url, message: broken });
+        }
+        if failures > attempts {
+            let total = part.origin.total;
+            return Err(FetchError::Broken { url, done, total, message: broken });
         }
         thread::sleep(pause * 2u32.saturating_pow(failures - 1).min(32));
     }
@@ -82,18 +87,19 @@ struct Part {
     origin_path: PathBuf,
     origin: Origin,
     done: u64,
-    /// Bytes that came in this call.
-    received: u64,
+    /// Whether the server has sent some of the file in this call, or has tried.
+    heard: bool,
 }
 
 impl Part {
     /// What an earlier call has left.
     fn open(path: &Path) -> Self {
         let (part, origin_path) = (path.with_extension("part"), path.with_extension("json"));
-        let origin = fs::read(&origin_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let origin =
+            fs::read(&origin_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let none = Origin { url: String::new(), version: None, total: None };
         let done = fs::metadata(&part).map_or(0, |found| found.len());
-        Part { path: part, origin_path, origin: origin.unwrap_or(none), done, received: 0 }
+        Part { path: part, origin_path, origin: origin.unwrap_or(none), done, heard: false }
     }
 
     /// The version with which the file can be gone on with.
@@ -126,7 +132,11 @@ fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> FetchError + use<> {
 }
 
 /// One request, and what comes of it.
-fn attempt(options: &Options, part: &mut Part, watch: &mut dyn FnMut(Stage)) -> Result<(), Failure> {
+fn attempt(
+    options: &Options,
+    part: &mut Part,
+    watch: &mut dyn FnMut(Stage),
+) -> Result<(), Failure> {
     let response = request(options, part)?;
     let headers = response.headers();
     match response.status() {
@@ -138,17 +148,17 @@ fn attempt(options: &Options, part: &mut Part, watch: &mut dyn FnMut(Stage)) -> 
         StatusCode::PARTIAL_CONTENT if goes_on(headers, part) => {}
         // The server does not send what was asked for, or has less than is there: from the beginning, next time.
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            part.heard = true;
             if part.origin.total == Some(part.done) {
                 return Ok(());
             }
             part.restart(Origin { version: None, ..part.origin.clone() })?;
-            part.received = part.received.max(1);
             return Err(Failure::Passing("the server cannot go on with its file".into()));
         }
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            return match part.received {
-                0 => Err(refused(options, status).into()),
-                _ => Err(Failure::Passing(format!("status {}", status.as_u16()))),
+            return match part.heard {
+                false => Err(refused(options, status).into()),
+                true => Err(Failure::Passing(format!("status {}", status.as_u16()))),
             };
         }
         status => return Err(refused(options, status).into()),
@@ -179,7 +189,7 @@ fn request(options: &Options, part: &Part) -> Result<Response<Body>, Failure> {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
                 Failure::Final(FetchError::Address { url, message })
             }
-            ureq::Error::TooManyRedirects | ureq::Error::HostNotFound => {
+            ureq::Error::TooManyRedirects => {
                 Failure::Final(FetchError::Unreachable { url, message })
             }
             _ => Failure::Passing(message),
@@ -190,7 +200,8 @@ fn request(options: &Options, part: &Part) -> Result<Response<Body>, Failure> {
 /// Whether what comes begins where the part ends, and belongs to the same whole.
 fn goes_on(headers: &HeaderMap, part: &Part) -> bool {
     let range = headers.get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    let Some((span, total)) = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('/')) else {
+    let Some((span, total)) = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('/'))
+    else {
         return false;
     };
     let first = span.split_once('-').and_then(|(first, _)| first.parse().ok());
@@ -214,6 +225,7 @@ fn receive(
     part: &mut Part,
     watch: &mut dyn FnMut(Stage),
 ) -> Result<(), Failure> {
+    part.heard = true;
     let limit = options.limits.packed;
     let too_large = || FetchError::TooLarge { what: options.url.clone(), limit };
     let total = part.origin.total;
@@ -229,7 +241,9 @@ fn receive(
             Ok(Err(error)) => return Err(Failure::Passing(error.to_string())),
             Err(RecvTimeoutError::Timeout) => {
                 let seconds = options.patience.silence.as_secs();
-                return Err(Failure::Passing(format!("the server has been silent for {seconds} s")));
+                return Err(Failure::Passing(format!(
+                    "the server has been silent for {seconds} s"
+                )));
             }
             Err(RecvTimeoutError::Disconnected) => break,
         };
@@ -238,11 +252,12 @@ fn receive(
         }
         file.write_all(&piece).map_err(unwritten(&part.path))?;
         part.done += piece.len() as u64;
-        part.received += piece.len() as u64;
         watch(Stage::Download { done: part.done, total });
     }
     match total {
-        Some(total) if part.done != total => Err(Failure::Passing("the connection was closed".into())),
+        Some(total) if part.done != total => {
+            Err(Failure::Passing("the connection was closed".into()))
+        }
         _ => Ok(()),
     }
 }

@@ -123,7 +123,9 @@ pub fn fetch(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Fetched,
     let archive = room.path.join("archive.zip");
     download(options, &archive, watch)?;
     let fetched = open_archive(options, &room, &archive, watch);
-    if let Err(FetchError::Archive { .. } | FetchError::Sum { .. } | FetchError::Layout { .. }) = &fetched {
+    if let Err(FetchError::Archive { .. } | FetchError::Sum { .. } | FetchError::Layout { .. }) =
+        &fetched
+    {
         // It is whole and still of no use: the next try is to fetch it again.
         let _ = fs::remove_file(&archive);
     }
@@ -166,7 +168,8 @@ fn check_layout(url: &str, set: &Path) -> Result<(), FetchError> {
     let missing = LAYOUT.iter().find(|names| !names.iter().any(|name| set.join(name).is_file()));
     let Some([missing, ..]) = missing else { return Ok(()) };
     let entries = fs::read_dir(set).into_iter().flatten().flatten();
-    let mut holds: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut holds: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     holds.sort();
     Err(FetchError::Layout { url: url.to_owned(), missing, holds })
 }
@@ -184,7 +187,9 @@ impl Room {
         fs::create_dir_all(&path).map_err(failed)?;
         match Lock::take(&path.join("lock")) {
             Ok(lock) => Ok(Room { path, _lock: lock }),
-            Err(LockError::Taken(process)) => Err(FetchError::Taken { out: out.to_owned(), process }.into()),
+            Err(LockError::Taken(process)) => {
+                Err(FetchError::Taken { out: out.to_owned(), process }.into())
+            }
             Err(LockError::Io(error)) => Err(failed(error).into()),
         }
     }

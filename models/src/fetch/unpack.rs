@@ -26,8 +26,13 @@ pub fn unpack(
     watch: &mut dyn FnMut(Stage),
 ) -> Result<usize, FetchError> {
     let damaged = |message: String| FetchError::Archive { path: archive.to_owned(), message };
-    let too_large = || FetchError::TooLarge { what: format!("what is in {}", archive.display()), limit };
-    let file = File::open(archive).map_err(|error| FetchError::Io { action: "read", path: archive.to_owned(), error })?;
+    let too_large =
+        || FetchError::TooLarge { what: format!("what is in {}", archive.display()), limit };
+    let file = File::open(archive).map_err(|error| FetchError::Io {
+        action: "read",
+        path: archive.to_owned(),
+        error,
+    })?;
     let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(e.to_string()))?;
     let mut entries = Vec::new();
     let mut total = 0u64;
@@ -37,7 +42,10 @@ pub fn unpack(
         if entry.is_dir() || name.starts_with("__MACOSX") {
             continue;
         }
-        total = total.checked_add(entry.size()).filter(|total| *total <= limit).ok_or_else(too_large)?;
+        total = total
+            .checked_add(entry.size())
+            .filter(|total| *total <= limit)
+            .ok_or_else(too_large)?;
         entries.push((number, name));
     }
     let skip = usize::from(common_folder(&entries).is_some());
