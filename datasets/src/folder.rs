@@ -1,7 +1,8 @@
 //! Finding folders and files, and saying what is wrong where one is missing.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
@@ -63,8 +64,54 @@ fn missing_folder(dir: &Path) -> String {
     }
 }
 
+/// Makes sure that a folder of this name can be made: there is none, or an empty one.
+///
+/// # Errors
+/// When there is one that holds something, or something else of that name.
+pub fn check_free(dir: &Path) -> Result<(), DataError> {
+    let mut entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotADirectory => {
+            return Err(DataError::NotAFolder { dir: dir.to_owned() });
+        }
+        Err(e) => return Err(DataError::io("read", dir, e)),
+    };
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(DataError::FolderInUse { dir: dir.to_owned() }),
+    }
+}
+
+/// Gives a finished folder its name in one step.
+///
+/// # Errors
+/// When a folder of that name has been filled meanwhile, or the file system refuses.
+pub fn take_name(finished: &Path, dir: &Path) -> Result<(), DataError> {
+    // An empty folder in the way is removed; one that has been filled meanwhile stays, and stops the renaming.
+    match fs::remove_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {
+            return Err(DataError::FolderInUse { dir: dir.to_owned() });
+        }
+        _ => {}
+    }
+    fs::rename(finished, dir).map_err(|e| DataError::io("make", dir, e))
+}
+
+/// A hidden name beside `dir`, on the same file system, for what is to become `dir`: `.mine.building`.
+///
+/// # Errors
+/// When `dir` ends in no name, as `/` and `..` do.
+pub fn hidden_beside(dir: &Path, suffix: &str) -> Result<PathBuf, DataError> {
+    let nameless = || DataError::io("make", dir, io::Error::other("it ends in no name"));
+    let mut name = OsString::from(".");
+    name.push(dir.file_name().ok_or_else(nameless)?);
+    name.push(suffix);
+    Ok(dir.with_file_name(name))
+}
+
 /// A path as a shell takes it.
-pub(crate) fn quote(path: &Path) -> String {
+pub fn quote(path: &Path) -> String {
     let text = path.display().to_string();
     if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
 }

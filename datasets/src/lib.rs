@@ -7,6 +7,7 @@
 //! A binary that only names this crate as a dependency loses its registrations at link time: write
 //! `use engine_datasets as _;` where nothing else of it is used.
 
+pub mod captions;
 pub mod coco;
 pub mod dataset;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod vocabulary;
 pub use coco::CocoHdf5;
 pub use dataset::{Dataset, Offer, Source, Split};
 pub use error::DataError;
+pub use folder::{check_free, hidden_beside, quote, take_name};
 pub use info::{Info, describe};
 pub use judge::{Judge, Verdict};
 pub use order::{Epoch, Order};

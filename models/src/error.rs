@@ -8,7 +8,9 @@ use engine_core::engine::{BuildError, FeedError};
 use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
+use crate::build::DataBuildError;
 use crate::decode::DecodeError;
+use crate::fetch::FetchError;
 use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
@@ -32,6 +34,12 @@ pub enum Error {
     /// The data is missing or wrong.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A data set cannot be built.
+    #[error(transparent)]
+    DataBuild(#[from] DataBuildError),
+    /// A data set cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The graph cannot be given memory.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -156,6 +164,8 @@ impl Error {
             Error::Graph(_) => None,
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
+            Error::DataBuild(error) => Some(error.help()),
+            Error::Fetch(error) => Some(error.help()),
             Error::Run(error) => Some(error.help()),
             Error::Score(error) => error.help(),
             Error::History(error) => Some(error.help()),

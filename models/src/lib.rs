@@ -10,7 +10,9 @@
 pub mod allocations;
 mod batches;
 pub mod bench;
+pub mod build;
 pub mod caption;
+mod checksum;
 pub mod cli;
 mod continuation;
 pub mod decode;
@@ -18,6 +20,7 @@ pub mod draw;
 pub mod encoder;
 mod error;
 mod experiment;
+pub mod fetch;
 pub mod report;
 mod run;
 pub mod score;

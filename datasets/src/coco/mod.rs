@@ -17,6 +17,7 @@ mod grid;
 mod names;
 mod source;
 mod split;
+mod write;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ use self::arrays::Arrays;
 use self::folder::Folder;
 use self::grid::Grid;
 use self::source::CocoSource;
+pub use self::write::{Rows, Slabs, Writer};
 use crate::{DataError, Dataset, Offer, Source, Split, Vocabulary};
 
 /// A captioning data set in the CS231n layout, read from HDF5.

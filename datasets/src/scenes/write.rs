@@ -7,8 +7,6 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hdf5::H5Type;
-use ndarray::{ArrayView, Dimension};
 use rayon::prelude::*;
 
 use super::components::patches;
@@ -20,6 +18,8 @@ use super::judge::SceneJudge;
 use super::scene::Scene;
 use super::standard::Standard;
 use super::texts;
+use crate::coco::{Rows, Writer};
+use crate::folder::{check_free, hidden_beside, take_name};
 use crate::random::{Purpose, Stream};
 use crate::{DataError, Split, Vocabulary};
 
@@ -120,17 +120,17 @@ pub fn generate(
         progress(options.train + done, total);
     })?;
     let vocabulary = vocabulary(&[&train, &val], &staging.path)?;
+    let writer = Writer::new(&staging.path);
+    writer.vocabulary(&vocabulary)?;
     let standard = Standard::of(&train.features, WIDTH);
     standard.write(&staging.path)?;
-    let path = staging.path.join("coco2014_captions.h5");
-    let file = create(&path)?;
-    for (split, mut made) in
-        [(Split::Train, &train), (Split::Val, &val)].map(|(s, m)| (s, m.clone()))
-    {
-        standard.apply(&mut made.features);
-        write_split(&staging.path, (&path, &file), split, &made, &vocabulary)?;
-    }
-    close(&path, file)?;
+    let [train_rows, val_rows] =
+        [(Split::Train, &train), (Split::Val, &val)].map(|(split, made)| {
+            let mut made = made.clone();
+            standard.apply(&mut made.features);
+            write_split(&writer, split, &made, &vocabulary)
+        });
+    writer.captions(&train_rows?, &val_rows?)?;
     texts::write(&staging.path, train.captions.iter().chain(&val.captions))?;
     let words = vocabulary.len();
     SceneJudge::new(train.scenes, val.scenes).write(&staging.path.join(super::RECORD))?;
@@ -215,21 +215,24 @@ fn vocabulary(all: &[&Made], dir: &Path) -> Result<Vocabulary, DataError> {
     let mut words: Vec<_> = counts.into_iter().collect();
     words.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     let words = Vocabulary::SPECIAL.into_iter().chain(words.into_iter().map(|(word, _)| word));
-    let path = dir.join("coco2014_vocab.json");
-    let vocabulary = Vocabulary::new(words.map(str::to_owned).collect())
-        .map_err(|message| DataError::Vocabulary { path: path.clone(), message })?;
-    vocabulary.write(&path)?;
-    Ok(vocabulary)
+    let fault = |message| DataError::Vocabulary { path: dir.join("coco2014_vocab.json"), message };
+    Vocabulary::new(words.map(str::to_owned).collect()).map_err(fault)
 }
 
 fn write_split(
-    dir: &Path,
-    (path, captions_file): (&Path, &hdf5::File),
+    writer: &Writer<'_>,
     split: Split,
     made: &Made,
     vocabulary: &Vocabulary,
-) -> Result<(), DataError> {
+) -> Result<Rows, DataError> {
     let count = made.scenes.len();
+    let mut features = writer.features(split, false, [count, WIDTH])?;
+    features.push(&made.features)?;
+    features.finish()?;
+    let mut grid = writer.grid(split, [count, REGIONS, CHANNELS])?;
+    grid.push(&made.grid)?;
+    grid.finish()?;
+    writer.names(split, (0..count).map(|i| picture_name(split, i)))?;
     let mut tokens = Vec::with_capacity(count * CAPTIONS_PER_PICTURE * COLUMNS);
     for caption in made.captions.iter().flatten() {
         let mut row: Vec<i32> = vocabulary.encode(caption).into_iter().map(|t| t as i32).collect();
@@ -237,73 +240,8 @@ fn write_split(
         tokens.extend(row);
     }
     let rows = count * CAPTIONS_PER_PICTURE;
-    let images: Vec<i32> = (0..rows).map(|row| (row / CAPTIONS_PER_PICTURE) as i32).collect();
-    put((path, captions_file), &format!("{split}_captions"), (rows, COLUMNS), &tokens)?;
-    put((path, captions_file), &format!("{split}_image_idxs"), rows, &images)?;
-    let path = dir.join(format!("{split}2014_vgg16_fc7.h5"));
-    let file = create(&path)?;
-    put((&path, &file), "features", (count, WIDTH), &made.features)?;
-    close(&path, file)?;
-    let path = dir.join(format!("{split}2014_grid.h5"));
-    let file = create(&path)?;
-    put((&path, &file), "features", (count, REGIONS, CHANNELS), &made.grid)?;
-    close(&path, file)?;
-    let names: String = (0..count).map(|i| picture_name(split, i) + "\n").collect();
-    let path = dir.join(format!("{split}2014_urls.txt"));
-    fs::write(&path, names).map_err(|e| DataError::io("write", &path, e))
-}
-
-fn create(path: &Path) -> Result<hdf5::File, DataError> {
-    hdf5::silence_errors(true);
-    // The root group would hold the time at which it was made, and the same seed is to give the same bytes.
-    hdf5::File::with_options()
-        .with_fcpl(|creation| creation.obj_track_times(false))
-        .create(path)
-        .map_err(|e| unwritten(path, "", &e))
-}
-
-fn close(path: &Path, file: hdf5::File) -> Result<(), DataError> {
-    file.flush().and_then(|()| file.close()).map_err(|e| unwritten(path, "", &e))
-}
-
-fn put<T: H5Type, D: Dimension>(
-    (path, file): (&Path, &hdf5::File),
-    name: &str,
-    shape: impl ndarray::IntoDimension<Dim = D>,
-    values: &[T],
-) -> Result<(), DataError> {
-    let array = ArrayView::from_shape(shape.into_dimension(), values)
-        .map_err(|e| unwritten(path, name, &hdf5::Error::from(e)))?;
-    file.new_dataset_builder()
-        .with_data(array)
-        .create(name)
-        .map(|_| ())
-        .map_err(|e| unwritten(path, name, &e))
-}
-
-fn unwritten(path: &Path, dataset: &str, error: &hdf5::Error) -> DataError {
-    DataError::Hdf5 {
-        action: "write",
-        path: path.to_owned(),
-        dataset: dataset.to_owned(),
-        message: error.to_string(),
-    }
-}
-
-/// A folder of this name can be made: there is none, or an empty one.
-fn check_free(dir: &Path) -> Result<(), DataError> {
-    let mut entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(DataError::NotAFolder { dir: dir.to_owned() });
-        }
-        Err(e) => return Err(DataError::io("read", dir, e)),
-    };
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(DataError::FolderInUse { dir: dir.to_owned() }),
-    }
+    let images = (0..rows).map(|row| (row / CAPTIONS_PER_PICTURE) as i32).collect();
+    Ok(Rows { tokens, columns: COLUMNS, images })
 }
 
 /// A folder in the making, removed unless it is finished.
@@ -317,25 +255,13 @@ impl Staging {
         // Different runs, and different calls in one run, stay out of each other's way.
         static CALLS: AtomicU64 = AtomicU64::new(0);
         let call = CALLS.fetch_add(1, Ordering::Relaxed);
-        let mut name = std::ffi::OsString::from(".");
-        name.push(dir.file_name().unwrap_or_default());
-        name.push(format!(".unfinished-{}-{call}", process::id()));
-        let parent = dir.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(|e| DataError::io("make", parent, e))?;
-        let path = parent.join(name);
-        fs::create_dir(&path).map_err(|e| DataError::io("make", &path, e))?;
+        let path = hidden_beside(dir, &format!(".unfinished-{}-{call}", process::id()))?;
+        fs::create_dir_all(&path).map_err(|e| DataError::io("make", &path, e))?;
         Ok(Staging { path })
     }
 
     fn finish(self, dir: &Path) -> Result<(), DataError> {
-        // An empty folder in the way is removed; one that has been filled meanwhile stays, and stops the renaming.
-        match fs::remove_dir(dir) {
-            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                return Err(DataError::FolderInUse { dir: dir.to_owned() });
-            }
-            _ => {}
-        }
-        fs::rename(&self.path, dir).map_err(|e| DataError::io("make", dir, e))
+        take_name(&self.path, dir)
     }
 }
 

@@ -7,13 +7,16 @@ use engine_datasets::{CocoHdf5, Dataset, describe};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::out::say;
+use super::{data_build, data_fetch};
 use crate::error::Error;
 
-/// Look at data sets and make the default one
+/// Look at data sets and make them
 ///
 /// Examples:
 ///   engine data info datasets/scenes
 ///   engine data scenes datasets/scenes
+///   engine data build --help
+///   engine data fetch coco
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Show counts, shapes, caption lengths, the commonest words and a few captions
@@ -37,6 +40,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
         seed: u64,
     },
+    Build(Box<data_build::Args>),
+    Fetch(data_fetch::Args),
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Error> {
@@ -49,6 +54,8 @@ pub(super) fn run(command: &Command) -> Result<(), Error> {
         Command::Scenes { dir, train, val, seed } => {
             make_scenes(dir, &Options { train: *train, val: *val, seed: *seed })
         }
+        Command::Build(args) => data_build::run(args),
+        Command::Fetch(args) => data_fetch::run(args),
     }
 }
 

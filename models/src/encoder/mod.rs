@@ -1,5 +1,7 @@
 //! Encoders: graphs that turn pictures into the features that a captioning network reads.
 
+mod reduction;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +11,9 @@ use engine_core::{Batch, Mode, Sizes};
 use engine_datasets::picture::{Picture, Preprocess};
 
 use crate::error::Error;
+
+pub use reduction::{Basis, Reduction, ReductionError};
+pub(crate) use reduction::{parse_grid, pool};
 
 /// The input of an encoder's graph: pictures as arrays, `[Batch, 3, height, width]`.
 pub const IMAGES: &str = "images";

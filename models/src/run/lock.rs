@@ -6,14 +6,14 @@ use std::path::Path;
 
 /// Holds a folder until it is dropped, or the process ends in whatever way.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     // The lock is the open file's; closing it lets go.
     _file: File,
 }
 
 /// Why a folder could not be taken.
 #[derive(Debug)]
-pub(super) enum LockError {
+pub(crate) enum LockError {
     /// Another process holds it: its number, where it could be read.
     Taken(Option<u32>),
     /// The file system refused.
@@ -22,7 +22,7 @@ pub(super) enum LockError {
 
 impl Lock {
     /// Takes the folder in which the file `path` lies.
-    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
+    pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
         let options =
             File::options().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = options.map_err(LockError::Io)?;

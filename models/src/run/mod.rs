@@ -14,7 +14,7 @@ mod about;
 pub(crate) mod checkpoints;
 mod durable;
 mod events;
-mod lock;
+pub(crate) mod lock;
 mod metrics;
 
 use std::fs;

@@ -1,0 +1,422 @@
+//! Mean, deviation and principal components of the training pictures' features, however many there are.
+
+use engine_datasets::Split;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use rayon::prelude::*;
+
+use super::extract::Shape;
+use super::subjects::Subject;
+use super::workshop::{Chunk, Workshop};
+use super::{DataBuildError, Options};
+use crate::encoder::{Basis, Reduction};
+
+/// A number that varies less than this share of the mean deviation over the training pictures says nothing: it is centred
+/// and not blown up.
+const LEAST_DEVIATION: f64 = 1e-6;
+
+/// Pictures whose product goes into the covariance at once: enough that the product, and not the covariance's way through
+/// memory, takes the time.
+const ROWS: usize = 256;
+
+/// The reduction that a data set's features go through.
+pub(super) fn reduction(
+    workshop: &Workshop,
+    subjects: &[Subject],
+    shape: Shape,
+    options: &Options,
+) -> Result<Reduction, DataBuildError> {
+    let plain = Reduction { grid: options.grid, ..Reduction::none(shape.width) };
+    if options.pca.is_none() && !options.standardize {
+        return Ok(plain);
+    }
+    let training = Training { workshop, subjects, batch: options.batch };
+    let means = training.means(shape)?;
+    check_pictures(means.pictures, options)?;
+    let spread = training.spread(&means, options.pca.is_some())?;
+    let mut reduction =
+        Reduction { mean: means.features, standardized: options.standardize, ..plain };
+    if options.standardize {
+        reduction.scale = deviations(&spread.variances);
+        reduction.grid_scale = if spread.grid > 0.0 { spread.grid.sqrt() } else { 1.0 };
+    }
+    if let (Some(components), Some(covariance)) = (options.pca, &spread.covariance) {
+        reduction.basis = Some(principal(covariance, &reduction.scale, components)?);
+    }
+    Ok(reduction)
+}
+
+/// Refuses more principal components than there are training pictures to find them in.
+pub(super) fn check(subjects: &[Subject], options: &Options) -> Result<(), DataBuildError> {
+    check_pictures(subjects.iter().filter(|subject| subject.split == Split::Train).count(), options)
+}
+
+fn check_pictures(most: usize, options: &Options) -> Result<(), DataBuildError> {
+    match options.pca {
+        Some(asked) if asked > most => {
+            let what = "as many training pictures";
+            Err(DataBuildError::TooManyComponents { asked, what, most })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The training pictures in the workshop.
+struct Training<'a> {
+    workshop: &'a Workshop,
+    subjects: &'a [Subject],
+    batch: usize,
+}
+
+/// The means of features, and of all numbers of the grids.
+struct Means {
+    pictures: usize,
+    features: Vec<f64>,
+    grid: f64,
+}
+
+/// How numbers vary about their means.
+struct Spread {
+    /// Of each feature.
+    variances: Vec<f64>,
+    /// Of all numbers of the grids together.
+    grid: f64,
+    /// Of features with each other, `[width, width]`, the lower half, column after column.
+    covariance: Option<Vec<f64>>,
+}
+
+impl Training<'_> {
+    /// Goes through the pictures in order: the features of each, and its grid.
+    fn each(&self, mut see: impl FnMut(&[f32], &[f32])) -> Result<(), DataBuildError> {
+        for (number, batch) in self.subjects.chunks(self.batch).enumerate() {
+            let Chunk { pictures, features } = self.workshop.chunk(number)?;
+            let read = pictures.iter().zip(batch).filter(|(seen, _)| seen.refused.is_none());
+            let grid = features.grid.as_ref();
+            let each = grid.map_or(0, |grid| grid.regions * grid.channels);
+            for (row, (_, subject)) in read.enumerate() {
+                if subject.split == Split::Train {
+                    let numbers = &features.features[row * features.width..][..features.width];
+                    see(numbers, grid.map_or(&[], |grid| &grid.features[row * each..][..each]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn means(&self, shape: Shape) -> Result<Means, DataBuildError> {
+        let mut means = Means { pictures: 0, features: vec![0.0; shape.width], grid: 0.0 };
+        let mut grid_numbers = 0usize;
+        self.each(|features, grid| {
+            means.pictures += 1;
+            means.features.iter_mut().zip(features).for_each(|(sum, x)| *sum += f64::from(*x));
+            means.grid += grid.iter().map(|x| f64::from(*x)).sum::<f64>();
+            grid_numbers += grid.len();
+        })?;
+        let pictures = means.pictures.max(1) as f64;
+        means.features.iter_mut().for_each(|sum| *sum /= pictures);
+        means.grid /= grid_numbers.max(1) as f64;
+        Ok(means)
+    }
+
+    /// Variances about the means that a first pass found, so that nothing is lost between large numbers; and covariances,
+    /// if these are wanted.
+    fn spread(&self, means: &Means, covariances: bool) -> Result<Spread, DataBuildError> {
+        let width = means.features.len();
+        let mut covariance = covariances.then(|| Covariance::new(width));
+        let mut variances = vec![0.0; width];
+        let (mut grid_sum, mut grid_numbers) = (0.0, 0usize);
+        let mut centred = vec![0.0; width];
+        self.each(|features, grid| {
+            for ((centred, x), mean) in centred.iter_mut().zip(features).zip(&means.features) {
+                *centred = f64::from(*x) - mean;
+            }
+            variances.iter_mut().zip(&centred).for_each(|(sum, x)| *sum += x * x);
+            grid_sum += grid.iter().map(|x| (f64::from(*x) - means.grid).powi(2)).sum::<f64>();
+            grid_numbers += grid.len();
+            if let Some(covariance) = &mut covariance {
+                covariance.push(&centred);
+            }
+        })?;
+        let pictures = means.pictures.max(1) as f64;
+        variances.iter_mut().for_each(|sum| *sum /= pictures);
+        let grid = grid_sum / grid_numbers.max(1) as f64;
+        Ok(Spread { variances, grid, covariance: covariance.map(|sum| sum.finish(means.pictures)) })
+    }
+}
+
+/// What features are divided by: their deviations, or 1 for those that do not vary.
+fn deviations(variances: &[f64]) -> Vec<f64> {
+    let mean = variances.iter().map(|variance| variance.sqrt()).sum::<f64>()
+        / variances.len().max(1) as f64;
+    let scale = |variance: &f64| match variance.sqrt() {
+        deviation if deviation > LEAST_DEVIATION * mean => deviation,
+        _ => 1.0,
+    };
+    variances.iter().map(scale).collect()
+}
+
+/// A sum of products of centred features, the lower half.
+struct Covariance {
+    width: usize,
+    /// `[width, width]`, column after column.
+    sum: Vec<f64>,
+    /// Rows that are not in the sum yet.
+    rows: Vec<f64>,
+}
+
+impl Covariance {
+    /// Columns of the sum that are computed together. They are cut the same way on any number of threads, and each sum is
+    /// taken by one of them.
+    const COLUMNS: usize = 64;
+
+    fn new(width: usize) -> Self {
+        Covariance { width, sum: vec![0.0; width * width], rows: Vec::with_capacity(ROWS * width) }
+    }
+
+    fn push(&mut self, row: &[f64]) {
+        self.rows.extend_from_slice(row);
+        if self.rows.len() >= ROWS * self.width {
+            self.add();
+        }
+    }
+
+    fn add(&mut self) {
+        let width = self.width;
+        let rows = MatRef::from_row_major_slice(&self.rows, self.rows.len() / width.max(1), width);
+        let columns = self.sum.par_chunks_mut((Self::COLUMNS * width).max(1)).enumerate();
+        columns.for_each(|(chunk, sum)| {
+            let (first, count) = (chunk * Self::COLUMNS, sum.len() / width);
+            let sum = MatMut::from_column_major_slice_mut(sum, width, count);
+            let below = sum.subrows_mut(first, width - first);
+            let (left, right) = (rows.subcols(first, width - first), rows.subcols(first, count));
+            matmul(below, Accum::Add, left.transpose(), right, 1.0, Par::Seq);
+        });
+        self.rows.clear();
+    }
+
+    /// The covariance of so many rows.
+    fn finish(mut self, rows: usize) -> Vec<f64> {
+        self.add();
+        self.sum.iter_mut().for_each(|sum| *sum /= rows.max(1) as f64);
+        self.sum
+    }
+}
+
+/// The directions in which features, once scaled, vary most: eigenvectors of their covariance, the largest eigenvalue
+/// first. A direction and its opposite are as good; the one whose largest number is positive is taken.
+fn principal(
+    covariance: &[f64],
+    scale: &[f64],
+    components: usize,
+) -> Result<Basis, DataBuildError> {
+    let width = scale.len();
+    let scaled = Mat::from_fn(width, width, |i, j| match i >= j {
+        true => covariance[j * width + i] / (scale[i] * scale[j]),
+        false => 0.0,
+    });
+    // One thread: with several the last bits would depend on their number.
+    let eigen = scaled.self_adjoint_eigen(Side::Lower).map_err(|_| DataBuildError::NoComponents)?;
+    let vectors = eigen.U();
+    let mut numbers = vec![0.0; width * components];
+    for component in 0..components {
+        let vector = vectors.col(width - 1 - component);
+        let largest =
+            (0..width).max_by(|a, b| vector[*a].abs().total_cmp(&vector[*b].abs()).then(b.cmp(a)));
+        let sign = largest.map_or(1.0, |at| if vector[at] < 0.0 { -1.0 } else { 1.0 });
+        (0..width).for_each(|i| numbers[i * components + component] = sign * vector[i]);
+    }
+    Ok(Basis { numbers, components })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::workshop::{Seen, tests::furnished};
+    use super::*;
+    use crate::encoder::{Features, Grid};
+
+    /// A workshop with features of pictures that vary most along few directions; every fifth is validated on, and some
+    /// could not be read.
+    struct Made {
+        _dir: tempfile::TempDir,
+        options: Options,
+        workshop: Workshop,
+        subjects: Vec<Subject>,
+        shape: Shape,
+        /// The features of the training pictures.
+        rows: Vec<Vec<f64>>,
+    }
+
+    fn made(seed: u64, pictures: usize, width: usize) -> Made {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { batch: 1 + seed as usize % 5, ..furnished(dir.path()) };
+        let workshop = Workshop::open(&options).unwrap();
+        let subject = |i: usize| Subject {
+            name: format!("{i:05}"),
+            path: PathBuf::new(),
+            split: if i % 5 == 4 { Split::Val } else { Split::Train },
+            captions: Vec::new(),
+        };
+        let subjects: Vec<Subject> = (0..pictures).map(subject).collect();
+        let mix: Vec<f64> = (0..width * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let mut rows = Vec::new();
+        for (number, batch) in subjects.chunks(options.batch).enumerate() {
+            let mut seen: Vec<Seen> = batch.iter().map(Seen::of).collect();
+            let (mut features, mut grid) = (Vec::new(), Vec::new());
+            for (seen, subject) in seen.iter_mut().zip(batch) {
+                if rng.random_range(0..9) == 0 {
+                    seen.refused = Some("no picture".into());
+                    continue;
+                }
+                let source: Vec<f64> = (0..width)
+                    .map(|k| rng.random_range(-1.0..1.0) / (1.0 + k as f64).powi(2))
+                    .collect();
+                let row: Vec<f32> = (0..width)
+                    .map(|i| {
+                        (100.0 + (0..width).map(|k| source[k] * mix[k * width + i]).sum::<f64>())
+                            as f32
+                    })
+                    .collect();
+                if subject.split == Split::Train {
+                    rows.push(row.iter().map(|x| f64::from(*x)).collect());
+                }
+                features.extend(row);
+                grid.extend([1.0, 3.0]);
+            }
+            let grid = Grid { features: grid, regions: 1, channels: 2 };
+            let features = Features { features, width, grid: Some(grid) };
+            workshop.keep(number, &Chunk { pictures: seen, features }).unwrap();
+        }
+        let shape = Shape { width, grid: Some((1, 2)) };
+        Made { _dir: dir, options, workshop, subjects, shape, rows }
+    }
+
+    impl Made {
+        fn reduction(
+            &self,
+            pca: Option<usize>,
+            standardize: bool,
+        ) -> Result<Reduction, DataBuildError> {
+            let options = Options { pca, standardize, ..self.options.clone() };
+            reduction(&self.workshop, &self.subjects, self.shape, &options)
+        }
+    }
+
+    fn mean(numbers: impl Iterator<Item = f64> + Clone) -> f64 {
+        numbers.clone().sum::<f64>() / numbers.count() as f64
+    }
+
+    #[test]
+    fn means_and_deviations_are_those_of_the_training_pictures() {
+        for seed in 0..6 {
+            println!("seed {seed}");
+            let made = made(seed, 30 + seed as usize * 7, 1 + seed as usize);
+            let reduction = made.reduction(None, true).unwrap();
+            for i in 0..made.shape.width {
+                let column = made.rows.iter().map(|row| row[i]);
+                let centre = mean(column.clone());
+                let deviation = mean(column.map(|x| (x - centre).powi(2))).sqrt();
+                assert!((reduction.mean[i] - centre).abs() < 1e-9, "{seed} {i}");
+                assert!((reduction.scale[i] - deviation).abs() < 1e-9 * deviation, "{seed} {i}");
+            }
+            // Numbers 1 and 3 by turns.
+            assert!((reduction.grid_scale - 1.0).abs() < 1e-12);
+            assert_eq!(made.reduction(None, false).unwrap(), Reduction::none(made.shape.width));
+        }
+    }
+
+    #[test]
+    fn components_are_orthonormal_of_falling_variance_and_uncorrelated() {
+        for seed in 0..10 {
+            println!("seed {seed}");
+            let width = [1, 2, 7, 70][seed as usize % 4];
+            let made = made(seed, 150, width);
+            for standardize in [false, true] {
+                let reduction = made.reduction(Some(width), standardize).unwrap();
+                let basis = reduction.basis.as_ref().unwrap();
+                let component = |j: usize| (0..width).map(move |i| basis.numbers[i * width + j]);
+                for (j, k) in (0..width).flat_map(|j| (0..=j).map(move |k| (j, k))) {
+                    let product: f64 = component(j).zip(component(k)).map(|(a, b)| a * b).sum();
+                    assert!(
+                        (product - f64::from(u8::from(j == k))).abs() < 1e-10,
+                        "{j} {k}: {product}"
+                    );
+                }
+                let centred: Vec<Vec<f64>> = made
+                    .rows
+                    .iter()
+                    .map(|row| {
+                        (0..width)
+                            .map(|i| (row[i] - reduction.mean[i]) / reduction.scale[i])
+                            .collect()
+                    })
+                    .collect();
+                let reduced: Vec<Vec<f64>> = centred
+                    .iter()
+                    .map(|row| {
+                        (0..width)
+                            .map(|j| component(j).zip(row).map(|(b, x)| b * x).sum())
+                            .collect()
+                    })
+                    .collect();
+                let product = |j: usize, k: usize| mean(reduced.iter().map(|row| row[j] * row[k]));
+                let variances: Vec<f64> = (0..width).map(|j| product(j, j)).collect();
+                assert!(
+                    variances.windows(2).all(|pair| pair[0] >= pair[1] - 1e-12),
+                    "{variances:?}"
+                );
+                for (j, k) in (0..width).flat_map(|j| (0..j).map(move |k| (j, k))) {
+                    assert!(product(j, k).abs() < 1e-10 * variances[0], "{j} {k}");
+                }
+                // What few components leave out is what the others vary; no other directions leave out less.
+                let kept = width.div_ceil(2);
+                let few = made.reduction(Some(kept), standardize).unwrap().basis.unwrap();
+                let lost = mean(centred.iter().zip(&reduced).map(|(row, reduced)| {
+                    (0..width)
+                        .map(|i| {
+                            let back: f64 =
+                                (0..kept).map(|j| few.numbers[i * kept + j] * reduced[j]).sum();
+                            (row[i] - back).powi(2)
+                        })
+                        .sum::<f64>()
+                }));
+                let rest: f64 = variances[kept..].iter().sum();
+                assert!((lost - rest).abs() < 1e-9 * variances[0], "{lost} {rest}");
+                for j in 0..width {
+                    let largest = component(j).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+                    assert!(largest > 0.0, "component {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_and_the_batch_do_not_show() {
+        let made = made(3, 700, 67);
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| made.reduction(Some(9), true).unwrap())
+        };
+        assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn what_does_not_vary_is_not_blown_up() {
+        assert_eq!(deviations(&[4.0, 0.0, 1e-20, 1.0]), [2.0, 1.0, 1.0, 1.0]);
+        assert_eq!(deviations(&[0.0]), [1.0]);
+    }
+
+    #[test]
+    fn more_components_than_pictures_are_refused() {
+        let made = made(1, 12, 30);
+        let pictures = made.rows.len();
+        let error = made.reduction(Some(pictures + 1), false).unwrap_err();
+        assert!(error.help().contains(&format!("--pca {pictures}")), "{error}");
+        made.reduction(Some(pictures), false).unwrap();
+    }
+}
