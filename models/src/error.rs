@@ -9,9 +9,11 @@ use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
+use crate::photographs::PhotographsError;
 use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
+use crate::serve::ServeError;
 use crate::train::ResumeError;
 
 /// Why a command ended without doing what it was asked to.
@@ -56,6 +58,12 @@ pub enum Error {
     /// The run folder cannot be made or used.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The run cannot caption pictures.
+    #[error(transparent)]
+    Photographs(#[from] PhotographsError),
+    /// The server cannot begin.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// Captions cannot be scored.
     #[error(transparent)]
     Score(#[from] ScoreError),
@@ -157,6 +165,8 @@ impl Error {
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::Run(error) => Some(error.help()),
+            Error::Photographs(error) => Some(error.help()),
+            Error::Serve(error) => error.help(),
             Error::Score(error) => error.help(),
             Error::History(error) => Some(error.help()),
             Error::Build(BuildError::Unbound { symbol, .. }) => {

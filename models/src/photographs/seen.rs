@@ -1,0 +1,58 @@
+//! What of a picture a network gets to see.
+
+use engine_datasets::picture::{Picture, Preprocess};
+use serde::Serialize;
+
+/// A part of a picture, in shares of its width and height.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Seen {
+    /// From the picture's left edge.
+    pub left: f64,
+    /// From its top.
+    pub top: f64,
+    /// Of the picture's width.
+    pub width: f64,
+    /// Of its height.
+    pub height: f64,
+}
+
+/// The part of a picture that is left of it when it has been resized and cropped.
+pub fn seen(preprocess: &Preprocess, picture: &Picture) -> Seen {
+    let whole = Preprocess { crop: None, ..preprocess.clone() };
+    let (height, width) = whole.size(picture);
+    let (cropped_height, cropped_width) = preprocess.crop.unwrap_or((height, width));
+    let share = |part: usize, all: usize| (part as f64 / all.max(1) as f64).min(1.0);
+    let (height, width) = (share(cropped_height, height), share(cropped_width, width));
+    Seen { left: (1.0 - width) / 2.0, top: (1.0 - height) / 2.0, width, height }
+}
+
+/// The picture as an encoder reads it, small enough to wait for its turn: what is done to it again changes nothing.
+pub fn reduced(preprocess: &Preprocess, picture: Picture) -> Picture {
+    let _ = preprocess;
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_datasets::picture::Resize;
+
+    use super::*;
+
+    fn picture(width: usize, height: usize) -> Picture {
+        Picture::new(width, height, vec![0; 3 * width * height])
+    }
+
+    #[test]
+    fn what_is_cropped_away_is_not_seen() {
+        let whole = Preprocess { resize: Resize::Exact(224, 224), ..Preprocess::default() };
+        let all = Seen { left: 0.0, top: 0.0, width: 1.0, height: 1.0 };
+        assert_eq!(seen(&whole, &picture(500, 375)), all);
+        let square =
+            Preprocess { resize: Resize::Shorter(100), crop: Some((100, 100)), ..whole.clone() };
+        let found = seen(&square, &picture(400, 200));
+        assert_eq!((found.left, found.top, found.width, found.height), (0.25, 0.0, 0.5, 1.0));
+        let centre = Preprocess { resize: Resize::Exact(200, 100), crop: Some((100, 50)), ..whole };
+        let found = seen(&centre, &picture(7, 9));
+        assert_eq!((found.left, found.top, found.width, found.height), (0.25, 0.25, 0.5, 0.5));
+    }
+}
