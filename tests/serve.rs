@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "serve/browser.rs"]
+mod browser;
 #[path = "serve/client.rs"]
 mod client;
 #[path = "front_door/mod.rs"]
 mod front_door;
+#[path = "serve/load.rs"]
+mod load;
 #[path = "serve/pictures.rs"]
 mod pictures;
 
@@ -13,10 +17,11 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
 
+use browser::Browser;
 use client::{Reply, Server, form, request};
 use image::ImageFormat;
-use pictures::{COLOURS, furnished, picture, truth};
-use serde_json::Value;
+use pictures::{COLOURS, furnished, picture, picture_of, truth};
+use serde_json::{Value, json};
 
 fn jpeg(colour: usize) -> Vec<u8> {
     picture(colour, 7, ImageFormat::Jpeg)
@@ -93,7 +98,7 @@ fn every_problem_has_its_status() {
     problem(&ask("", "multipart/form-data", &whole), 400, "form");
     problem(&ask("", &kind, &whole[..whole.len() / 2]), 400, "form");
     problem(&ask("", &kind, b"--line--\r\n"), 400, "form");
-    let twice = [&whole[..whole.len() - 8], b"--line\r\nContent-Disposition: form-data; name=\"b\"; filename=\"b\"\r\n\r\nx\r\n--line--\r\n"].concat();
+    let twice = [&whole[..whole.len() - 10], b"--line\r\nContent-Disposition: form-data; name=\"b\"; filename=\"b\"\r\n\r\nx\r\n--line--\r\n"].concat();
     problem(&ask("", &kind, &twice), 400, "form");
     problem(&ask("", &kind, &form(&jpeg(0), &[("beam", "many")]).1), 400, "choice");
     problem(&ask("", &kind, &form(&jpeg(0), &[("bean", "3")]).1), 400, "form");
@@ -275,4 +280,212 @@ fn a_server_that_cannot_begin_says_why() {
             "cannot listen on 203.0.113.7 | --bind",
         ),
     ]);
+}
+
+/// Where pictures of the page go, for whoever wants to look at them.
+fn keep(browser: &mut Browser, name: &str) {
+    if let Some(folder) = std::env::var_os("ENGINE_PAGE_PICTURES") {
+        let file = std::path::Path::new(&folder).join(format!("{name}.png"));
+        std::fs::write(file, browser.picture()).unwrap();
+    }
+}
+
+/// The sentence that the page shows.
+const SAID: &str = "[...document.querySelectorAll('#caption .word')].map((word) => word.firstChild.textContent).join(' ')";
+const DONE: &str = "document.querySelector('main').getAttribute('aria-busy') === 'false' && !document.getElementById('said').hidden";
+
+#[test]
+fn a_person_gets_a_caption_in_a_browser() {
+    let Some(path) = browser::find() else {
+        println!("skipped: there is no chromium");
+        return;
+    };
+    let room = furnished();
+    let (photo, other) = (room.path("photo.jpg"), room.path("other.png"));
+    std::fs::write(&photo, picture_of((640, 480), 0, 4, ImageFormat::Jpeg)).unwrap();
+    std::fs::write(&other, picture_of((300, 500), 2, 4, ImageFormat::Png)).unwrap();
+    room.write("text.jpg", "a text");
+    let server = Server::start(&room, "A", &[]);
+    let home = format!("http://{}/", server.address);
+    let mut page = Browser::start(&path);
+    for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
+        let look = format!("{width}-{}", if dark { "dark" } else { "light" });
+        page.size(width, dark);
+        page.open(&home);
+        keep(&mut page, &format!("{look}-empty"));
+        let no_overflow =
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(page.value(no_overflow), 0, "{look}");
+
+        // A file that is chosen.
+        page.choose("#file", &photo);
+        page.wait(DONE);
+        assert_eq!(page.value(SAID), truth(0), "{look}");
+        assert_eq!(page.value("document.getElementById('alternatives').children.length"), 2);
+        let took = page.value("document.getElementById('took').textContent");
+        assert!(took.as_str().unwrap().contains(" ms in the network"), "{took}");
+        let status = page.value("document.getElementById('status').textContent");
+        assert_eq!(status, format!("Caption: {}", truth(0)), "what a screen reader is told");
+        page.wait("document.getElementById('picture').naturalWidth === 640");
+        assert_eq!(page.value(no_overflow), 0, "{look}");
+        keep(&mut page, &format!("{look}-caption"));
+
+        // Where the network looked, by pointer and by keyboard.
+        let shaded = "!document.getElementById('attention').hidden";
+        assert_eq!(page.value(shaded), false);
+        page.point("document.querySelectorAll('#caption .word')[1]");
+        page.wait(shaded);
+        let looking = page.value("document.getElementById('looking').textContent");
+        assert!(
+            looking.as_str().unwrap().starts_with("For “red” the network looked most"),
+            "{looking}"
+        );
+        keep(&mut page, &format!("{look}-attention"));
+        page.point("document.querySelector('h1')");
+        page.wait("document.getElementById('attention').hidden");
+        page.value("document.getElementById('url').focus()");
+        for _ in 0..2 {
+            page.press("Tab", 9);
+        }
+        let focused = "document.activeElement.classList.contains('word')";
+        assert_eq!(
+            page.value(focused),
+            true,
+            "{look}: {}",
+            page.value("document.activeElement.outerHTML")
+        );
+        let outline = "getComputedStyle(document.activeElement).outlineStyle";
+        assert_eq!(page.value(outline), "solid");
+        page.wait(shaded);
+
+        // What is no picture.
+        page.choose("#file", &room.path("text.jpg"));
+        page.wait("!document.getElementById('problem').hidden");
+        assert_eq!(page.value("document.getElementById('said').hidden"), true);
+        let help = page.value("document.getElementById('problem-help').textContent");
+        assert!(help.as_str().unwrap().len() > 12, "{help}");
+        keep(&mut page, &format!("{look}-problem"));
+        assert_eq!(page.value(no_overflow), 0, "{look}");
+
+        // An address, by keyboard alone.
+        page.value("document.getElementById('url').focus()");
+        page.types("http://127.0.0.1:9/a.jpg");
+        page.press("Enter", 13);
+        page.wait("!document.getElementById('problem').hidden && document.getElementById('problem-error').textContent.includes('127.0.0.1')");
+
+        // The other input, then another number of sentences.
+        page.choose("#camera", &other);
+        page.wait(DONE);
+        assert_eq!(page.value(SAID), truth(2));
+        page.value("(() => { const beam = document.getElementById('beam'); beam.value = '5'; beam.dispatchEvent(new Event('change')); })()");
+        page.wait("document.getElementById('alternatives').children.length === 4");
+        keep(&mut page, &format!("{look}-tall"));
+        assert_eq!(page.value(no_overflow), 0, "{look}");
+    }
+
+    // A picture that is dropped, and one that is pasted.
+    page.open(&home);
+    for kind in ["dragEnter", "dragOver", "drop"] {
+        let data = json!({ "items": [], "files": [photo], "dragOperationsMask": 1 });
+        let event = json!({ "type": kind, "x": 200, "y": 300, "data": data });
+        page.call("Input.dispatchDragEvent", event);
+    }
+    page.wait(DONE);
+    assert_eq!(page.value(SAID), truth(0));
+    assert_eq!(page.value("document.getElementById('drop').hidden"), true);
+    let paste = format!(
+        "(() => {{ const bytes = Uint8Array.from(atob('{}'), (c) => c.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], 'p.png', {{ type: 'image/png' }}));
+        document.body.dispatchEvent(new ClipboardEvent('paste', {{ clipboardData: data, bubbles: true }})); }})()",
+        base64(&picture(3, 4, ImageFormat::Png))
+    );
+    page.value(&paste);
+    page.wait(&format!("{SAID} === '{}'", truth(3)));
+
+    // Every control has a name.
+    let unnamed = "[...document.querySelectorAll('input, select, button')].filter((control) => \
+        !(control.labels?.length || control.getAttribute('aria-label') || control.textContent.trim())).length";
+    assert_eq!(page.value(unnamed), 0);
+    page.size(390, false);
+    page.open(&format!("{home}api"));
+    keep(&mut page, "390-light-api");
+    assert_eq!(
+        page.value("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
+        0
+    );
+    page.size(1280, true);
+    keep(&mut page, "1280-dark-api");
+    assert_eq!(page.faults, Vec::<String>::new());
+    let ours = |url: &String| {
+        ["blob:", "data:", "about:", &home].iter().any(|begin| url.starts_with(*begin))
+    };
+    let others: Vec<_> = page.requests.iter().filter(|url| !ours(url)).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[test]
+fn the_browser_sees_what_is_wrong() {
+    let Some(path) = browser::find() else {
+        println!("skipped: there is no chromium");
+        return;
+    };
+    let mut page = Browser::start(&path);
+    page.open("data:text/html,<script>console.error('told');absent.call()</script>");
+    page.value("1");
+    assert!(
+        page.faults.iter().any(|fault| fault.contains("absent is not defined")),
+        "{:?}",
+        page.faults
+    );
+    assert!(page.faults.iter().any(|fault| fault.contains("told")), "{:?}", page.faults);
+}
+
+/// Sends a load, prints what it came to, and holds it against what a server may answer.
+fn bears(count: usize, connections: usize) {
+    let room = furnished();
+    let server = Server::start(&room, "A", &[]);
+    let pictures: Vec<Vec<u8>> = (0..COLOURS.len())
+        .map(|colour| picture_of((500, 375), colour, 3, ImageFormat::Jpeg))
+        .collect();
+    // What is kept for batches of every size is there after a first round.
+    load::load(&server, &pictures, count / 4, connections);
+    let before = server.memory("VmRSS");
+    let found = load::load(&server, &pictures, count, connections);
+    let after = server.memory("VmRSS");
+    println!(
+        "{count} requests, {connections} connections: {:.0} a second, p50 {:.1} ms, p99 {:.1} ms, {:?}, {before} KiB before, {after} after, {} at most",
+        count as f64 / found.seconds,
+        found.quantile(0.5),
+        found.quantile(0.99),
+        found.statuses,
+        server.memory("VmHWM"),
+    );
+    assert_eq!(found.statuses.values().sum::<usize>(), count);
+    let faults = found.statuses.keys().filter(|status| **status >= 500 && **status != 503);
+    assert_eq!(faults.count(), 0, "{:?}", found.statuses);
+    // A tenth is bad, and so told; the rest is captioned, but for those that found no place.
+    let bad: usize = [400, 415, 422].iter().filter_map(|status| found.statuses.get(status)).sum();
+    let busy = found.statuses.get(&503).copied().unwrap_or(0);
+    let well = found.statuses.get(&200).copied().unwrap_or(0);
+    assert_eq!(bad + busy + well, count, "{:?}", found.statuses);
+    assert!(bad <= count / 10 && bad + busy >= count / 10, "{:?}", found.statuses);
+    assert!(after < before + before / 4 + 8 * 1024, "{before} KiB before, {after} KiB after");
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_small_load_is_borne() {
+    bears(400, 16);
+}
+
+#[test]
+#[ignore = "takes a while: cargo test --release -p engine --test serve -- --ignored --nocapture"]
+fn a_large_load_is_borne() {
+    bears(5000, 64);
 }

@@ -38,9 +38,18 @@ const WORDS: [&str; 12] = [
 
 /// A picture of a colour, darker towards the bottom and by `shade`.
 pub(crate) fn picture(colour: usize, shade: u8, format: ImageFormat) -> Vec<u8> {
-    let (width, height) = (60, 40);
+    picture_of((60, 40), colour, shade, format)
+}
+
+/// The same of another size.
+pub(crate) fn picture_of(
+    (width, height): (u32, u32),
+    colour: usize,
+    shade: u8,
+    format: ImageFormat,
+) -> Vec<u8> {
     let picture = RgbImage::from_fn(width, height, |_, y| {
-        let less = shade.saturating_add((y / 4) as u8);
+        let less = shade.saturating_add((10 * y / height) as u8);
         Rgb(COLOURS[colour].1.map(|channel| channel.saturating_sub(less)))
     });
     let mut bytes = Cursor::new(Vec::new());

@@ -91,7 +91,7 @@ fn read<'a>(
     let read = |name: &String| {
         bytes(name, args.how.allow_private)
             .and_then(|bytes| reading::decode(&bytes))
-            .map(|picture| reduced(preprocess, picture))
+            .and_then(|picture| reduced(preprocess, picture))
     };
     let found: Vec<Result<Picture, Unread>> = match names {
         // One picture does not wait for threads to start.

@@ -136,7 +136,10 @@ impl<T: DecodeScalar> Describe for Describing<'_, T> {
     ) -> Result<Vec<Captioned>, Error> {
         decoder.check(self.vocabulary)?;
         let mut captioned = Vec::with_capacity(pictures.len());
-        for few in pictures.chunks(ROWS) {
+        let preprocess = self.encoder.preprocess().clone();
+        // Where pictures keep their proportions, those of one batch have the same.
+        let alike = |a: &Picture, b: &Picture| preprocess.size(a) == preprocess.size(b);
+        for few in pictures.chunk_by(alike).flat_map(|alike| alike.chunks(ROWS)) {
             captioned.extend(self.caption_few(few, decoder)?);
         }
         Ok(captioned)

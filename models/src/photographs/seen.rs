@@ -3,6 +3,8 @@
 use engine_datasets::picture::{Picture, Preprocess};
 use serde::Serialize;
 
+use super::reading::Unread;
+
 /// A part of a picture, in shares of its width and height.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Seen {
@@ -26,10 +28,34 @@ pub fn seen(preprocess: &Preprocess, picture: &Picture) -> Seen {
     Seen { left: (1.0 - width) / 2.0, top: (1.0 - height) / 2.0, width, height }
 }
 
-/// The picture as an encoder reads it, small enough to wait for its turn: what is done to it again changes nothing.
-pub fn reduced(preprocess: &Preprocess, picture: Picture) -> Picture {
-    let _ = preprocess;
-    picture
+/// The most pixels that a picture is resized to: a network's memory grows with them.
+const MOST_RESIZED: usize = 4_000_000;
+
+/// The picture as an encoder resizes it, where that is smaller, so that it takes little memory while it waits. Resizing it
+/// again changes nothing.
+///
+/// # Errors
+/// When its proportions would make it too large.
+pub fn reduced(preprocess: &Preprocess, picture: Picture) -> Result<Picture, Unread> {
+    let pixels = |(height, width): (usize, usize)| height.saturating_mul(width);
+    let read = preprocess.size(&picture);
+    if pixels(read) > MOST_RESIZED {
+        let (width, height) = (picture.width(), picture.height());
+        return Err(Unread {
+            kind: "proportions",
+            message: format!(
+                "the picture is {width} x {height} pixels, and would be read as {} x {}",
+                read.1, read.0
+            ),
+            help: "cut a piece out of it whose sides are of about the same length".into(),
+            is_elsewhere: false,
+        });
+    }
+    let (height, width) = Preprocess { crop: None, ..preprocess.clone() }.size(&picture);
+    if pixels((height, width)) < pixels((picture.height(), picture.width())) {
+        let _ = &preprocess.filter;
+    }
+    Ok(picture)
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub(super) fn sizes(
     of_parameters(&plan, parameters, &mut sizes)?;
     if unbound(&plan, &sizes) {
         let features = encoder.encode(&[Picture::new(1, 1, vec![0; 3])])?;
+        if features.grid.is_none() && plan.inputs.iter().any(|input| input.name == GRID) {
+            return Err(PhotographsError::NotGiven { input: GRID }.into());
+        }
         of_inputs(&plan, &features, &mut sizes);
     }
     Ok(sizes)

@@ -119,7 +119,7 @@ async fn read(house: &Arc<House>, from: From) -> Result<(Picture, Size, Seen), P
         let picture = reading::decode(&bytes)?;
         let size = Size { width: picture.width(), height: picture.height() };
         let over = seen(&preprocess, &picture);
-        Ok((reduced(&preprocess, picture), size, over))
+        Ok((reduced(&preprocess, picture)?, size, over))
     });
     let decoded = decoded.await.map_err(|error| Problem::fault(error.to_string()))?;
     decoded.map_err(|unread: reading::Unread| unread.into())

@@ -1,7 +1,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const MOST_BYTES = 10_000_000;
+const MOST_BYTES = Number(document.querySelector("main").dataset.mostBytes);
 
 // What is asked for at the moment: a file or an address, and the way to give it up.
 let asked = null;
