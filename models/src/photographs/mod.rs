@@ -26,8 +26,9 @@ use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
+use crate::report::run_name;
 use crate::run::RunFolder;
-use crate::trained::best;
+use crate::trained::best_parameters;
 
 pub use captioned::{Alternative, Attention, Captioned, Word};
 pub use error::PhotographsError;
@@ -38,6 +39,7 @@ use describe::Describing;
 /// A run opened to caption pictures.
 #[derive(Debug)]
 pub struct Photographs {
+    name: String,
     /// Its graph file.
     experiment: Experiment,
     vocabulary: Vocabulary,
@@ -76,21 +78,21 @@ impl Photographs {
         }
         let vocabulary = Vocabulary::read(&run.vocabulary())?;
         let mut encoder = open_encoder(&folder)?;
-        let (contents, file) = best(&run, experiment.train.best_by)?;
-        let sizes =
-            sizes::sizes(&experiment, &vocabulary, &mut encoder, (&contents.parameters, &file))?;
+        let parameters = best_parameters(&run, experiment.train.best_by)?;
+        let learned = (parameters.0.as_slice(), parameters.1.as_path());
+        let sizes = sizes::sizes(&experiment, &vocabulary, &mut encoder, learned)?;
         let (plan, _) = experiment.plan(&sizes)?;
         if word_scores(&plan).is_none() {
             return Err(PhotographsError::NoWords { scores: SCORES }.into());
         }
         experiment.decoder.check(&vocabulary)?;
-        let parameters = (contents.parameters, file);
-        Ok(Photographs { experiment, vocabulary, encoder, plan, sizes, parameters })
+        let name = run_name(&run);
+        Ok(Photographs { name, experiment, vocabulary, encoder, plan, sizes, parameters })
     }
 
-    /// The name of its graph file, without `.ron`.
+    /// What the run is called.
     pub fn name(&self) -> &str {
-        &self.experiment.name
+        &self.name
     }
 
     /// The way that its graph file chooses words.

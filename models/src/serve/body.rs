@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 
-use super::limits::{DRAIN_TIME, DRAINED, MOST_BYTES};
+use super::limits::{DRAIN_TIME, DRAINED, MOST_BYTES, grouped};
 use super::problem::Problem;
 
 /// Reads a body whole, unless it is too large.
@@ -14,14 +14,17 @@ use super::problem::Problem;
 pub(super) async fn read(mut body: Body, headers: &HeaderMap) -> Result<Bytes, Problem> {
     if let Some(length) = declared(headers).filter(|length| *length > MOST_BYTES as u64) {
         drain(body).await;
-        return Err(Problem::too_large(format!("{length} bytes")));
+        return Err(Problem::too_large(format!("{} bytes", grouped(length))));
     }
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(broken_off)?.into_data().unwrap_or_default();
         if bytes.len() + data.len() > MOST_BYTES {
             drain(body).await;
-            return Err(Problem::too_large(format!("more than {MOST_BYTES} bytes")));
+            return Err(Problem::too_large(format!(
+                "more than {} bytes",
+                grouped(MOST_BYTES as u64)
+            )));
         }
         bytes.extend_from_slice(&data);
     }

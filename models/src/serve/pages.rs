@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
-use super::limits::{MOST_BYTES, MOST_PIXELS, WIDEST};
+use super::limits::{MOST_BYTES, MOST_PIXELS, WIDEST, grouped};
 
 /// What pages may do: show and run what comes from this server, show pictures that a user has chosen, and ask this
 /// server alone.
@@ -50,8 +50,9 @@ fn document(title: &str, script: &Markup, body: &str) -> Markup {
 
 /// A text with the numbers of this server's limits in place of their names.
 fn filled(text: &str) -> String {
-    text.replace("{MOST_BYTES}", &MOST_BYTES.to_string())
-        .replace("{MOST_PIXELS}", &MOST_PIXELS.to_string())
+    text.replace("{MOST_BYTES,}", &grouped(MOST_BYTES as u64))
+        .replace("{MOST_PIXELS,}", &grouped(MOST_PIXELS))
+        .replace("{MOST_BYTES}", &MOST_BYTES.to_string())
         .replace("{WIDEST}", &WIDEST.to_string())
 }
 

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::limits::{MOST_BYTES, MOST_PIXELS};
+use super::limits::{MOST_BYTES, MOST_PIXELS, grouped};
 use crate::photographs::reading::Unread;
 
 /// A request that cannot be met.
@@ -48,7 +48,7 @@ impl Problem {
     /// A body of more bytes than are read.
     pub(super) fn too_large(found: impl Into<String>) -> Self {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large")
-            .expected(format!("at most {MOST_BYTES} bytes"))
+            .expected(format!("at most {} bytes", grouped(MOST_BYTES as u64)))
             .found(found)
             .help("send a smaller picture: 1,000 pixels a side are more than a network reads")
     }
@@ -76,7 +76,10 @@ impl Problem {
     /// A picture with more pixels than are decoded, or none that can be read.
     pub(super) fn picture(kind: &'static str, error: String, help: String) -> Self {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, kind, error)
-            .expected(format!("a JPEG, PNG or WebP picture of at most {MOST_PIXELS} pixels"))
+            .expected(format!(
+                "a JPEG, PNG or WebP picture of at most {} pixels",
+                grouped(MOST_PIXELS)
+            ))
             .help(help)
     }
 

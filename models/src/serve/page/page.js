@@ -1,7 +1,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const MOST_BYTES = Number(document.querySelector("main").dataset.mostBytes);
+const mostBytes = Number(document.querySelector("main").dataset.mostBytes);
 
 // What is asked for at the moment: a file or an address, and the way to give it up.
 let asked = null;
@@ -63,6 +63,8 @@ function shade(attention, weights) {
 function follow(words, attention) {
   let kept = null;
   const show = (at) => {
+    // Words that have made room for others may still lose the pointer or the focus.
+    if (!words[0].isConnected) return;
     words.forEach((word, i) => word.setAttribute("aria-pressed", String(i === kept)));
     if (at === null || at === undefined) {
       $("attention").hidden = true;
@@ -89,15 +91,20 @@ function tell(text, busy) {
   document.querySelector("main").setAttribute("aria-busy", String(Boolean(busy)));
 }
 
+// A message as a sentence.
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/\.?$/, ".");
+}
+
 function fail(problem) {
   tell("", false);
-  $("said").hidden = true;
-  $("problem-error").textContent = `${problem.error}.`;
+  $("result").hidden = $("said").hidden = true;
+  $("problem-error").textContent = sentence(problem.error);
   const more = [];
-  if (problem.expected) more.push(`Expected ${problem.expected}.`);
-  if (problem.found) more.push(`Found ${problem.found}.`);
+  if (problem.expected) more.push(sentence(`expected ${problem.expected}`));
+  if (problem.found) more.push(sentence(`found ${problem.found}`));
   $("problem-more").textContent = more.join(" ");
-  $("problem-help").textContent = problem.help ? `To try: ${problem.help}.` : "";
+  $("problem-help").textContent = problem.help ? `To try: ${problem.help.replace(/\.?$/, ".")}` : "";
   $("problem").hidden = false;
 }
 
@@ -130,7 +137,7 @@ function show(answer) {
   $("took").textContent = `Took ${milliseconds(total)}: ${milliseconds(reading)} to read the picture, ` +
     `${milliseconds(waiting)} in the queue, ${milliseconds(captioning)} in the network.`;
   if ($("picture").hidden) $("frame").style.aspectRatio = `${answer.picture.width} / ${answer.picture.height}`;
-  $("said").hidden = false;
+  $("result").hidden = $("said").hidden = false;
   $("problem").hidden = true;
   tell(`Caption: ${answer.caption || "nothing"}`, false);
 }
@@ -143,10 +150,18 @@ function frame(file) {
   $("looking").textContent = "";
   $("frame").style.aspectRatio = "";
   picture.hidden = file === null;
+  $("unseen").textContent = "A picture at an address is not shown here.";
   $("unseen").hidden = file !== null;
   if (file === null) picture.removeAttribute("src"); else picture.src = URL.createObjectURL(file);
   $("result").hidden = false;
 }
+
+// What this browser cannot show the server may still read.
+$("picture").addEventListener("error", () => {
+  $("picture").hidden = true;
+  $("unseen").textContent = "This browser cannot show the picture.";
+  $("unseen").hidden = false;
+});
 
 async function ask(picture) {
   asked = picture;
@@ -157,8 +172,8 @@ async function ask(picture) {
   frame(isFile ? picture : null);
   $("problem").hidden = true;
   $("said").hidden = true;
-  if (isFile && picture.size > MOST_BYTES) {
-    fail({ error: "the picture is too large", expected: `at most ${MOST_BYTES} bytes`, found: `${picture.size} bytes`, help: "save it with fewer pixels" });
+  if (isFile && picture.size > mostBytes) {
+    fail({ error: "the picture is too large", expected: `at most ${mostBytes} bytes`, found: `${picture.size} bytes`, help: "save it with fewer pixels" });
     return;
   }
   tell(isFile ? "Captioning the picture …" : "Fetching the picture …", true);
