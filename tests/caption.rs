@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "serve/client.rs"]
+mod client;
 #[path = "front_door/mod.rs"]
 mod front_door;
 #[path = "serve/pictures.rs"]
@@ -128,6 +130,29 @@ fn pictures_that_cannot_be_read_are_named_and_others_go_on() {
     let outcome = room.engine(&["caption", "R", "text.jpg", "red.jpg", "--strict"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(2), ""));
     assert!(outcome.err.contains("text.jpg"), "{}", outcome.raw);
+}
+
+#[test]
+fn addresses_are_pictures_too() {
+    let room = furnished();
+    let at = client::elsewhere(picture(2, 3, ImageFormat::Jpeg));
+    let (photo, absent) = (format!("http://{at}/photo.jpg"), format!("http://{at}/absent.jpg"));
+    let said = room.runs(&["caption", "R", &photo, "--allow-private"]).out;
+    assert_eq!(said, format!("{photo}\n  caption    a blue wall\n"));
+    let outcome = room.engine(&["caption", "R", &photo, "red.jpg"]);
+    assert_eq!(outcome.code, Some(2));
+    assert_eq!(outcome.out, "red.jpg\n  caption    a red wall\n");
+    assert!(outcome.err.contains("--allow-private"), "{}", outcome.raw);
+    for (url, says) in [
+        (&*absent, "404"),
+        ("http://127.0.0.1:1/a.jpg", "refuses"),
+        ("ftp://example.org/a.jpg", "`http`"),
+        (&*format!("http://{at}/around"), "redirect | leads"),
+    ] {
+        let outcome = room.engine(&["caption", "R", url, "--allow-private"]);
+        assert_eq!((outcome.code, outcome.out.as_str()), (Some(2), ""), "{url}");
+        assert!(says.split(" | ").any(|part| outcome.err.contains(part)), "{}", outcome.raw);
+    }
 }
 
 #[test]

@@ -164,6 +164,33 @@ fn pictures_that_are_none_are_not_captioned() {
 }
 
 #[test]
+fn pictures_are_fetched_from_addresses() {
+    let room = furnished();
+    let at = client::elsewhere(jpeg(1));
+    let ask = |server: &Server, url: &str| {
+        server.ask("", "application/json", json!({ "url": url, "beam": 2 }).to_string().as_bytes())
+    };
+    let server = Server::start(&room, "R", &["--allow-private"]);
+    let found = ask(&server, &format!("http://{at}/photo.jpg"));
+    assert_eq!(found.json()["caption"], truth(1), "{}", found.text());
+    assert_eq!(found.json()["alternatives"].as_array().unwrap().len(), 2);
+    problem(&ask(&server, &format!("http://{at}/absent.jpg")), 502, "status");
+    problem(&ask(&server, &format!("http://{at}/around")), 502, "redirects");
+    problem(&ask(&server, "http://127.0.0.1:1/a.jpg"), 502, "refused");
+    problem(&ask(&server, &format!("http://{at}/page")), 422, "no-picture");
+    problem(&ask(&server, "file:///etc/passwd"), 422, "scheme");
+    problem(&ask(&server, "no address"), 422, "url");
+    // A server that others ask fetches nothing from its own network.
+    let server = Server::start(&room, "R", &[]);
+    problem(&ask(&server, &format!("http://{at}/photo.jpg")), 422, "private");
+    problem(
+        &ask(&server, &format!("http://[::ffff:127.0.0.1]:{}/photo.jpg", at.port())),
+        422,
+        "private",
+    );
+}
+
+#[test]
 fn who_is_slow_is_told_so() {
     let room = furnished();
     let server = Server::start(&room, "R", &["--timeout", "1"]);

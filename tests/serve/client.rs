@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -173,4 +173,35 @@ impl Reply {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
+}
+
+/// A web server that has `photo.jpg` and little else. It ends with the process.
+pub(crate) fn elsewhere(photo: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { break };
+            let mut reader = BufReader::new(stream);
+            let mut line = String::new();
+            let _ = reader.read_line(&mut line);
+            let mut head = line.clone();
+            while !head.trim().is_empty() {
+                head.clear();
+                let _ = reader.read_line(&mut head);
+            }
+            let (status, body) = match line.split(' ').nth(1) {
+                Some("/photo.jpg") => ("200 OK", photo.clone()),
+                Some("/page") => ("200 OK", b"<!DOCTYPE html><p>not a picture".to_vec()),
+                Some("/around") => ("302 Found\r\nLocation: /around", Vec::new()),
+                _ => ("404 Not Found", Vec::new()),
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            let _ = reader.get_mut().write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    address
 }

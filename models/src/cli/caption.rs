@@ -126,12 +126,7 @@ fn bytes(name: &str, allow_private: bool) -> Result<Vec<u8>, Unread> {
     if is_address(name) {
         return reading::fetch(name, allow_private);
     }
-    fs::read(name).map_err(|error| Unread {
-        kind: "file",
-        message: error.to_string(),
-        help: "is its name right, and may it be read?".into(),
-        is_elsewhere: false,
-    })
+    reading::file(Path::new(name))
 }
 
 fn is_address(name: &str) -> bool {

@@ -53,7 +53,7 @@ pub fn reduced(preprocess: &Preprocess, picture: Picture) -> Result<Picture, Unr
     }
     let (height, width) = Preprocess { crop: None, ..preprocess.clone() }.size(&picture);
     if pixels((height, width)) < pixels((picture.height(), picture.width())) {
-        let _ = &preprocess.filter;
+        return Ok(picture.resize(height, width, preprocess.filter));
     }
     Ok(picture)
 }
@@ -80,5 +80,39 @@ mod tests {
         let centre = Preprocess { resize: Resize::Exact(200, 100), crop: Some((100, 50)), ..whole };
         let found = seen(&centre, &picture(7, 9));
         assert_eq!((found.left, found.top, found.width, found.height), (0.25, 0.25, 0.5, 0.5));
+    }
+
+    #[test]
+    fn what_is_reduced_is_read_as_the_whole_is() {
+        let rgb = (0..3 * 90 * 60).map(|at| (at * 7919 % 251) as u8).collect();
+        let whole = Picture::new(90, 60, rgb);
+        for (resize, crop) in [
+            (Resize::Exact(20, 30), None),
+            (Resize::Exact(20, 30), Some((10, 11))),
+            (Resize::Shorter(25), None),
+            (Resize::Shorter(25), Some((20, 20))),
+            (Resize::Exact(200, 100), Some((10, 11))),
+        ] {
+            let preprocess = Preprocess { resize, crop, ..Preprocess::default() };
+            let reduced = reduced(&preprocess, whole.clone()).unwrap();
+            assert!(reduced.rgb().len() <= whole.rgb().len());
+            let read = |picture: &Picture| {
+                let (height, width) = preprocess.size(picture);
+                let mut array = vec![0.0; 3 * height * width];
+                preprocess.write(picture, &mut array);
+                array
+            };
+            assert_eq!(read(&reduced), read(&whole), "{preprocess:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_no_picture() {
+        let line = picture(40_000, 1);
+        let shorter = Preprocess { resize: Resize::Shorter(224), ..Preprocess::default() };
+        let refused = reduced(&shorter, line.clone()).unwrap_err();
+        assert!(refused.message.contains("40000 x 1 pixels"), "{refused}");
+        let cropped = Preprocess { crop: Some((224, 224)), ..shorter };
+        assert_eq!(reduced(&cropped, line.clone()).unwrap(), line);
     }
 }
