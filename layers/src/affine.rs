@@ -102,6 +102,12 @@ pub(crate) fn forward_by<T: Scalar>(
     y: &mut Tensor<T>,
 ) {
     match b {
+        // A product of one row that adds to something takes its sums in another order than those of many rows, and a row
+        // is to have the same bits whatever others are with it.
+        Some(b) if y.rows().nrows() == 1 => {
+            product(x, w, y.rows_mut());
+            y.as_mut_slice().iter_mut().zip(b.as_slice()).for_each(|(y, b)| *y += *b);
+        }
         Some(b) => {
             let b = b.as_slice();
             team::for_each_chunk_mut(

@@ -11,9 +11,11 @@ use engine_datasets::DataError;
 use crate::build::DataBuildError;
 use crate::decode::DecodeError;
 use crate::fetch::FetchError;
+use crate::photographs::PhotographsError;
 use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
+use crate::serve::ServeError;
 use crate::train::ResumeError;
 
 /// Why a command ended without doing what it was asked to.
@@ -64,6 +66,12 @@ pub enum Error {
     /// The run folder cannot be made or used.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The run cannot caption pictures.
+    #[error(transparent)]
+    Photographs(#[from] PhotographsError),
+    /// The server cannot begin.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// Captions cannot be scored.
     #[error(transparent)]
     Score(#[from] ScoreError),
@@ -167,6 +175,8 @@ impl Error {
             Error::DataBuild(error) => Some(error.help()),
             Error::Fetch(error) => Some(error.help()),
             Error::Run(error) => Some(error.help()),
+            Error::Photographs(error) => Some(error.help()),
+            Error::Serve(error) => error.help(),
             Error::Score(error) => error.help(),
             Error::History(error) => Some(error.help()),
             Error::Build(BuildError::Unbound { symbol, .. }) => {

@@ -10,6 +10,7 @@ use engine_datasets::Source;
 
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
+use crate::run::checkpoints::{PARAMETERS, STATE};
 use crate::run::{Contents, RunFolder};
 use crate::train::{BestBy, evaluations, ranked};
 
@@ -65,6 +66,17 @@ pub(crate) fn set_best<T: Scalar>(
 ) -> Result<(), Error> {
     let (contents, path) = best(run, by)?;
     Ok(checkpoint::set_parameters(engine, &contents.parameters, &path)?)
+}
+
+/// The best parameters of a run and their file, without anything else that its generations hold.
+pub(crate) fn best_parameters(run: &RunFolder, by: BestBy) -> Result<(Vec<u8>, PathBuf), Error> {
+    let checkpoints = run.checkpoints();
+    let latest = checkpoints.latest()?;
+    let all = checkpoints.list()?;
+    let at = |step: &u64| all.iter().rev().find(|generation| generation.step == *step);
+    let order = ranked(&evaluations(&checkpoints.file(&latest, STATE)?), by);
+    let best = order.iter().find_map(at).unwrap_or(&latest);
+    Ok((checkpoints.file(best, PARAMETERS)?, best.parameters()))
 }
 
 /// The best generation of a run, and where its parameters lie; the latest where none was evaluated.

@@ -4,6 +4,7 @@
 //! user can mend, 1 for a fault of this program.
 
 mod bench;
+mod caption;
 mod check;
 mod compare;
 mod data;
@@ -23,6 +24,7 @@ mod report_page;
 mod run_args;
 mod sample;
 mod scores_table;
+mod serve;
 mod threads;
 mod train;
 
@@ -50,6 +52,8 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Sample(sample::Args),
+    Caption(caption::Args),
+    Serve(serve::Args),
     Eval(eval::Args),
     Check(check::Args),
     Draw(draw::Args),
@@ -84,7 +88,9 @@ pub fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode, Error> {
     match command {
         Command::Train(args) => return train::run(args),
+        Command::Caption(args) => return caption::run(args),
         Command::Sample(args) => sample::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Check(args) => check::run(args),
         Command::Draw(args) => draw::run(args),

@@ -70,3 +70,27 @@ impl WithArgs {
         Ok((trained, passes))
     }
 }
+
+/// How pictures are captioned without a data set.
+#[derive(Debug, clap::Args)]
+pub(super) struct PictureArgs {
+    /// How words are chosen, in place of the run's way: 'Beam(width: 5, best: 3)'; `engine layers` lists decoders
+    #[arg(long, value_name = "DECODER")]
+    decode: Option<String>,
+    /// Fetches pictures from addresses of private networks and of this machine too
+    #[arg(long)]
+    pub(super) allow_private: bool,
+    #[command(flatten)]
+    passes: PassArgs,
+    #[command(flatten)]
+    threads: ThreadArgs,
+}
+
+impl PictureArgs {
+    /// Sets the number of threads. Returns what takes the place of the run's own values, and the rewrites of the plan.
+    pub(super) fn apply(&self) -> Result<(Vec<Override>, Passes), Error> {
+        self.threads.apply()?;
+        let decode = self.decode.iter().map(|decoder| Override::new("sample", decoder));
+        Ok((decode.collect(), self.passes.passes()?))
+    }
+}

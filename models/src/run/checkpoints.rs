@@ -173,6 +173,23 @@ impl Checkpoints {
         })
     }
 
+    /// Reads one file of a generation, and makes sure that it is as it was saved. The others are left alone: those of an
+    /// update rule are larger than all that is needed to write.
+    ///
+    /// # Errors
+    /// When it is missing or its checksum is another.
+    pub(crate) fn file(
+        &self,
+        generation: &Generation,
+        name: &str,
+    ) -> Result<Vec<u8>, CheckpointsError> {
+        generation.file(name).map_err(|message| CheckpointsError::Damaged {
+            path: generation.path.clone(),
+            message,
+            whole: self.whole_before(generation).map(|whole| whole.path),
+        })
+    }
+
     /// Saves a generation. Once this returns it outlasts a power cut; if it fails, those before it are as they were.
     ///
     /// # Errors
@@ -274,6 +291,19 @@ impl Generation {
         self.path.join(PARAMETERS)
     }
 
+    /// What a file of it holds, or what is wrong with that.
+    fn file(&self, name: &str) -> Result<Vec<u8>, String> {
+        let read = |name: &str| {
+            fs::read(self.path.join(name)).map_err(|error| format!("cannot read {name}: {error}"))
+        };
+        let (bytes, sums) = (read(name)?, read(SUMS)?);
+        let line = format!("{}  {name}", hexadecimal(&Sha256::digest(&bytes)));
+        match String::from_utf8_lossy(&sums).lines().any(|found| found == line) {
+            true => Ok(bytes),
+            false => Err(format!("the checksum of {name} is not the one in {SUMS}")),
+        }
+    }
+
     /// What it holds, or what is wrong with it.
     fn read(&self) -> Result<Contents, String> {
         let read = |name: &str| {
@@ -319,6 +349,22 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_file_is_read_without_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(dir.path().join("checkpoints"));
+        let saved = checkpoints.save(3, &contents(3)).unwrap();
+        fs::write(saved.path.join(OPTIMIZER), "another").unwrap();
+        assert!(checkpoints.load(&saved).is_err());
+        assert_eq!(checkpoints.file(&saved, PARAMETERS).unwrap(), contents(3).parameters);
+        fs::write(saved.parameters(), "another").unwrap();
+        let error = checkpoints.file(&saved, PARAMETERS).unwrap_err().to_string();
+        assert!(error.contains("checksum of parameters.safetensors"), "{error}");
+        fs::remove_file(saved.parameters()).unwrap();
+        let error = checkpoints.file(&saved, PARAMETERS).unwrap_err().to_string();
+        assert!(error.contains("cannot read parameters.safetensors"), "{error}");
+    }
 
     fn contents(step: u8) -> Contents {
         let parameters = (0..40).map(|at| at ^ step).collect();

@@ -1,0 +1,144 @@
+//! A run that captions pictures: without its data set, from its own files and the encoder that it keeps.
+//!
+//! | file of the run | gives |
+//! |---|---|
+//! | `graph.ron`, `checkpoints/` | the network, with what it has learned best |
+//! | `vocabulary.json` | the words that it writes |
+//! | `encoder/` | what makes features of pictures, as they were made of those that it was trained on |
+
+mod attention;
+mod captioned;
+mod describe;
+mod error;
+pub mod reading;
+mod seen;
+mod sizes;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine_core::graph::{Passes, Plan};
+use engine_core::{Precision, Sizes};
+use engine_datasets::Vocabulary;
+use engine_datasets::picture::{Picture, Preprocess};
+
+use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
+use crate::encoder::Encoder;
+use crate::error::Error;
+use crate::experiment::{Experiment, Override};
+use crate::report::run_name;
+use crate::run::RunFolder;
+use crate::trained::best_parameters;
+
+pub use captioned::{Alternative, Attention, Captioned, Word};
+pub use error::PhotographsError;
+pub use seen::{Seen, reduced, seen};
+
+use describe::Describing;
+
+/// A run opened to caption pictures.
+#[derive(Debug)]
+pub struct Photographs {
+    name: String,
+    /// Its graph file.
+    experiment: Experiment,
+    vocabulary: Vocabulary,
+    encoder: Encoder,
+    plan: Arc<Plan>,
+    sizes: Sizes,
+    /// The bytes of the best parameters, and their file.
+    parameters: (Vec<u8>, PathBuf),
+}
+
+/// Captions pictures, whatever number type the network computes in.
+pub trait Describe {
+    /// What the network says of each picture, chosen by the decoder. No caption depends on the other pictures.
+    ///
+    /// # Errors
+    /// When the decoder asks for words that there are not, or the encoder's features are not those that the network
+    /// reads.
+    fn caption(
+        &mut self,
+        pictures: &[Picture],
+        decoder: &dyn Decoder,
+    ) -> Result<Vec<Captioned>, Error>;
+}
+
+impl Photographs {
+    /// Opens a run folder, or the latest run of a graph file, with `overrides` in place of what its graph file says.
+    ///
+    /// # Errors
+    /// When there is no such run, it has no encoder, or what it consists of does not fit together.
+    pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
+        let run = RunFolder::open(path)?;
+        let experiment = Experiment::load(&run.graph(), overrides)?;
+        let folder = run.path().join("encoder");
+        if !folder.is_dir() {
+            return Err(PhotographsError::NoEncoder { path: folder }.into());
+        }
+        let vocabulary = Vocabulary::read(&run.vocabulary())?;
+        let mut encoder = open_encoder(&folder)?;
+        let parameters = best_parameters(&run, experiment.train.best_by)?;
+        let learned = (parameters.0.as_slice(), parameters.1.as_path());
+        let sizes = sizes::sizes(&experiment, &vocabulary, &mut encoder, learned)?;
+        let (plan, _) = experiment.plan(&sizes)?;
+        if word_scores(&plan).is_none() {
+            return Err(PhotographsError::NoWords { scores: SCORES }.into());
+        }
+        experiment.decoder.check(&vocabulary)?;
+        let name = run_name(&run);
+        Ok(Photographs { name, experiment, vocabulary, encoder, plan, sizes, parameters })
+    }
+
+    /// What the run is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The way that its graph file chooses words.
+    pub fn decoder(&self) -> Arc<dyn Decoder> {
+        self.experiment.decoder.0.clone()
+    }
+
+    /// The words that it writes.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// What is done to pictures before they are read.
+    pub fn preprocess(&self) -> &Preprocess {
+        self.encoder.preprocess()
+    }
+
+    /// Lays the network out and hands `work` what captions pictures.
+    ///
+    /// # Errors
+    /// When the parameters are not the network's, or it does not write of pictures.
+    pub fn describe<R>(
+        self,
+        passes: &Passes,
+        work: impl FnOnce(&mut dyn Describe) -> R,
+    ) -> Result<R, Error> {
+        match self.plan.precision {
+            Precision::F32 => self.describe_in::<f32, R>(passes, work),
+            Precision::F64 => self.describe_in::<f64, R>(passes, work),
+        }
+    }
+
+    fn describe_in<T: DecodeScalar, R>(
+        self,
+        passes: &Passes,
+        work: impl FnOnce(&mut dyn Describe) -> R,
+    ) -> Result<R, Error> {
+        let (bytes, file) = &self.parameters;
+        let seed = self.experiment.train.seed;
+        let engine = describe::engine::<T>(&self.plan, &self.sizes, seed, passes, (bytes, file))?;
+        let mut describing = Describing::new(&engine, &self.vocabulary, self.encoder)?;
+        Ok(work(&mut describing))
+    }
+}
+
+/// The encoder in the folder that a run keeps it in.
+fn open_encoder(folder: &Path) -> Result<Encoder, Error> {
+    Encoder::load(&folder.join("graph.ron"), &folder.join("weights.safetensors"))
+}

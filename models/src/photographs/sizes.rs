@@ -1,0 +1,100 @@
+//! The sizes that data gave a network, found without the data.
+
+use std::path::Path;
+
+use engine_core::graph::Plan;
+use engine_core::{Dim, Sizes, Symbol};
+use engine_datasets::Vocabulary;
+use engine_datasets::picture::Picture;
+use safetensors::SafeTensors;
+
+use super::error::PhotographsError;
+use crate::encoder::{Encoder, Features};
+use crate::error::Error;
+use crate::experiment::Experiment;
+
+/// The names of what an encoder gives, as a network's inputs and as roles of the encoder.
+pub(super) const FEATURES: &str = "features";
+/// Features of regions.
+pub(super) const GRID: &str = "grid";
+
+/// Binds what data would: `Vocabulary` from the words, others from the shapes of parameters, and what no parameter
+/// depends on, as the number of regions, from what the encoder makes of a picture.
+pub(super) fn sizes(
+    experiment: &Experiment,
+    vocabulary: &Vocabulary,
+    encoder: &mut Encoder,
+    parameters: (&[u8], &Path),
+) -> Result<Sizes, Error> {
+    let mut sizes = Sizes::new().with(Symbol::new("Vocabulary"), vocabulary.len());
+    let (plan, _) = experiment.plan(&sizes)?;
+    of_parameters(&plan, parameters, &mut sizes)?;
+    if unbound(&plan, &sizes) {
+        let features = encoder.encode(&[Picture::new(1, 1, vec![0; 3])])?;
+        if features.grid.is_none() && plan.inputs.iter().any(|input| input.name == GRID) {
+            return Err(PhotographsError::NotGiven { input: GRID }.into());
+        }
+        of_inputs(&plan, &features, &mut sizes);
+    }
+    Ok(sizes)
+}
+
+/// Whether an input that is read once has a size that is not known.
+fn unbound(plan: &Plan, sizes: &Sizes) -> bool {
+    let inputs = plan.inputs.iter().filter(|input| !input.has_time());
+    let mut dims = inputs.flat_map(|input| &input.shape.dims()[1..]);
+    dims.any(|dim| sizes.resolve(*dim).is_err())
+}
+
+/// Binds the names in the shapes of parameters to the numbers of their file.
+fn of_parameters(
+    plan: &Plan,
+    (bytes, path): (&[u8], &Path),
+    sizes: &mut Sizes,
+) -> Result<(), PhotographsError> {
+    // Bytes that are not in this format are refused where parameters are read.
+    let Ok(file) = SafeTensors::deserialize(bytes) else { return Ok(()) };
+    for parameter in &plan.parameters {
+        let Ok(found) = file.tensor(&parameter.name) else { continue };
+        let expected = parameter.shape.dims();
+        let fits = expected.len() == found.shape().len()
+            && expected.iter().zip(found.shape()).all(|(dim, size)| bind(*dim, *size, sizes));
+        if !fits {
+            return Err(PhotographsError::OtherShape {
+                path: path.to_owned(),
+                parameter: parameter.name.clone(),
+                expected: parameter.shape.to_string(),
+                found: found.shape().to_vec(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Binds the names in the shapes of inputs to the numbers that an encoder gives.
+fn of_inputs(plan: &Plan, features: &Features, sizes: &mut Sizes) {
+    let grid = features.grid.as_ref().map(|grid| [grid.regions, grid.channels]);
+    for (name, given) in
+        [(FEATURES, &[features.width][..]), (GRID, grid.as_ref().map_or(&[], |g| g))]
+    {
+        let input = plan.inputs.iter().find(|input| input.name == name);
+        for (dim, size) in input.iter().flat_map(|input| &input.shape.dims()[1..]).zip(given) {
+            bind(*dim, *size, sizes);
+        }
+    }
+}
+
+/// Binds a name that has no number yet. False where it has another.
+fn bind(dim: Dim, size: usize, sizes: &mut Sizes) -> bool {
+    match (sizes.resolve(dim), dim.symbol()) {
+        (Ok(known), _) => known == size,
+        (Err(_), Some(symbol)) => {
+            // What a size is composed of does not follow from it.
+            if !symbol.is_composed() {
+                sizes.set(symbol, size);
+            }
+            true
+        }
+        (Err(_), None) => true,
+    }
+}
