@@ -163,6 +163,9 @@ impl Error {
                 Some(format!("the data binds no size `{symbol}`"))
             }
             Error::Build(BuildError::TooLarge { .. }) => Some("is one of its sizes a slip?".into()),
+            Error::Build(BuildError::NoRole { role, .. }) => {
+                Some(format!("name a value so in the graph's `outputs`: {{\"{role}\": NODE}}"))
+            }
             Error::Decode(error) => Some(error.help()),
             Error::Feed(_) => Some(
                 "the graph's inputs and the data must agree; see `engine data info DIR`".into(),

@@ -15,7 +15,7 @@ pub(super) const PASS: Pass = Pass {
 fn apply(plan: &mut Plan, purpose: Purpose) {
     for node in &mut plan.nodes {
         let part = match purpose {
-            Purpose::Sequences => None,
+            Purpose::Sequences | Purpose::Evaluation => None,
             Purpose::Steps => node.hints.packed_weights.clone(),
             Purpose::Loop => node.hints.looped.clone(),
         };
