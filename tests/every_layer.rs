@@ -203,6 +203,13 @@ fn the_layers_of_the_library_are_registered() {
         "Transpose",
         "LogSoftmax",
         "BatchNorm",
+        "MaxPool2d",
+        "AvgPool2d",
+        "GlobalAvgPool",
+        "BatchNorm2d",
+        "LocalResponseNorm",
+        "Flatten",
+        "Pad",
     ] {
         assert!(names.contains(&name), "{name} is not among {}", names.join(", "));
     }

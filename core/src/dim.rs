@@ -9,6 +9,8 @@ use ron::value::RawValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use crate::windows::Windows;
+
 /// The name of a size, such as `Batch` or `Vocabulary`, or of a sum, product or part of sizes, such as `4*Units`.
 ///
 /// Two symbols are equal when their names are.
@@ -26,6 +28,8 @@ enum Sign {
     Plus,
     Times,
     Over,
+    /// Of the first size; the second one is not looked at.
+    Windows(Windows),
 }
 
 impl Sign {
@@ -34,6 +38,7 @@ impl Sign {
             Sign::Plus => a.saturating_add(b),
             Sign::Times => a.saturating_mul(b),
             Sign::Over => a / b.max(1),
+            Sign::Windows(windows) => windows.count(a).unwrap_or(0),
         }
     }
 }
@@ -187,6 +192,24 @@ impl Dim {
         }
     }
 
+    /// How many windows there are over this size, or `None` where there are none: the first does not fit.
+    pub fn windows(self, windows: Windows) -> Option<Self> {
+        match self {
+            Dim::Fixed(size) => windows.count(size).map(Dim::Fixed),
+            Dim::Named(symbol, size) => {
+                let Windows { kernel, stride, padding, dilation, ceil } = windows;
+                let size = match size {
+                    Some(size) => Some(windows.count(size)?),
+                    None => None,
+                };
+                let rounded = if ceil { " up" } else { "" };
+                let name = format!("({symbol} by {kernel}/{stride}+{padding}*{dilation}{rounded})");
+                let parts = (Sign::Windows(windows), self.unbound(), Dim::Fixed(1));
+                Some(Dim::Named(Symbol::define(&name, Some(parts)), size))
+            }
+        }
+    }
+
     fn compose(self, sign: Sign, other: Self) -> Self {
         let size = self.size().zip(other.size()).map(|(a, b)| sign.apply(a, b));
         if let (Dim::Fixed(_), Dim::Fixed(_), Some(size)) = (self, other, size) {
@@ -195,7 +218,7 @@ impl Dim {
         let mark = match sign {
             Sign::Plus => '+',
             Sign::Times => '*',
-            Sign::Over => '/',
+            Sign::Over | Sign::Windows(_) => '/',
         };
         let name = format!("{}{mark}{}", self.label(), other.label());
         Dim::Named(Symbol::define(&name, Some((sign, self.unbound(), other.unbound()))), size)
@@ -337,6 +360,18 @@ mod tests {
         let bound = Dim::Named(Symbol::new("Units"), Some(6));
         assert_eq!(bound.times(4).part(4), Some(bound));
         assert_eq!(bound.part(3).map(|part| part.to_string()), Some("Units/3=2".to_owned()));
+    }
+
+    #[test]
+    fn windows_are_counted_once_the_size_is_known() {
+        let windows = Windows { kernel: 3, stride: 2, padding: 0, dilation: 1, ceil: false };
+        assert_eq!(Dim::Fixed(7).windows(windows), Some(Dim::Fixed(3)));
+        assert_eq!(Dim::Fixed(2).windows(windows), None);
+        let over = Dim::named("Height").windows(windows).unwrap();
+        let sizes = crate::Sizes::new().with(Symbol::new("Height"), 9);
+        assert_eq!((over.size(), sizes.resolve(over)), (None, Ok(4)));
+        let bound = sizes.bind(Dim::named("Height")).windows(windows).unwrap();
+        assert!(bound.size() == Some(4) && bound.agrees(over));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub enum Fill {
     Random(Init),
     /// Drawn as a matrix `[inputs, 1]`: a vector whose product with the inputs is one number.
     Column(Init),
+    /// Drawn as the transpose of a matrix `[inputs, outputs]`: filters, one for each of the first dimension, over all that
+    /// the others say.
+    Filters(Init),
     /// Drawn as this many matrices side by side, one a gate.
     RandomBlocks(Init, usize),
     /// As many equal blocks as there are values, each filled with its value; a zero bias is `Blocks(vec![0.0])`.
@@ -54,6 +57,13 @@ impl Fill {
         match self {
             Fill::Random(init) => init.matrix(rows, columns, rng),
             Fill::Column(init) => init.matrix(rows * columns, 1, rng),
+            Fill::Filters(init) => {
+                let outputs = shape.first().copied().unwrap_or(1);
+                let inputs = shape.iter().skip(1).product();
+                let drawn = init.matrix(inputs, outputs, rng);
+                let transposed = |at: usize| drawn[at % inputs * outputs + at / inputs];
+                (0..inputs * outputs).map(transposed).collect()
+            }
             Fill::RandomBlocks(init, blocks) => {
                 let width = columns / blocks;
                 let drawn: Vec<Vec<f64>> =
@@ -168,6 +178,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn filters_are_drawn_as_the_columns_of_a_matrix() {
+        let filters = draw(&Fill::Filters(Init::Normal(Positive::constant(1.0))), &[2, 3, 1, 2]);
+        let matrix = draw(&Fill::Random(Init::Normal(Positive::constant(1.0))), &[6, 2]);
+        let column = |at: usize| (0..6).map(move |row| row * 2 + at);
+        let columns: Vec<f64> = (0..2).flat_map(column).map(|at| matrix[at]).collect();
+        assert_eq!(filters, columns);
     }
 
     #[test]

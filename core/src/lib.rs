@@ -8,11 +8,12 @@
 //! | [`layer`], [`context`] | what a layer is, and what it is handed |
 //! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
 //! | [`dim`], [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
+//! | [`windows`] | what convolutions and pools go over a dimension with |
 //! | [`registry`], [`mod@tagged`] | everything that a graph file can name, and how it is written |
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
-//! | [`clip`], [`field`], [`init`] | limits on gradients, ranges in types, first values of parameters |
+//! | [`clip`], [`field`], [`pair`], [`init`] | limits on gradients, ranges in types, two numbers for two sides, first values of parameters |
 //! | [`gemm`], [`lanes`], [`math`], [`panel_product`] | the kernels that all mathematics goes through |
 //! | [`team`] | the threads that share work |
 
@@ -32,6 +33,7 @@ pub mod math;
 pub mod operation;
 pub mod optimizer;
 pub mod optimizers;
+pub mod pair;
 pub mod panel_product;
 pub mod panels;
 pub mod pointwise;
@@ -47,6 +49,7 @@ pub mod tagged;
 pub mod team;
 pub mod tensor;
 pub mod testing;
+pub mod windows;
 pub mod words;
 
 pub use batch::{Array, Batch, Elements};
@@ -55,9 +58,11 @@ pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
 pub use operation::{ChannelMap, Counted, Packing, Part, Reach};
 pub use optimizer::{Optimizer, Update, UpdateStep};
+pub use pair::Pair;
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
 pub use shape::{Shape, Sizes};
 pub use steps::Steps;
 pub use tagged::Tagged;
 pub use tensor::Tensor;
+pub use windows::Windows;

@@ -1,6 +1,6 @@
 //! Columns with mean 0 and deviation 1 over a batch.
 
-use engine_core::context::Forward;
+use engine_core::context::{Forward, ParameterGradients, Parameters};
 use engine_core::field::{Factor, Positive};
 use engine_core::init::Fill;
 use engine_core::registry::LAYER;
@@ -51,15 +51,15 @@ impl Default for BatchNorm {
 const X: usize = 0;
 
 // Parameters, in the order of `plan`.
-const GAIN: usize = 0;
-const BIAS: usize = 1;
-const RUNNING_MEAN: usize = 2;
-const RUNNING_VARIANCE: usize = 3;
+pub(crate) const GAIN: usize = 0;
+pub(crate) const BIAS: usize = 1;
+pub(crate) const RUNNING_MEAN: usize = 2;
+pub(crate) const RUNNING_VARIANCE: usize = 3;
 
 // Saved, for each column: what normalises it, and in training its variance as the running one counts it.
-const MEAN: usize = 0;
-const SCALE: usize = 1;
-const VARIANCE: usize = 2;
+pub(crate) const MEAN: usize = 0;
+pub(crate) const SCALE: usize = 1;
+pub(crate) const VARIANCE: usize = 2;
 
 /// Columns whose sums one thread takes.
 const COLUMNS: usize = 128;
@@ -96,12 +96,7 @@ impl<T: Scalar> Kernel<T> for BatchNorm {
         let [mean, scale, variance] = &mut *cx.saved else { unreachable!("as planned") };
         match cx.mode {
             Mode::Train { .. } => statistics(x, self.epsilon.get(), mean, scale, variance),
-            Mode::Eval => {
-                mean.as_mut_slice().copy_from_slice(cx.parameters[RUNNING_MEAN].as_slice());
-                let variance = cx.parameters[RUNNING_VARIANCE].as_slice();
-                let scale = scale.as_mut_slice().iter_mut().zip(variance);
-                scale.for_each(|(scale, v)| *scale = one_over_root(v.f64() + self.epsilon.get()));
-            }
+            Mode::Eval => running(cx.parameters, self.epsilon.get(), mean, scale),
         }
         let (gain, bias) = (cx.parameters[GAIN].as_slice(), cx.parameters[BIAS].as_slice());
         let (mean, scale) = (mean.as_slice(), scale.as_slice());
@@ -121,15 +116,8 @@ impl<T: Scalar> Kernel<T> for BatchNorm {
         let [of_dy, of_dyz] = &mut *cx.scratch else { unreachable!("as planned") };
         gradient_sums(x, dy, cx.saved, of_dy, of_dyz);
         let training = matches!(cx.mode, Mode::Train { .. });
-        let averages = [(RUNNING_MEAN, MEAN), (RUNNING_VARIANCE, VARIANCE)];
-        for (running, batch) in averages.into_iter().filter(|_| training) {
-            let of_batch = cx.saved[batch].as_slice();
-            let pairs = cx.parameters[running].as_slice().iter().zip(of_batch);
-            let gradient = cx.parameter_gradients[running].as_mut_slice();
-            gradient
-                .iter_mut()
-                .zip(pairs)
-                .for_each(|(g, (&running, &batch))| *g += running - batch);
+        if training {
+            add_averages(cx.parameters, cx.saved, &mut cx.parameter_gradients);
         }
         for (parameter, sums) in [(GAIN, &*of_dyz), (BIAS, &*of_dy)] {
             let gradient = cx.parameter_gradients[parameter].as_mut_slice();
@@ -156,8 +144,34 @@ impl<T: Scalar> Kernel<T> for BatchNorm {
     }
 }
 
-fn one_over_root<T: Scalar>(x: f64) -> T {
+pub(crate) fn one_over_root<T: Scalar>(x: f64) -> T {
     T::of(1.0 / x.sqrt())
+}
+
+/// The running mean, and one over the running deviation.
+pub(crate) fn running<T: Scalar>(
+    parameters: Parameters<'_, T>,
+    epsilon: f64,
+    mean: &mut Tensor<T>,
+    scale: &mut Tensor<T>,
+) {
+    mean.as_mut_slice().copy_from_slice(parameters[RUNNING_MEAN].as_slice());
+    let variance = parameters[RUNNING_VARIANCE].as_slice();
+    let scale = scale.as_mut_slice().iter_mut().zip(variance);
+    scale.for_each(|(scale, v)| *scale = one_over_root(v.f64() + epsilon));
+}
+
+/// What the running averages have too much, they less what the batch has, added to their gradients.
+pub(crate) fn add_averages<T: Scalar>(
+    parameters: Parameters<'_, T>,
+    saved: &[Tensor<T>],
+    gradients: &mut ParameterGradients<'_, T>,
+) {
+    for (running, batch) in [(RUNNING_MEAN, MEAN), (RUNNING_VARIANCE, VARIANCE)] {
+        let pairs = parameters[running].as_slice().iter().zip(saved[batch].as_slice());
+        let gradient = gradients[running].as_mut_slice().iter_mut();
+        gradient.zip(pairs).for_each(|(g, (&running, &batch))| *g += running - batch);
+    }
 }
 
 /// Mean, one over deviation and unbiased variance of each column, one row after the other, so that the bits do not depend
