@@ -110,6 +110,7 @@ pub struct Hints {
     pub(crate) packed_weights: Option<Box<Part>>,
     pub(crate) over_affine: Option<Box<Part>>,
     pub(crate) packings: Vec<Packing>,
+    pub(crate) packed_alone: bool,
     pub(crate) per_channel: Option<Box<Part>>,
     pub(crate) scales_channels: Option<Arc<dyn ChannelMap>>,
     pub(crate) rectified: Option<Box<Part>>,
@@ -237,6 +238,13 @@ impl LayerPlan {
     /// Asks for a parameter in the order in which kernels read it.
     pub fn packed(mut self, packing: Packing) -> Self {
         self.hints.packings.push(packing);
+        self
+    }
+
+    /// Says that the way forward reads packed parameters in the order of kernels alone, so that without a way back they
+    /// need not be there in another.
+    pub fn packed_alone(mut self) -> Self {
+        self.hints.packed_alone = true;
         self
     }
 

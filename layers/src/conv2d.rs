@@ -8,7 +8,7 @@ use engine_core::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Reach,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, Part, PlanError, Port, PortShapes, Reach,
     Scalar, register, team,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::geometry::{Geometry, Window};
 use crate::affine::with_bias;
+use crate::fused;
 
 /// Filters that are moved over pictures: each gives a map of how much what is at a position is like the filter.
 ///
@@ -107,15 +108,36 @@ impl Layer for Conv2d {
         let depth = channels / self.groups;
         let taps = self.kernel.height.saturating_mul(self.kernel.width);
         let columns = [depth.saturating_mul(taps).into(), (output.height * output.width).into()];
-        let plan = LayerPlan::output([x[0], units, height, width])
-            .weights("w", [units, depth.into(), down, right], Fill::Filters(self.init))
-            .scratch(columns)
-            .reach(Reach::Row);
+        let memory =
+            LayerPlan::output([x[0], units, height, width]).scratch(columns).reach(Reach::Row);
+        let plan = self
+            .with_hints(memory)
+            .weights("w", [units, depth.into(), down, right], Fill::Filters(self.init));
         Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
     }
 }
 
 impl Conv2d {
+    /// What it says to passes, beside the memory that it takes.
+    fn with_hints(&self, memory: LayerPlan) -> LayerPlan {
+        let plain = self.rectifiable(memory.clone());
+        match self.bias {
+            true => plain.per_channel(Part::new(self.clone(), self.rectifiable(memory), [W])),
+            false => {
+                let with_bias = Conv2d { bias: true, ..self.clone() };
+                let memory = with_bias.rectifiable(memory);
+                plain.per_channel(Part::new(with_bias, memory, [W]))
+            }
+        }
+    }
+
+    /// The same memory, and the offer to end in max(0, y).
+    fn rectifiable(&self, memory: LayerPlan) -> LayerPlan {
+        let own = if self.bias { vec![W, B] } else { vec![W] };
+        let rectified = Part::new(fused::Rectified(self.clone()), memory.clone(), own);
+        memory.rectified(rectified)
+    }
+
     fn window(&self) -> Window {
         let Conv2d { kernel, stride, padding, dilation, .. } = *self;
         Window { kernel, stride, padding, dilation }

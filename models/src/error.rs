@@ -9,6 +9,7 @@ use engine_core::graph::{Faults, did_you_mean};
 use engine_datasets::DataError;
 
 use crate::decode::DecodeError;
+use crate::encoder::weights::WeightsError;
 use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
@@ -44,6 +45,9 @@ pub enum Error {
     /// Parameters cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The weights of an encoder cannot be had.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// A generation cannot be saved or read.
     #[error(transparent)]
     Checkpoints(#[from] CheckpointsError),
@@ -174,6 +178,7 @@ impl Error {
             Error::Resume(error) => Some(error.help()),
             Error::Metrics(MetricsError::Io { .. }) => Some("is the disk full? The checkpoint before is untouched; mend it and go on with: engine train --resume RUN".into()),
             Error::Metrics(MetricsError::Changed { .. }) => Some("put it back, or begin another run with these parameters: engine train GRAPH --init RUN".into()),
+            Error::Weights(error) => Some(error.help()),
             Error::Checkpoint(_) => Some("is this the checkpoint of another graph?".into()),
             Error::Write { .. } => Some("is the disk full?".into()),
             Error::NotFinite { kept, .. } => Some(format!(

@@ -12,6 +12,8 @@ use super::rooms::Rooms;
 use crate::batch::Batch;
 use crate::context::{Mode, Slot};
 use crate::graph::{Fold, Parameter, Passes, Plan, Purpose};
+use crate::operation::Packing;
+use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::shape::Sizes;
 use crate::tensor::Tensor;
@@ -43,7 +45,8 @@ pub struct Evaluator<T> {
 impl<T: Scalar> Evaluator<T> {
     /// An evaluator for the values in these roles. `sizes` binds every symbol but `Batch` and `Time`.
     ///
-    /// `read` is handed each parameter that is needed, and an array of its shape to fill, one after the other.
+    /// `read` is handed parameters that are needed, and fills a slice with the numbers of one from a place on: whole rows,
+    /// those of its last dimension. So no parameter is in memory twice, however its numbers are arranged there.
     ///
     /// # Errors
     /// When no value has one of the roles, when a size is not bound or the parameters are too many to be meant, and when
@@ -53,7 +56,7 @@ impl<T: Scalar> Evaluator<T> {
         sizes: &Sizes,
         roles: &[&str],
         passes: &Passes,
-        mut read: impl FnMut(&Parameter, &mut Tensor<T>) -> Result<(), E>,
+        mut read: impl FnMut(&Parameter, usize, &mut [T]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let asked = roles.iter().map(|role| match plan.output(role) {
             Some(value) => Ok(((*role).to_owned(), value)),
@@ -66,20 +69,26 @@ impl<T: Scalar> Evaluator<T> {
         bound(plan, sizes)?;
         let mut program = plan.rewritten_for_all(asked, passes, Purpose::Evaluation);
         let (sizes, shapes) = bound(&program, sizes)?;
-        let needed = needed(&program);
-        let mut parameters = Vec::with_capacity(shapes.len());
-        for (parameter, shape) in program.parameters.iter().zip(&shapes) {
-            let at = parameters.len();
-            let mut array = Tensor::default();
-            if needed[at] {
-                array.reshape(shape);
+        let mut parameters: Vec<Tensor<T>> = shapes.iter().map(|_| Tensor::default()).collect();
+        let whole = whole(&program);
+        for at in (0..whole.len()).filter(|at| whole[*at]) {
+            parameters[at].reshape(&shapes[at]);
+            if at < plan.parameters.len() {
+                read(&program.parameters[at], 0, parameters[at].as_mut_slice())?;
             }
-            if needed[at] && at < plan.parameters.len() {
-                read(parameter, &mut array)?;
-            }
-            parameters.push(array);
         }
         fold(&program, &mut parameters);
+        let packs = Packs::fixed(&program, VERSION, |node, packing, panels| {
+            let id = node.parameters[packing.parameter];
+            if parameters[id].shape() == shapes[id] {
+                panels.pack(parameters[id].rows(), packing);
+                return Ok(());
+            }
+            read_packed(&shapes[id], packing, panels, |first, rows| {
+                read(&program.parameters[id], first, rows)
+            })
+        })?;
+        drop_unused(&program, &mut parameters);
         let extents = Extents::new(&program, &sizes);
         let rooms = Rooms::new(&program, &extents);
         let memory = Memory::of_inputs(&program, &sizes);
@@ -93,7 +102,7 @@ impl<T: Scalar> Evaluator<T> {
         results.dedup();
         results.retain(|value| rooms.values[*value].is_some());
         Ok(Evaluator {
-            packs: Packs::new(&program),
+            packs,
             program: Arc::new(program),
             sizes,
             parameters,
@@ -113,11 +122,10 @@ impl<T: Scalar> Evaluator<T> {
     /// # Errors
     /// When no value has one of the roles.
     pub fn of(engine: &Engine<T>, roles: &[&str], passes: &Passes) -> Result<Self, BuildError> {
-        let mut arrays = engine.plan().parameters.iter().zip(engine.parameters());
-        Self::new(engine.plan(), engine.sizes(), roles, passes, |wanted, to| {
-            let found = arrays.find(|(parameter, _)| parameter.name == wanted.name);
-            let (_, from) = found.expect("they are handed out in the plan's order");
-            to.as_mut_slice().copy_from_slice(from.as_slice());
+        let plan = engine.plan();
+        Self::new(plan, engine.sizes(), roles, passes, |wanted, first, to| {
+            let at = plan.parameter(&wanted.name).expect("it is one of the plan's");
+            to.copy_from_slice(&engine.parameters()[at].as_slice()[first..][..to.len()]);
             Ok(())
         })
     }
@@ -165,13 +173,6 @@ impl<T: Scalar> Evaluator<T> {
             },
         )?;
         self.furnish();
-        let Evaluator { program, packs, parameters, profile, .. } = self;
-        measured(
-            profile,
-            |profile| &mut profile.pack,
-            // Parameters never change.
-            || packs.renew(program, parameters, 0),
-        );
         let mut profile = self.profile.take();
         for at in 0..self.program.nodes.len() {
             measured(&mut profile, |profile| &mut profile.nodes[at].forward, || self.compute(at));
@@ -242,16 +243,67 @@ impl<T: Scalar> Evaluator<T> {
     }
 }
 
-/// The parameters that nodes use, or that what nodes use is made of.
-fn needed(plan: &Plan) -> Vec<bool> {
-    let mut needed = vec![false; plan.parameters.len()];
-    let used = plan.nodes.iter().flat_map(|node| &node.parameters);
-    let folded = plan.folds.iter().flat_map(|fold| fold.from.iter().chain(&fold.bias));
-    used.chain(folded).for_each(|id| needed[*id] = true);
-    needed
+/// Which state of the parameters this is: they never change.
+const VERSION: u64 = 0;
+
+/// Numbers that are brought into the order of kernels at once.
+const PACKED_AT_ONCE: usize = 1 << 22;
+
+/// Reads a matrix into panels, some rows at a time.
+fn read_packed<T: Scalar, E>(
+    shape: &[usize],
+    packing: Packing,
+    panels: &mut Panels<T>,
+    mut read: impl FnMut(usize, &mut [T]) -> Result<(), E>,
+) -> Result<(), E> {
+    let columns = shape.last().copied().unwrap_or(1).max(1);
+    let rows = shape.iter().product::<usize>() / columns;
+    let most = (PACKED_AT_ONCE / columns).clamp(1, rows.max(1));
+    let mut block = vec![T::zero(); most * columns];
+    panels.make_room(rows, columns, packing.gates);
+    for first in (0..rows).step_by(most) {
+        let block = &mut block[..most.min(rows - first) * columns];
+        read(first * columns, block)?;
+        panels.put_rows(first, block, columns, packing.gates);
+    }
+    Ok(())
 }
 
-/// Scales weights in their place by what nodes after them do to channels, whose parameters are gone then.
+/// The parameters that kernels read as they are, and those that are changed or transposed before kernels read them.
+fn whole(plan: &Plan) -> Vec<bool> {
+    let mut whole = vec![false; plan.parameters.len()];
+    as_they_are(plan).for_each(|id| whole[id] = true);
+    for node in &plan.nodes {
+        let transposed = node.hints.packings.iter().filter(|packing| packing.transposed);
+        transposed.for_each(|packing| whole[node.parameters[packing.parameter]] = true);
+    }
+    for Fold { weights, bias, from, .. } in &plan.folds {
+        from.iter().chain(bias).chain([weights]).for_each(|id| whole[*id] = true);
+    }
+    whole
+}
+
+/// The parameters that kernels read as they are.
+fn as_they_are(plan: &Plan) -> impl Iterator<Item = usize> {
+    plan.nodes.iter().flat_map(|node| {
+        let packed = |at: usize| {
+            let mut packings = node.hints.packings.iter();
+            node.hints.packed_alone && packings.any(|packing| packing.parameter == at)
+        };
+        let own = node.parameters.iter().enumerate().filter(move |(at, _)| !packed(*at));
+        own.map(|(_, id)| *id)
+    })
+}
+
+/// Gives up parameters that no kernel reads as they are.
+fn drop_unused<T: Scalar>(plan: &Plan, parameters: &mut [Tensor<T>]) {
+    let mut used = vec![false; parameters.len()];
+    as_they_are(plan).for_each(|id| used[id] = true);
+    let unused = parameters.iter_mut().zip(used).filter(|(_, used)| !used);
+    unused.for_each(|(parameter, _)| *parameter = Tensor::default());
+}
+
+/// Scales weights in their place by what nodes after them do to channels.
 fn fold<T: Scalar>(plan: &Plan, parameters: &mut [Tensor<T>]) {
     for Fold { weights, bias, folded, map, from } in &plan.folds {
         let numbers = |id: &usize| parameters[*id].as_slice().iter().map(|x| x.f64()).collect();
@@ -266,8 +318,4 @@ fn fold<T: Scalar>(plan: &Plan, parameters: &mut [Tensor<T>]) {
             row.iter_mut().for_each(|w| *w = T::of(w.f64() * scale));
         }
     }
-    let mut used = vec![false; parameters.len()];
-    plan.nodes.iter().flat_map(|node| &node.parameters).for_each(|id| used[*id] = true);
-    let unused = parameters.iter_mut().zip(used).filter(|(_, used)| !used);
-    unused.for_each(|(parameter, _)| *parameter = Tensor::default());
 }

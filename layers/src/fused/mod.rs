@@ -12,6 +12,7 @@ mod lstm;
 mod one_step;
 mod over_time;
 mod recurrence;
+mod rectified;
 mod rnn;
 pub(crate) mod sums;
 
@@ -20,4 +21,5 @@ pub(crate) use affine_loss::AffineLoss;
 pub(crate) use gru::GatedRecurrence;
 pub(crate) use lstm::LstmCell;
 pub(crate) use recurrence::Recurrence;
+pub(crate) use rectified::Rectified;
 pub(crate) use rnn::RnnCell;

@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use engine_core::graph::{Parameter, Plan, nearest};
-use engine_core::{Scalar, Tensor};
+use engine_core::Scalar;
 use safetensors::tensor::Dtype;
 
 pub use error::{Misfit, WeightsError};
@@ -85,20 +85,32 @@ impl Weights {
         self.file.path()
     }
 
-    /// Reads a parameter into an array of its shape.
+    /// Reads numbers of a parameter, in whole rows, from number `first` on.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn read<T: Scalar>(
         &self,
         parameter: &Parameter,
-        to: &mut Tensor<T>,
+        first: usize,
+        to: &mut [T],
     ) -> Result<(), WeightsError> {
         let found = self.arrays.iter().find(|found| found.parameter == parameter.name);
-        let found = found.expect("every parameter of the plan was found");
+        self.read_found(found.expect("every parameter of the plan was found"), first, to)
+    }
+
+    fn read_found<T: Scalar>(
+        &self,
+        found: &Found,
+        first: usize,
+        to: &mut [T],
+    ) -> Result<(), WeightsError> {
         match found.transposed {
-            true => self.file.read_transposed(&found.stored, to.as_mut_slice()),
-            false => self.file.read(&found.stored, 0, to.as_mut_slice()),
+            true => {
+                let row = found.shape[1].max(1);
+                self.file.read_transposed(&found.stored, first / row, to)
+            }
+            false => self.file.read(&found.stored, first, to),
         }
     }
 
@@ -169,23 +181,10 @@ impl Weights {
         let refused = |error: WeightsError| io::Error::other(error.to_string());
         let count: usize = found.shape.iter().product();
         let row: usize = found.shape.iter().skip(1).product::<usize>().max(1);
-        let (mut block, mut column) = (Vec::new(), Vec::new());
-        let rows = (ROWS_BLOCK / row).max(1);
+        let (rows, mut block) = ((ROWS_BLOCK / row).max(1), Vec::new());
         for first in (0..count / row).step_by(rows) {
-            let rows = rows.min(count / row - first);
-            block.resize(rows * row, T::zero());
-            if found.transposed {
-                // Each column of ours is a row of the file.
-                column.resize(rows, T::zero());
-                for at in 0..row {
-                    let from = at * found.shape[0] + first;
-                    self.file.read(&found.stored, from, &mut column).map_err(refused)?;
-                    let places = block[at..].iter_mut().step_by(row);
-                    places.zip(&column).for_each(|(to, x)| *to = *x);
-                }
-            } else {
-                self.file.read(&found.stored, first * row, &mut block).map_err(refused)?;
-            }
+            block.resize(rows.min(count / row - first) * row, T::zero());
+            self.read_found(found, first * row, &mut block).map_err(refused)?;
             for block in block.chunks(WRITTEN) {
                 let bytes: Vec<u8> = block.iter().flat_map(|x| bytes(*x)).collect();
                 to.write_all(&bytes)?;
