@@ -13,10 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use difference::Difference;
+use engine::Error;
 use engine::encoder::network::Network;
 use engine::encoder::weights::WeightsError;
 use engine::encoder::{Encoder, folder};
-use engine::Error;
 use engine_core::engine::Evaluator;
 use engine_core::graph::{Document, Passes};
 use engine_core::{Batch, Scalar, Tensor};
@@ -52,7 +52,9 @@ fn arrays(path: &Path) -> Vec<(String, Tensor<f64>)> {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let numbers = |view: &TensorView<'_>| -> Vec<f64> {
         match view.dtype() {
-            Dtype::F64 => view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+            Dtype::F64 => {
+                view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()
+            }
             Dtype::F32 => {
                 let numbers = view.data().as_chunks().0.iter();
                 numbers.map(|b| f64::from(f32::from_le_bytes(*b))).collect()
@@ -135,7 +137,10 @@ fn squeezenet_is_the_reference() {
     for (at, numbers) in pictures.as_slice().chunks(3 * 227 * 227).enumerate() {
         let one = Tensor::from_vec(&[1, 3, 227, 227], numbers.to_vec()).unwrap();
         run(&mut single, &images(&one));
-        assert_eq!(single.output("features").unwrap().as_slice(), &all.as_slice()[at * 512..][..512]);
+        assert_eq!(
+            single.output("features").unwrap().as_slice(),
+            &all.as_slice()[at * 512..][..512]
+        );
     }
 }
 
@@ -151,7 +156,8 @@ fn cosine(a: &[f32], b: &[f64]) -> f64 {
 fn photographs_come_to_the_features_that_the_data_set_has() {
     let Some(shared) = shared() else { return };
     let weights = shared.join("flickr8k_mini/squeezenet_v1.0.safetensors");
-    let mut encoder = Encoder::load(&graph("squeezenet.ron"), &weights).unwrap_or_else(|e| panic!("{e}"));
+    let mut encoder =
+        Encoder::load(&graph("squeezenet.ron"), &weights).unwrap_or_else(|e| panic!("{e}"));
     let order = fs::read_to_string(shared.join("encoders/flickr8k_mini_order.txt")).unwrap();
     let pooled = arrays(&shared.join("encoders/flickr8k_mini_pooled.safetensors"));
     let pooled = named(&pooled, "pooled");
@@ -282,7 +288,10 @@ fn equals_torch(name: &str, side: usize, regions: usize) {
         for (role, exact) in &outputs {
             let errors = (error(&evaluator, role, exact), error(&single, role, exact));
             let rewritten = error(&evaluator, role, &in_f64(plain.output(role).unwrap()));
-            println!("{name}, {role}, without {what:?}: {errors:.1e?}, from plain {rewritten:.1e}");
+            println!(
+                "{name}, {role}, without {what:?}: {:.1e} and {:.1e}, from plain {rewritten:.1e}",
+                errors.0, errors.1
+            );
             assert!(errors.0 <= F64_BOUND && errors.1 <= F32_BOUND, "{role}: {errors:?}");
             assert!(rewritten <= REWRITE_BOUND, "{name}, {role}, without {what}: {rewritten:.1e}");
         }

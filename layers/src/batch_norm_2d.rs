@@ -6,8 +6,8 @@ use engine_core::init::Fill;
 use engine_core::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Backward, ChannelMap, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar, Tensor,
-    register, team,
+    Backward, ChannelMap, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach,
+    Scalar, Tensor, register, team,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

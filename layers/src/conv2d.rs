@@ -110,9 +110,11 @@ impl Layer for Conv2d {
         let columns = [depth.saturating_mul(taps).into(), (output.height * output.width).into()];
         let memory =
             LayerPlan::output([x[0], units, height, width]).scratch(columns).reach(Reach::Row);
-        let plan = self
-            .with_hints(memory)
-            .weights("w", [units, depth.into(), down, right], Fill::Filters(self.init));
+        let plan = self.with_hints(memory).weights(
+            "w",
+            [units, depth.into(), down, right],
+            Fill::Filters(self.init),
+        );
         Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
     }
 }

@@ -36,7 +36,9 @@ fn options() -> Options {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--batch" => options.batches.extend(arguments.next().and_then(|n| n.parse().ok())),
+            "--batch" => {
+                options.batches.extend(arguments.next().and_then(|n| n.parse::<usize>().ok()))
+            }
             "--profile" => options.profile = true,
             "--file" => options.file = arguments.next().map(PathBuf::from),
             "--without" => options.without.extend(arguments.next()),

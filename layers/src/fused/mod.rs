@@ -11,8 +11,8 @@ mod gru_gates;
 mod lstm;
 mod one_step;
 mod over_time;
-mod recurrence;
 mod rectified;
+mod recurrence;
 mod rnn;
 pub(crate) mod sums;
 
@@ -20,6 +20,6 @@ pub(crate) use affine::Affine;
 pub(crate) use affine_loss::AffineLoss;
 pub(crate) use gru::GatedRecurrence;
 pub(crate) use lstm::LstmCell;
-pub(crate) use recurrence::Recurrence;
 pub(crate) use rectified::Rectified;
+pub(crate) use recurrence::Recurrence;
 pub(crate) use rnn::RnnCell;

@@ -12,7 +12,9 @@ pub(crate) struct Rectified<K>(pub(crate) K);
 impl<T: Scalar, K: Kernel<T>> Kernel<T> for Rectified<K> {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         self.0.forward(cx);
-        cx.outputs.iter_mut().for_each(|y| elementwise::change(y.as_mut_slice(), elementwise::relu));
+        cx.outputs
+            .iter_mut()
+            .for_each(|y| elementwise::change(y.as_mut_slice(), elementwise::relu));
     }
 
     fn backward(&self, _: &mut Backward<'_, T>) {

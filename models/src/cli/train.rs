@@ -181,8 +181,8 @@ impl Sitting<'_> {
         let about = About::now(&self.args.passes.without);
         let (words, graph) = (self.source.vocabulary().to_json(), self.experiment.document.text());
         let data = self.experiment.data.dir();
-        let begun = folder::hand_on(data, run.path())
-            .and_then(|()| Ok(run.begin(&about, &words, graph)?));
+        let begun =
+            folder::hand_on(data, run.path()).and_then(|()| Ok(run.begin(&about, &words, graph)?));
         match begun {
             Ok(()) => Ok(run),
             Err(error) => {

@@ -132,14 +132,18 @@ fn check(plan: &Plan, name: &str) -> Result<(), Error> {
         found => {
             let found = found.map_or("none".to_owned(), Shape::to_string);
             return refused(
-                format!("expected an output `{FEATURES}` of the shape [Batch, width], found {found}"),
+                format!(
+                    "expected an output `{FEATURES}` of the shape [Batch, width], found {found}"
+                ),
                 "name the value in the graph's `outputs`: {\"features\": NODE}; Flatten makes vectors of pictures",
             );
         }
     }
     match shape(GRID) {
         Some(grid) if !fits(grid, 3) => refused(
-            format!("expected an output `{GRID}` of the shape [Batch, regions, channels], found {grid}"),
+            format!(
+                "expected an output `{GRID}` of the shape [Batch, regions, channels], found {grid}"
+            ),
             "Reshape and Transpose bring a picture [Batch, channels, height, width] there",
         ),
         _ => Ok(()),

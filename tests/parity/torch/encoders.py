@@ -41,7 +41,7 @@ class Vgg16(nn.Module):
         layers, channels = [], 3
         for units, times in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]:
             for _ in range(times):
-                layers += [nn.Conv2d(channels, units // WIDTH, 3, padding=1), nn.ReLU()]
+                layers += [nn.Conv2d(channels, units // WIDTH, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = units // WIDTH
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)

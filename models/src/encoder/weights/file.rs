@@ -53,8 +53,7 @@ impl WeightsFile {
     /// Opens a file and reads what is in it.
     pub(super) fn open(path: &Path) -> Result<Self, WeightsError> {
         let io = |error| WeightsError::Read { path: path.to_owned(), error };
-        let format =
-            |message: String| WeightsError::Format { path: path.to_owned(), message };
+        let format = |message: String| WeightsError::Format { path: path.to_owned(), message };
         let mut file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {

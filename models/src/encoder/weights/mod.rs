@@ -9,8 +9,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use engine_core::graph::{Parameter, Plan, nearest};
 use engine_core::Scalar;
+use engine_core::graph::{Parameter, Plan, nearest};
 use safetensors::tensor::Dtype;
 
 pub use error::{Misfit, WeightsError};

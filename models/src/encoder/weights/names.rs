@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::pattern::Pattern;
 
@@ -14,8 +13,8 @@ pub type Sources = BTreeMap<String, Names>;
 ///
 /// A parameter `fire2/squeeze.w` has the name of its node and its own. Both are written as the other program does: nodes by
 /// the first pattern that fits, else with dots in place of slashes, and parameters as PyTorch's layers call them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, try_from = "Written")]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, try_from = "Written")]
 pub struct Names {
     /// Nodes, and what they are called there. A name without gaps goes before a pattern.
     pub nodes: BTreeMap<Pattern, Pattern>,
@@ -29,7 +28,7 @@ pub struct Names {
 }
 
 /// How the weights of affine maps are laid out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Matrices {
     /// A row for each output, as in PyTorch and Caffe. They are transposed as they are read.
     #[default]

@@ -2,17 +2,14 @@
 
 use std::fmt;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Text with gaps. A gap `{n}` takes letters, digits, `_` and `-`, one or more; `{}` takes anything and has no name.
 /// Where a name is written, `{n+1}` and `{n-1}` are numbers beside `n`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Pattern {
     text: String,
-    #[serde(skip)]
-    #[schemars(skip)]
     parts: Vec<Part>,
 }
 
@@ -44,7 +41,9 @@ impl Pattern {
                     let (_, value) = filled.iter().find(|(known, _)| known == gap)?;
                     match plus {
                         0 => name += value,
-                        plus => name += &(value.parse::<i64>().ok()?.checked_add(*plus)?).to_string(),
+                        plus => {
+                            name += &(value.parse::<i64>().ok()?.checked_add(*plus)?).to_string()
+                        }
                     }
                 }
             }
@@ -136,12 +135,6 @@ impl Part {
     }
 }
 
-impl From<Pattern> for String {
-    fn from(pattern: Pattern) -> String {
-        pattern.text
-    }
-}
-
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -168,7 +161,12 @@ mod tests {
         };
         same("conv1", "features.0", "conv1", Some("features.0"));
         same("conv1", "features.0", "conv12", None);
-        same("fire{n}/squeeze", "features.{n+1}.squeeze", "fire2/squeeze", Some("features.3.squeeze"));
+        same(
+            "fire{n}/squeeze",
+            "features.{n+1}.squeeze",
+            "fire2/squeeze",
+            Some("features.3.squeeze"),
+        );
         same("fire{n}/{part}", "f{n-2}.{part}", "fire12/a_b", Some("f10.a_b"));
         same("{a}/{b}", "{b}.{a}", "x/y", Some("y.x"));
         same("{a}/{b}", "{b}.{a}", "x/y/z", None);
@@ -180,7 +178,9 @@ mod tests {
 
     #[test]
     fn a_gap_without_a_name_takes_anything() {
-        assert!(pattern("{}.num_batches_tracked").fill("layer1.0.bn1.num_batches_tracked").is_some());
+        assert!(
+            pattern("{}.num_batches_tracked").fill("layer1.0.bn1.num_batches_tracked").is_some()
+        );
         assert!(pattern("fc{}").fill("fc").is_some());
         assert!(pattern("fc{}").fill("conv").is_none());
     }
