@@ -27,6 +27,7 @@ pub mod flops;
 pub mod gemm;
 pub mod graph;
 pub mod init;
+pub mod interleave;
 pub mod lanes;
 pub mod layer;
 pub mod math;

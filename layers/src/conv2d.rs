@@ -1,23 +1,30 @@
 //! Convolutions over pictures.
 
-mod columns;
+mod backward;
+mod direct;
 pub(crate) mod geometry;
+mod runs;
+mod slots;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod winograd;
+
+use std::any::Any;
 
 use engine_core::context::Forward;
-use engine_core::gemm::{add_product, product};
+use engine_core::flops;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, Part, PlanError, Port, PortShapes, Reach,
-    Scalar, register, team,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Reach,
+    Scalar, Tensor, register,
 };
-use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::geometry::{Geometry, Window};
 use crate::affine::with_bias;
-use crate::fused;
 
 /// Filters that are moved over pictures: each gives a map of how much what is at a position is like the filter.
 ///
@@ -105,6 +112,7 @@ impl Layer for Conv2d {
         }
         let [height, width] = [output.height, output.width].map(Dim::Fixed);
         let [down, right] = [self.kernel.height, self.kernel.width].map(Dim::Fixed);
+<<<<<<< HEAD
         let depth = channels / self.groups;
         let taps = self.kernel.height.saturating_mul(self.kernel.width);
         let columns = [depth.saturating_mul(taps).into(), (output.height * output.width).into()];
@@ -115,6 +123,26 @@ impl Layer for Conv2d {
             [units, depth.into(), down, right],
             Fill::Filters(self.init),
         );
+=======
+        let depth = Dim::Fixed(channels / self.groups);
+        let Window { kernel, stride, padding, dilation } = self.window();
+        let (groups, units_known) = (self.groups, units.size().unwrap_or(self.groups));
+        let geometry = Geometry {
+            channels,
+            units: units_known,
+            input,
+            output,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        };
+        let plan = LayerPlan::output([x[0], units, height, width])
+            .weights("w", [units, depth, down, right], Fill::Filters(self.init))
+            .scratch([Dim::Fixed(scratch_length(&geometry))])
+            .reach(Reach::Row);
+>>>>>>> conv
         Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
     }
 }
@@ -136,7 +164,7 @@ impl Conv2d {
     /// The same memory, and the offer to end in max(0, y).
     fn rectifiable(&self, memory: LayerPlan) -> LayerPlan {
         let own = if self.bias { vec![W, B] } else { vec![W] };
-        let rectified = Part::new(fused::Rectified(self.clone()), memory.clone(), own);
+        let rectified = Part::new(Rectified(self.clone()), memory.clone(), own);
         memory.rectified(rectified)
     }
 
@@ -146,84 +174,93 @@ impl Conv2d {
     }
 }
 
-/// The matrix of a slice.
-fn matrix<T>(numbers: &[T], columns: usize) -> ArrayView2<'_, T> {
-    let shape = (numbers.len() / columns, columns);
-    ArrayView2::from_shape(shape, numbers).expect("rows of so many columns")
+/// Numbers that a pass works in, whatever the precision and the pass.
+fn scratch_length(geometry: &Geometry) -> usize {
+    let slots = |length: usize| length.saturating_mul(slots::SLOTS);
+    let forward = match winograd::applies(geometry) {
+        true => slots(winograd::slot_length(geometry))
+            .saturating_add(winograd::transforms_length(geometry)),
+        false => 0,
+    };
+    forward
+        .max(slots(direct::slot_length::<f32>(geometry)))
+        .max(slots(backward::slot_length::<f32>(geometry)))
 }
 
-/// As [`matrix`], to be changed.
-fn matrix_mut<T>(numbers: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
-    let shape = (numbers.len() / columns, columns);
-    ArrayViewMut2::from_shape(shape, numbers).expect("rows of so many columns")
+impl Conv2d {
+    /// The convolution, in the way that is fastest; with `relu`, numbers below 0 become 0.
+    fn convolve<T: Scalar>(&self, cx: &mut Forward<'_, T>, relu: bool) {
+        let (x, y, w) = (&cx.inputs[X], &mut cx.outputs[0], &cx.parameters[W]);
+        let geometry = Geometry::of(self.window(), self.groups, x, y);
+        let b = self.bias.then(|| &cx.parameters[B]);
+        let work = &mut cx.scratch[0];
+        flops::count_product(geometry.units, geometry.depth(), x.dim(0) * geometry.positions());
+        let singles = (single(x), single(w), single_mut(y), single_mut(work));
+        if let (Some(x), Some(w), Some(y), Some(work)) = singles
+            && winograd::applies(&geometry)
+        {
+            let b = b.and_then(single);
+            let call = winograd::Call { geometry, x, w, b, relu };
+            let (transforms, work) = work.split_at_mut(winograd::transforms_length(&geometry));
+            return winograd::forward(&call, y, transforms, work);
+        }
+        let (x, w, b) = (x.as_slice(), w.as_slice(), b.map(Tensor::as_slice));
+        let call = direct::Call { geometry, x, w, b, relu };
+        let (y, work) = (&mut cx.outputs[0], &mut cx.scratch[0]);
+        direct::forward(&call, y.as_mut_slice(), work.as_mut_slice());
+    }
+}
+
+/// The numbers of an array in single precision, if it has that.
+fn single<T: 'static>(tensor: &Tensor<T>) -> Option<&[f32]> {
+    (tensor as &dyn Any).downcast_ref::<Tensor<f32>>().map(Tensor::as_slice)
+}
+
+/// As [`single`], to be changed.
+fn single_mut<T: 'static>(tensor: &mut Tensor<T>) -> Option<&mut [f32]> {
+    (tensor as &mut dyn Any).downcast_mut::<Tensor<f32>>().map(Tensor::as_mut_slice)
+}
+
+/// A convolution whose numbers below 0 become 0, as if [`Relu`](crate::Relu) came after it; for plans without a way back.
+#[derive(Debug)]
+pub(crate) struct Rectified(pub(crate) Conv2d);
+
+impl<T: Scalar> Kernel<T> for Rectified {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        self.0.convolve(cx, true);
+    }
+
+    fn backward(&self, _: &mut Backward<'_, T>) {
+        unreachable!("a plan that is evaluated has no way back")
+    }
 }
 
 impl<T: Scalar> Kernel<T> for Conv2d {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let (x, y, w) = (&cx.inputs[X], &mut cx.outputs[0], cx.parameters[W].as_slice());
-        let geometry = Geometry::of(self.window(), self.groups, x, y);
-        let b = self.bias.then(|| cx.parameters[B].as_slice());
-        let columns = cx.scratch[0].as_mut_slice();
-        let (depth, positions) = (geometry.depth(), geometry.positions());
-        let maps = geometry.channels_a_group() * geometry.pixels();
-        let units = geometry.units_a_group();
-        let x = x.as_slice().chunks_exact(maps);
-        let y = y.as_mut_slice().chunks_exact_mut(units * positions);
-        for (at, (maps, y)) in x.zip(y).enumerate() {
-            let group = at % self.groups;
-            let w = matrix(&w[group * units * depth..][..units * depth], depth);
-            columns::unfold(&geometry, maps, columns);
-            match b {
-                Some(b) => {
-                    let rows = y.chunks_exact_mut(positions).zip(&b[group * units..]);
-                    rows.for_each(|(row, b)| row.fill(*b));
-                    add_product(w, matrix(columns, positions), matrix_mut(y, positions));
-                }
-                None => product(w, matrix(columns, positions), matrix_mut(y, positions)),
-            }
-        }
+        self.convolve(cx, false);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
         let geometry = Geometry::of(self.window(), self.groups, x, dy);
-        let columns = cx.scratch[0].as_mut_slice();
-        let (depth, positions) = (geometry.depth(), geometry.positions());
-        let maps = geometry.channels_a_group() * geometry.pixels();
-        let units = geometry.units_a_group();
+        let product = || {
+            let columns = x.dim(0) * geometry.positions();
+            flops::count_product(geometry.units, geometry.depth(), columns);
+        };
+        let (x, dy, w) = (x.as_slice(), dy.as_slice(), cx.parameters[W].as_slice());
+        let call = backward::Call { geometry, x, w, dy };
+        let work = cx.scratch[0].as_mut_slice();
         if self.bias {
-            add_bias_gradient(&geometry, dy.as_slice(), cx.parameter_gradients[B].as_mut_slice());
+            backward::biases(&call, cx.parameter_gradients[B].as_mut_slice());
         }
-        let dw = cx.parameter_gradients[W].as_mut_slice();
-        let both =
-            x.as_slice().chunks_exact(maps).zip(dy.as_slice().chunks_exact(units * positions));
-        for (at, (maps, dy)) in both.enumerate() {
-            let group = at % self.groups;
-            columns::unfold(&geometry, maps, columns);
-            let dw = &mut dw[group * units * depth..][..units * depth];
-            let columns = matrix(columns, positions).reversed_axes();
-            add_product(matrix(dy, positions), columns, matrix_mut(dw, depth));
-        }
-        let Some(dx) = cx.input_gradients.get(X) else { return };
-        let w = cx.parameters[W].as_slice();
-        let dx = dx.as_mut_slice().chunks_exact_mut(maps);
-        for (at, (dx, dy)) in dx.zip(dy.as_slice().chunks_exact(units * positions)).enumerate() {
-            let group = at % self.groups;
-            let w = matrix(&w[group * units * depth..][..units * depth], depth).reversed_axes();
-            product(w, matrix(dy, positions), matrix_mut(columns, positions));
-            columns::fold(&geometry, columns, dx);
+        let dw = cx.parameter_gradients.claim(W);
+        product();
+        backward::filters(&call, dw.array.as_mut_slice(), dw.fresh, work);
+        if let Some(dx) = cx.input_gradients.claim(X) {
+            product();
+            backward::pixels(&call, dx.array.as_mut_slice(), dx.fresh, work);
         }
     }
-}
-
-/// db = db + the sum of each map of dy, one picture after the other.
-fn add_bias_gradient<T: Scalar>(geometry: &Geometry, dy: &[T], db: &mut [T]) {
-    let positions = geometry.positions();
-    team::for_each_chunk_mut(db, 1, |unit, db| {
-        let maps = dy.chunks_exact(positions).skip(unit).step_by(geometry.units);
-        let sums = maps.map(|map| map.iter().map(|x| x.f64()).sum::<f64>());
-        db[0] += T::of(sums.sum());
-    });
 }
 
 register!(

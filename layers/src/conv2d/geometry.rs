@@ -18,6 +18,9 @@ pub(crate) struct Geometry {
     pub(crate) groups: usize,
 }
 
+/// A picture with longer sides is a slip of the pen.
+const MOST_SIDE: usize = 1 << 20;
+
 /// What a graph file says of a convolution's windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -43,6 +46,11 @@ impl Window {
         }
         let side = |name: &str, of: fn(Pair) -> usize| {
             let padded = of(self.padding).saturating_mul(2).saturating_add(of(input));
+            if padded > MOST_SIDE {
+                let message =
+                    format!("expected a padded {name} of at most {MOST_SIDE}, found {padded}");
+                return Err(PlanError::field("padding", message));
+            }
             let covered = (of(self.kernel) - 1).saturating_mul(of(self.dilation)).saturating_add(1);
             let left = padded.checked_sub(covered).ok_or_else(|| {
                 let message = format!(
@@ -125,6 +133,12 @@ impl Geometry {
     /// Numbers in a filter for one map.
     pub(crate) fn taps(&self) -> usize {
         self.kernel.height * self.kernel.width
+    }
+
+    /// Whether filters see a pixel each, and all pixels in their order.
+    pub(crate) fn sees_pixels(&self) -> bool {
+        let Geometry { kernel, stride, padding, .. } = *self;
+        (kernel, stride, padding) == (Pair::both(1), Pair::both(1), Pair::both(0))
     }
 
     /// Numbers in a filter.

@@ -1,0 +1,312 @@
+//! The gradients of a convolution by products of matrices, a strip of positions at a time.
+//!
+//! ```text
+//! dw[u, (c, tap)]         = sum over pictures and positions of dy[u, position] seen[(c, tap), position]
+//! dseen[(c, tap), position] = sum over u of w[u, (c, tap)] dy[u, position], added up where filters see the same pixel
+//! ```
+//!
+//! Every number of dw is one chain of fused multiplications and additions, over pictures and positions in their order.
+
+use std::ops::{AddAssign, Range};
+
+use engine_core::lanes::{self, Lanes, Simd, WithSimd};
+use engine_core::panels::line;
+use engine_core::shared::Shared;
+use engine_core::team;
+
+use super::geometry::Geometry;
+use super::runs::{fold, unfold};
+use super::slots::{SLOTS, for_each_slot};
+use super::strip::{Begin, Product, UNITS, width};
+
+/// Rows of a strip, one for each channel and tap or one for each unit, that are gone through at a time.
+const DEPTH: usize = 512;
+
+/// The backward pass of a convolution of pictures.
+pub(super) struct Call<'a, T> {
+    pub(super) geometry: Geometry,
+    pub(super) x: &'a [T],
+    pub(super) w: &'a [T],
+    pub(super) dy: &'a [T],
+}
+
+/// Numbers that a slot works in.
+pub(super) fn slot_length<T>(geometry: &Geometry) -> usize {
+    let depth = rows(geometry).saturating_mul(width::<T>());
+    depth + depth.max(DEPTH * width::<T>()) + width::<T>() * width::<T>()
+}
+
+/// Rows of channels and taps that are gone through at a time.
+fn rows(geometry: &Geometry) -> usize {
+    let most = (DEPTH / geometry.taps()).clamp(1, geometry.channels_a_group());
+    (most * geometry.taps()).next_multiple_of(UNITS)
+}
+
+/// Channels that are gone through at a time where there are so many pieces of work for each block of them.
+fn channels_at_once(geometry: &Geometry, pieces: usize) -> usize {
+    let most = (DEPTH / geometry.taps()).clamp(1, geometry.channels_a_group());
+    let blocks = (2 * SLOTS).div_ceil(pieces).min(geometry.channels_a_group());
+    geometry.channels_a_group().div_ceil(blocks).min(most)
+}
+
+/// dw = dw + that of these pictures, or overwritten if it is `fresh`. `work` has the length above for all slots.
+pub(super) fn filters<T: Lanes + Default + AddAssign>(
+    call: &Call<'_, T>,
+    dw: &mut [T],
+    fresh: bool,
+    work: &mut [T],
+) {
+    let geometry = &call.geometry;
+    let strips = geometry.units_a_group().div_ceil(width::<T>());
+    let at_once = channels_at_once(geometry, strips * geometry.groups);
+    let blocks = geometry.channels_a_group().div_ceil(at_once);
+    let dw = Shared::new(dw);
+    let pieces = strips * geometry.groups * blocks;
+    for_each_slot(work, slot_length::<T>(geometry), pieces, |pieces, work| {
+        lanes::widest(Filters { call, at_once, blocks, strips, pieces, work, dw: &dw, fresh });
+    });
+}
+
+/// The filters of some units for some channels, piece by piece.
+struct Filters<'a, T> {
+    call: &'a Call<'a, T>,
+    at_once: usize,
+    blocks: usize,
+    strips: usize,
+    pieces: Range<usize>,
+    work: &'a mut [T],
+    dw: &'a Shared<'a, T>,
+    fresh: bool,
+}
+
+impl<T: Lanes + Default + AddAssign> WithSimd for Filters<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Filters { call, at_once, blocks, strips, pieces, work, dw, fresh } = self;
+        let geometry = &call.geometry;
+        let (pixels, positions) = (geometry.pixels(), geometry.positions());
+        let (taps, width) = (geometry.taps(), width::<T>());
+        let pictures = call.x.len() / (geometry.channels * pixels);
+        let length = rows(geometry) * width;
+        let (sums, work) = work.split_at_mut(length);
+        let (seen, turned) = work.split_at_mut(work.len() - width * width);
+        for piece in pieces {
+            let (block, rest) = (piece % blocks, piece / blocks);
+            let (strip, group) = (rest % strips, rest / strips);
+            let channel = block * at_once;
+            let channels = at_once.min(geometry.channels_a_group() - channel);
+            let unit = strip * width;
+            let units = width.min(geometry.units_a_group() - unit);
+            let lines = units.div_ceil(line::<T>());
+            let first_unit = group * geometry.units_a_group() + unit;
+            let first_map = group * geometry.channels_a_group() + channel;
+            let rows = channels * taps;
+            sums[..rows * width].fill(T::default());
+            for picture in 0..pictures {
+                let maps = (picture * geometry.channels + first_map) * pixels;
+                let maps = &call.x[maps..][..channels * pixels];
+                let dy = (picture * geometry.units + first_unit) * positions;
+                let dy = &call.dy[dy..][..units * positions];
+                for first in (0..positions).step_by(width) {
+                    let count = width.min(positions - first);
+                    unfold(simd, geometry, maps, first, count, seen);
+                    turn(dy, positions, first, count, units, turned);
+                    for row in (0..rows).step_by(UNITS) {
+                        let product = Product {
+                            left: seen[row * width..].as_ptr(),
+                            unit: width,
+                            step: 1,
+                            strip: turned.as_ptr(),
+                            row: width,
+                            depth: count,
+                            target: sums[row * width..].as_mut_ptr(),
+                            stride: width,
+                            begin: Begin::Target,
+                            relu: false,
+                        };
+                        // SAFETY: `seen` and `sums` have these rows of a strip's width, `turned` has `count` of them.
+                        unsafe { product.run(simd, UNITS.min(rows - row), lines) };
+                    }
+                }
+            }
+            for u in 0..units {
+                let start = (first_unit + u) * geometry.depth() + channel * taps;
+                // SAFETY: no other piece has these channels of these units.
+                let dw = unsafe { dw.part(start..start + rows) };
+                for (dw, sums) in dw.iter_mut().zip(sums.chunks_exact(width)) {
+                    if fresh { *dw = sums[u] } else { *dw += sums[u] }
+                }
+            }
+        }
+    }
+}
+
+/// The side of a block that is transposed in registers.
+const SIDE: usize = 8;
+
+/// Transposes `[units, positions]` from a position on: a row of the strip is a position.
+#[inline(always)]
+fn turn<T: Copy + Default>(
+    dy: &[T],
+    positions: usize,
+    first: usize,
+    count: usize,
+    units: usize,
+    turned: &mut [T],
+) {
+    let width = width::<T>();
+    for unit in (0..units).step_by(SIDE) {
+        for at in (0..count).step_by(SIDE) {
+            if unit + SIDE <= units && at + SIDE <= count {
+                let mut block = [[T::default(); SIDE]; SIDE];
+                for (j, row) in block.iter_mut().enumerate() {
+                    row.copy_from_slice(&dy[(unit + j) * positions + first + at..][..SIDE]);
+                }
+                for i in 0..SIDE {
+                    let mut column = [T::default(); SIDE];
+                    for j in 0..SIDE {
+                        column[j] = block[j][i];
+                    }
+                    turned[(at + i) * width + unit..][..SIDE].copy_from_slice(&column);
+                }
+            } else {
+                for u in unit..units.min(unit + SIDE) {
+                    for p in at..count.min(at + SIDE) {
+                        turned[p * width + u] = dy[u * positions + first + p];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// dx = dx + that of these pictures, or overwritten if it is `fresh`. `work` has the length above for all slots.
+pub(super) fn pixels<T: Lanes + Default + AddAssign>(
+    call: &Call<'_, T>,
+    dx: &mut [T],
+    fresh: bool,
+    work: &mut [T],
+) {
+    let geometry = &call.geometry;
+    let pictures = call.dy.len() / (geometry.units * geometry.positions());
+    let at_once = channels_at_once(geometry, pictures * geometry.groups);
+    let blocks = geometry.channels_a_group().div_ceil(at_once);
+    let dx = Shared::new(dx);
+    let pieces = pictures * geometry.groups * blocks;
+    for_each_slot(work, slot_length::<T>(geometry), pieces, |pieces, work| {
+        lanes::widest(Pixels { call, at_once, blocks, pieces, work, dx: &dx, fresh });
+    });
+}
+
+/// Some maps of some pictures, piece by piece.
+struct Pixels<'a, T> {
+    call: &'a Call<'a, T>,
+    at_once: usize,
+    blocks: usize,
+    pieces: Range<usize>,
+    work: &'a mut [T],
+    dx: &'a Shared<'a, T>,
+    fresh: bool,
+}
+
+impl<T: Lanes + Default + AddAssign> WithSimd for Pixels<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Pixels { call, at_once, blocks, pieces, work, dx, fresh } = self;
+        let geometry = &call.geometry;
+        let (pixels, positions, units) =
+            (geometry.pixels(), geometry.positions(), geometry.units_a_group());
+        let (taps, width) = (geometry.taps(), width::<T>());
+        let (sums, copied) = work.split_at_mut(rows(geometry) * width);
+        for piece in pieces {
+            let (block, rest) = (piece % blocks, piece / blocks);
+            let (group, picture) = (rest % geometry.groups, rest / geometry.groups);
+            let channel = block * at_once;
+            let channels = at_once.min(geometry.channels_a_group() - channel);
+            let rows = channels * taps;
+            let first_unit = group * units;
+            let map = picture * geometry.channels + group * geometry.channels_a_group() + channel;
+            // SAFETY: no other piece has these maps.
+            let maps = unsafe { dx.part(map * pixels..(map + channels) * pixels) };
+            if fresh {
+                maps.fill(T::default());
+            }
+            for first in (0..positions).step_by(width) {
+                let count = width.min(positions - first);
+                let lines = count.div_ceil(line::<T>());
+                for unit in (0..units).step_by(DEPTH) {
+                    let depth = DEPTH.min(units - unit);
+                    let start = picture * geometry.units + first_unit + unit;
+                    let start = start * positions + first;
+                    let ends = start + (depth - 1) * positions + lines * line::<T>();
+                    let (strip, row) = if ends <= call.dy.len() {
+                        // What lies beyond the positions is multiplied and left.
+                        (call.dy[start..].as_ptr(), positions)
+                    } else {
+                        for (u, to) in copied.chunks_exact_mut(width).take(depth).enumerate() {
+                            let from = &call.dy[start + u * positions..][..count];
+                            to[..count].copy_from_slice(from);
+                        }
+                        (copied.as_ptr(), width)
+                    };
+                    for row_at in (0..rows).step_by(UNITS) {
+                        let w = (first_unit + unit) * geometry.depth() + channel * taps + row_at;
+                        let product = Product {
+                            left: call.w[w..].as_ptr(),
+                            unit: 1,
+                            step: geometry.depth(),
+                            strip,
+                            row,
+                            depth,
+                            target: sums[row_at * width..].as_mut_ptr(),
+                            stride: width,
+                            begin: if unit == 0 { Begin::Zero } else { Begin::Target },
+                            relu: false,
+                        };
+                        // SAFETY: w has so many channels and taps of these units; the strip has `depth` rows, among dy as
+                        // was found above or among what is copied; `sums` has these rows of a strip's width.
+                        unsafe { product.run(simd, UNITS.min(rows - row_at), lines) };
+                    }
+                }
+                fold(simd, geometry, sums, first, count, maps);
+            }
+        }
+    }
+}
+
+/// db = db + the sum of each map of dy, one picture after the other.
+pub(super) fn biases<T: Lanes + Default + AddAssign>(call: &Call<'_, T>, db: &mut [T]) {
+    let (units, positions) = (call.geometry.units, call.geometry.positions());
+    team::for_each_chunk_mut(db, UNITS, |block, db| {
+        let pictures = call.dy.chunks_exact(units * positions);
+        for dy in pictures {
+            let maps = dy.chunks_exact(positions).skip(block * UNITS);
+            for (db, map) in db.iter_mut().zip(maps) {
+                lanes::widest(AddSum(map, db));
+            }
+        }
+    });
+}
+
+/// Adds the sum of an array to a number.
+struct AddSum<'a, T>(&'a [T], &'a mut T);
+
+impl<T: Lanes + Default + AddAssign> WithSimd for AddSum<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut sums = [T::splat(simd, T::default()); 4];
+        for numbers in self.0.chunks(4 * T::lanes(simd)) {
+            for (sum, numbers) in sums.iter_mut().zip(numbers.chunks(T::lanes(simd))) {
+                *sum = T::add(simd, *sum, T::load_part(simd, numbers));
+            }
+        }
+        let [a, b, c, d] = sums;
+        *self.1 += T::reduce_add(simd, T::add(simd, T::add(simd, a, b), T::add(simd, c, d)));
+    }
+}
