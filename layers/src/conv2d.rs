@@ -17,7 +17,7 @@ use engine_core::flops;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Reach,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, Part, PlanError, Port, PortShapes, Reach,
     Scalar, Tensor, register,
 };
 use schemars::JsonSchema;
@@ -112,18 +112,6 @@ impl Layer for Conv2d {
         }
         let [height, width] = [output.height, output.width].map(Dim::Fixed);
         let [down, right] = [self.kernel.height, self.kernel.width].map(Dim::Fixed);
-<<<<<<< HEAD
-        let depth = channels / self.groups;
-        let taps = self.kernel.height.saturating_mul(self.kernel.width);
-        let columns = [depth.saturating_mul(taps).into(), (output.height * output.width).into()];
-        let memory =
-            LayerPlan::output([x[0], units, height, width]).scratch(columns).reach(Reach::Row);
-        let plan = self.with_hints(memory).weights(
-            "w",
-            [units, depth.into(), down, right],
-            Fill::Filters(self.init),
-        );
-=======
         let depth = Dim::Fixed(channels / self.groups);
         let Window { kernel, stride, padding, dilation } = self.window();
         let (groups, units_known) = (self.groups, units.size().unwrap_or(self.groups));
@@ -138,11 +126,14 @@ impl Layer for Conv2d {
             dilation,
             groups,
         };
-        let plan = LayerPlan::output([x[0], units, height, width])
-            .weights("w", [units, depth, down, right], Fill::Filters(self.init))
+        let memory = LayerPlan::output([x[0], units, height, width])
             .scratch([Dim::Fixed(scratch_length(&geometry))])
             .reach(Reach::Row);
->>>>>>> conv
+        let plan = self.with_hints(memory).weights(
+            "w",
+            [units, depth, down, right],
+            Fill::Filters(self.init),
+        );
         Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
     }
 }
