@@ -30,6 +30,8 @@ pub(crate) enum Slot {
         /// The entry of the table of token arrays.
         tokens: usize,
     },
+    /// The node's only output, which holds the array until it is written over.
+    Output,
 }
 
 impl Slot {
@@ -37,7 +39,7 @@ impl Slot {
     pub(crate) fn value(self) -> Option<usize> {
         match self {
             Slot::Value(at) | Slot::Indexed { value: at, .. } => Some(at),
-            Slot::Absent | Slot::Tokens(_) | Slot::Words(_) => None,
+            Slot::Absent | Slot::Tokens(_) | Slot::Words(_) | Slot::Output => None,
         }
     }
 }

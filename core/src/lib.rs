@@ -57,7 +57,7 @@ pub use batch::{Array, Batch, Elements};
 pub use context::{Asked, Backward, Forward, Mode, Step};
 pub use dim::{Dim, Symbol};
 pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
-pub use operation::{Counted, Packing, Part, Reach};
+pub use operation::{ChannelMap, Counted, Packing, Part, Reach};
 pub use optimizer::{Optimizer, Update, UpdateStep};
 pub use pair::Pair;
 pub use scalar::{Precision, Scalar};

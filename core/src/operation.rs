@@ -79,6 +79,13 @@ pub struct Packing {
     pub gates: usize,
 }
 
+/// What a layer does to the channels of its only port, the second dimension, when it is not trained: see
+/// [`scales_channels`](LayerPlan::scales_channels).
+pub trait ChannelMap: Debug + Send + Sync {
+    /// For each channel s and t of x s + t, from the layer's parameters in their order.
+    fn scale_and_shift(&self, parameters: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>);
+}
+
 /// Everything that a layer says to passes.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
@@ -103,6 +110,15 @@ pub struct Hints {
     pub(crate) packed_weights: Option<Box<Part>>,
     pub(crate) over_affine: Option<Box<Part>>,
     pub(crate) packings: Vec<Packing>,
+    pub(crate) packed_alone: bool,
+    pub(crate) per_channel: Option<Box<Part>>,
+    pub(crate) scales_channels: Option<Arc<dyn ChannelMap>>,
+    pub(crate) rectified: Option<Box<Part>>,
+    pub(crate) rectifies: bool,
+    pub(crate) view: bool,
+    /// The ports whose arrays the only output can be written over: each number is read before the one in its place is
+    /// written. Such an operation finds what it is to write over in the output.
+    pub(crate) over: Vec<usize>,
 }
 
 impl LayerPlan {
@@ -222,6 +238,46 @@ impl LayerPlan {
     /// Asks for a parameter in the order in which kernels read it.
     pub fn packed(mut self, packing: Packing) -> Self {
         self.hints.packings.push(packing);
+        self
+    }
+
+    /// Says that the way forward reads packed parameters in the order of kernels alone, so that without a way back they
+    /// need not be there in another.
+    pub fn packed_alone(mut self) -> Self {
+        self.hints.packed_alone = true;
+        self
+    }
+
+    /// Says that channel c of the output, along its second dimension, is linear in row c of the first parameter, plus
+    /// number c of the second if there is one. `with_bias` computes the same with a bias in any case; it names all the
+    /// node's parameters but the bias.
+    pub fn per_channel(mut self, with_bias: Part) -> Self {
+        self.hints.per_channel = Some(Box::new(with_bias));
+        self
+    }
+
+    /// Says that, when nothing is trained, each channel of the only port is scaled and shifted by what follows from the
+    /// parameters.
+    pub fn scales_channels(mut self, map: impl ChannelMap + 'static) -> Self {
+        self.hints.scales_channels = Some(Arc::new(map));
+        self
+    }
+
+    /// Offers a way forward that ends in max(0, y).
+    pub fn rectified(mut self, part: Part) -> Self {
+        self.hints.rectified = Some(Box::new(part));
+        self
+    }
+
+    /// Says that the output is max(0, x) of the only port.
+    pub fn rectifies(mut self) -> Self {
+        self.hints.rectifies = true;
+        self
+    }
+
+    /// Says that the output is the only port's numbers in their order, in another shape.
+    pub fn view(mut self) -> Self {
+        self.hints.view = true;
         self
     }
 }

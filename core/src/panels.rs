@@ -112,19 +112,28 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
                 lanes::widest(Transpose { rows, cut, panel });
             });
         } else {
-            let cut = Cut { length: columns, gates: packing.gates };
-            self.bind(cut.panels::<T>(), rows);
-            let size = self.depth * width::<T>();
-            team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
-                for (to, from) in
-                    panel.chunks_exact_mut(width::<T>()).zip(matrix.chunks_exact(columns))
-                {
-                    for (place, source, length) in cut.pieces::<T>(at) {
-                        copy_piece(&mut to[place..][..length], &from[source..][..length]);
-                    }
-                }
-            });
+            self.make_room(rows, columns, packing.gates);
+            self.put_rows(0, matrix, columns, packing.gates);
         }
+    }
+
+    /// Memory for a matrix whose rows are [put](Self::put_rows) there.
+    pub(crate) fn make_room(&mut self, rows: usize, columns: usize, gates: usize) {
+        self.bind(Cut { length: columns, gates }.panels::<T>(), rows);
+    }
+
+    /// Puts some rows of a matrix, from row `first` on, where they belong.
+    pub(crate) fn put_rows(&mut self, first: usize, rows: &[T], columns: usize, gates: usize) {
+        let cut = Cut { length: columns, gates };
+        let size = self.depth * width::<T>();
+        team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
+            let panel = panel.chunks_exact_mut(width::<T>()).skip(first);
+            for (to, from) in panel.zip(rows.chunks_exact(columns)) {
+                for (place, source, length) in cut.pieces::<T>(at) {
+                    copy_piece(&mut to[place..][..length], &from[source..][..length]);
+                }
+            }
+        });
     }
 
     /// Memory for so many panels; new memory is 0, and what lies beyond the matrix's edge stays so.

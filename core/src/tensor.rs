@@ -83,6 +83,18 @@ impl<T: Copy + Default> Tensor<T> {
         (self.shown, self.depth) = (0..self.data.len(), 0);
     }
 
+    /// Takes on another shape over the first elements of its memory. What lies beyond them stays allocated and keeps its
+    /// numbers, so that going back and forth between shapes costs nothing; elements are unspecified.
+    pub(crate) fn occupy(&mut self, shape: &[usize]) {
+        let length = shape.iter().product();
+        if length > self.data.len() {
+            self.data.resize(length, T::default());
+        }
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+        (self.shown, self.depth) = (0..length, 0);
+    }
+
     /// From now on, until [`leave`](Self::leave), [`show`](Self::show) chooses among the rows that are shown now.
     pub(crate) fn enter(&mut self) {
         if self.entered.len() == self.depth {
@@ -151,6 +163,11 @@ impl<T: Copy + Default> Tensor<T> {
         if elements > self.data.capacity() {
             self.data.reserve(elements - self.data.len());
         }
+    }
+
+    /// How many elements there is memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.data.capacity()
     }
 
     /// The length of each dimension.
@@ -284,6 +301,17 @@ mod tests {
         tensor.reshape(&[5, 4]);
         assert_eq!(tensor.as_slice().as_ptr(), before);
         assert_eq!(tensor.shape(), [5, 4]);
+    }
+
+    #[test]
+    fn a_tenant_leaves_the_memory_as_large_as_it_was() {
+        let mut tensor = Tensor::from_vec(&[2, 3], (0..6).collect()).unwrap();
+        tensor.occupy(&[2, 1]);
+        assert_eq!((tensor.shape(), tensor.as_slice()), (&[2, 1][..], &[0, 1][..]));
+        tensor.occupy(&[6]);
+        assert_eq!(tensor.as_slice(), [0, 1, 2, 3, 4, 5]);
+        tensor.occupy(&[2, 4]);
+        assert_eq!(tensor.as_slice().len(), 8);
     }
 
     #[test]

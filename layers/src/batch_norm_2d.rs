@@ -6,8 +6,8 @@ use engine_core::init::Fill;
 use engine_core::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar, Tensor,
-    register, team,
+    Backward, ChannelMap, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach,
+    Scalar, Tensor, register, team,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,19 @@ impl Layer for BatchNorm2d {
             // The sums of dy and of dy z, z the normalised x.
             .scratch([channels])
             .scratch([channels])
-            .reach(Reach::Position))
+            .reach(Reach::Position)
+            .scales_channels(self.clone()))
+    }
+}
+
+impl ChannelMap for BatchNorm2d {
+    fn scale_and_shift(&self, parameters: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
+        let [gain, bias, mean, variance] = parameters else { unreachable!("as planned") };
+        let root = variance.iter().map(|v| (v + self.epsilon.get()).sqrt());
+        let scale: Vec<f64> = gain.iter().zip(root).map(|(gain, root)| gain / root).collect();
+        let shifted = bias.iter().zip(mean.iter().zip(&scale));
+        let shift = shifted.map(|(bias, (mean, scale))| bias - mean * scale).collect();
+        (scale, shift)
     }
 }
 

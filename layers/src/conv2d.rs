@@ -17,7 +17,7 @@ use engine_core::flops;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Reach,
+    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, Part, PlanError, Port, PortShapes, Reach,
     Scalar, Tensor, register,
 };
 use schemars::JsonSchema;
@@ -126,15 +126,39 @@ impl Layer for Conv2d {
             dilation,
             groups,
         };
-        let plan = LayerPlan::output([x[0], units, height, width])
-            .weights("w", [units, depth, down, right], Fill::Filters(self.init))
+        let memory = LayerPlan::output([x[0], units, height, width])
             .scratch([Dim::Fixed(scratch_length(&geometry))])
             .reach(Reach::Row);
+        let plan = self.with_hints(memory).weights(
+            "w",
+            [units, depth, down, right],
+            Fill::Filters(self.init),
+        );
         Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
     }
 }
 
 impl Conv2d {
+    /// What it says to passes, beside the memory that it takes.
+    fn with_hints(&self, memory: LayerPlan) -> LayerPlan {
+        let plain = self.rectifiable(memory.clone());
+        match self.bias {
+            true => plain.per_channel(Part::new(self.clone(), self.rectifiable(memory), [W])),
+            false => {
+                let with_bias = Conv2d { bias: true, ..self.clone() };
+                let memory = with_bias.rectifiable(memory);
+                plain.per_channel(Part::new(with_bias, memory, [W]))
+            }
+        }
+    }
+
+    /// The same memory, and the offer to end in max(0, y).
+    fn rectifiable(&self, memory: LayerPlan) -> LayerPlan {
+        let own = if self.bias { vec![W, B] } else { vec![W] };
+        let rectified = Part::new(Rectified(self.clone()), memory.clone(), own);
+        memory.rectified(rectified)
+    }
+
     fn window(&self) -> Window {
         let Conv2d { kernel, stride, padding, dilation, .. } = *self;
         Window { kernel, stride, padding, dilation }
@@ -189,7 +213,6 @@ fn single_mut<T: 'static>(tensor: &mut Tensor<T>) -> Option<&mut [f32]> {
 }
 
 /// A convolution whose numbers below 0 become 0, as if [`Relu`](crate::Relu) came after it; for plans without a way back.
-#[allow(dead_code, reason = "for the pass that takes positive parts where numbers are made")]
 #[derive(Debug)]
 pub(crate) struct Rectified(pub(crate) Conv2d);
 

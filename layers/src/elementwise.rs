@@ -21,6 +21,11 @@ pub(crate) fn apply<T: Scalar>(x: &[T], y: &mut [T], f: impl Fn(&mut [T]) + Sync
     });
 }
 
+/// Changes elements in place.
+pub(crate) fn change<T: Scalar>(y: &mut [T], f: impl Fn(&mut [T]) + Sync) {
+    team::for_each_chunk_mut(y, PIECE, |_, y| f(y));
+}
+
 /// y = x.
 pub(crate) fn copy<T: Scalar>(y: &mut [T], x: &[T]) {
     apply(x, y, |_| {});

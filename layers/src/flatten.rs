@@ -42,7 +42,7 @@ impl Layer for Flatten {
         }
         let width = rest.iter().copied().reduce(Dim::by).unwrap_or(Dim::Fixed(1));
         let output = Shape::new(lead.iter().copied().chain([width]));
-        Ok(LayerPlan::output(output).reach(Reach::Row))
+        Ok(LayerPlan::output(output).reach(Reach::Row).view())
     }
 }
 

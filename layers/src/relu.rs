@@ -36,7 +36,8 @@ impl Layer for Relu {
         Ok(LayerPlan::output(inputs.shape(X).clone())
             .reach(Reach::Row)
             .any_lead()
-            .pointwise(self.clone()))
+            .pointwise(self.clone())
+            .rectifies())
     }
 }
 

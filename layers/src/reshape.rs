@@ -57,7 +57,7 @@ impl Layer for Reshape {
         if Product::of(&within(&to)).differs(&Product::of(&within(x))) {
             return refused("as many numbers");
         }
-        Ok(LayerPlan::output(to).reach(Reach::Row))
+        Ok(LayerPlan::output(to).reach(Reach::Row).view())
     }
 }
 

@@ -58,6 +58,7 @@ impl Layer for TemporalAffine {
 /// What every affine map of this output says to passes.
 pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
     let (packed, looped) = (packed_map(output.clone(), bias), looped_map(output.clone(), bias));
+    let rectified = rectified_map(output.clone(), bias);
     LayerPlan::output(output)
         .affine()
         .separable()
@@ -65,6 +66,7 @@ pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
         .reach(Reach::Row)
         .with_packed_weights(packed)
         .looped(looped)
+        .rectified(rectified)
 }
 
 /// The same over weights in the order of kernels.
@@ -75,6 +77,15 @@ pub(crate) fn packed_map(output: Shape, bias: bool) -> Part {
 /// The same, and its way back as well.
 fn looped_map(output: Shape, bias: bool) -> Part {
     Part::new(fused::Affine { bias, back: true }, fused::Affine::looped_plan(output), own(bias))
+}
+
+/// The same, and the positive part of that.
+fn rectified_map(output: Shape, bias: bool) -> Part {
+    let packed = fused::Rectified(fused::Affine { bias, back: false });
+    let packed = Part::new(packed, fused::Affine::plan(output.clone()), own(bias));
+    let plain = TemporalAffine { units: output.last(), bias, init: Init::default() };
+    let plan = LayerPlan::output(output).reach(Reach::Row).any_lead().with_packed_weights(packed);
+    Part::new(fused::Rectified(plain), plan, own(bias))
 }
 
 fn own(bias: bool) -> Vec<usize> {

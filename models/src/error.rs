@@ -12,6 +12,7 @@ use crate::build::DataBuildError;
 use crate::decode::DecodeError;
 use crate::fetch::FetchError;
 use crate::photographs::PhotographsError;
+use crate::encoder::weights::WeightsError;
 use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
@@ -54,6 +55,9 @@ pub enum Error {
     /// Parameters cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The weights of an encoder cannot be had.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// A generation cannot be saved or read.
     #[error(transparent)]
     Checkpoints(#[from] CheckpointsError),
@@ -183,6 +187,9 @@ impl Error {
                 Some(format!("the data binds no size `{symbol}`"))
             }
             Error::Build(BuildError::TooLarge { .. }) => Some("is one of its sizes a slip?".into()),
+            Error::Build(BuildError::NoRole { role, .. }) => {
+                Some(format!("name a value so in the graph's `outputs`: {{\"{role}\": NODE}}"))
+            }
             Error::Decode(error) => Some(error.help()),
             Error::Feed(_) => Some(
                 "the graph's inputs and the data must agree; see `engine data info DIR`".into(),
@@ -191,6 +198,7 @@ impl Error {
             Error::Resume(error) => Some(error.help()),
             Error::Metrics(MetricsError::Io { .. }) => Some("is the disk full? The checkpoint before is untouched; mend it and go on with: engine train --resume RUN".into()),
             Error::Metrics(MetricsError::Changed { .. }) => Some("put it back, or begin another run with these parameters: engine train GRAPH --init RUN".into()),
+            Error::Weights(error) => Some(error.help()),
             Error::Checkpoint(_) => Some("is this the checkpoint of another graph?".into()),
             Error::Write { .. } => Some("is the disk full?".into()),
             Error::NotFinite { kept, .. } => Some(format!(

@@ -1,5 +1,7 @@
 //! How much memory a symbolic shape takes once a batch is known.
 
+use smallvec::SmallVec;
+
 use super::memory::Rows;
 use crate::dim::{Dim, Symbol};
 use crate::shape::{Shape, Sizes};
@@ -115,21 +117,32 @@ impl Extent {
 
     /// Gives an array its shape.
     pub(super) fn bind<T: Copy + Default>(&self, tensor: &mut Tensor<T>, rows: &Rows<'_>) {
+        // What is carried keeps what steps have added, and grows by itself.
+        if !matches!(self, Extent::Cache(_)) {
+            tensor.reshape(&self.shape(rows));
+        }
+    }
+
+    /// Gives an array its shape in memory that is larger, and stays so.
+    pub(super) fn occupy<T: Copy + Default>(&self, tensor: &mut Tensor<T>, rows: &Rows<'_>) {
+        tensor.occupy(&self.shape(rows));
+    }
+
+    fn shape(&self, rows: &Rows<'_>) -> SmallVec<[usize; 8]> {
+        let lead = |lead: &[usize], rest: &[usize]| lead.iter().chain(rest).copied().collect();
         match self {
-            Extent::Fixed(rest) => tensor.reshape(rest),
-            Extent::Sequences(rest) => tensor.reshape_rows(&[rows.batch], rest),
+            Extent::Fixed(rest) => lead(&[], rest),
+            Extent::Sequences(rest) => lead(&[rows.batch], rest),
             Extent::Positions(rest) => match rows.positions {
-                Some(positions) => tensor.reshape_rows(&[positions], rest),
-                None => tensor.reshape_rows(&[rows.batch, rows.time], rest),
+                Some(positions) => lead(&[positions], rest),
+                None => lead(&[rows.batch, rows.time], rest),
             },
             Extent::Words { tokens, rest } => {
-                let words = rows.tokens[*tokens].words.distinct().len();
-                tensor.reshape_rows(&[words], rest);
+                lead(&[rows.tokens[*tokens].words.distinct().len()], rest)
             }
-            // It keeps what steps have added, and grows by itself.
-            Extent::Cache(_) => {}
+            Extent::Cache(rest) => lead(&[0, rows.batch], rest),
             Extent::Other(parts) => {
-                tensor.reshape_to(parts.iter().map(|part| part.size(rows.batch, rows.time)));
+                parts.iter().map(|part| part.size(rows.batch, rows.time)).collect()
             }
         }
     }

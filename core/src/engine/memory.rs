@@ -35,14 +35,14 @@ pub(super) struct NodeMemory<T> {
 
 /// How large every array of a plan is.
 #[derive(Debug, Clone)]
-struct Extents {
-    values: Vec<Option<Extent>>,
+pub(super) struct Extents {
+    pub(super) values: Vec<Option<Extent>>,
     /// For each node its saved arrays, scratch and state.
-    nodes: Vec<[Vec<Extent>; 3]>,
+    pub(super) nodes: Vec<[Vec<Extent>; 3]>,
 }
 
 impl Extents {
-    fn new(plan: &Plan, sizes: &Sizes) -> Self {
+    pub(super) fn new(plan: &Plan, sizes: &Sizes) -> Self {
         // What no node reads or writes takes no memory.
         let mut used = vec![false; plan.values.len()];
         for node in &plan.nodes {
@@ -93,6 +93,21 @@ impl<T: Scalar> Memory<T> {
             extents: Extents::new(plan, sizes),
             bound: None,
         }
+    }
+
+    /// As [`new`](Self::new), but only inputs are ever given memory: whoever runs the plan lends it to the other arrays.
+    pub(super) fn of_inputs(plan: &Plan, sizes: &Sizes) -> Self {
+        let mut memory = Memory::new(plan, sizes);
+        let fed = |at: usize| plan.inputs.iter().any(|input| input.slot == Slot::Value(at));
+        let values = memory.extents.values.iter_mut().enumerate();
+        values.filter(|(at, _)| !fed(*at)).for_each(|(_, extent)| *extent = None);
+        memory.extents.nodes.clear();
+        memory
+    }
+
+    /// The batch and time that arrays have.
+    pub(super) fn bound(&self) -> Option<(usize, usize)> {
+        self.bound
     }
 
     /// Gives every array the shape that it has for this batch and time, once steps are arranged and words are counted.

@@ -1,13 +1,15 @@
 //! Runs any planned graph: forward, backward, step by step.
 //!
 //! [`Engine`] holds parameters, gradients and memory and runs whole sequences; [`Stepper`] runs one time step after
-//! another with the same parameters; [`Updater`] turns gradients into new parameters; [`checkpoint`] writes parameters to disk and reads them back; [`gradient_check`]
+//! another with the same parameters; [`Evaluator`] runs some
+//! values forward in little memory; [`Updater`] turns gradients into new parameters; [`checkpoint`] writes parameters to disk and reads them back; [`gradient_check`]
 //! holds the backward pass against finite differences.
 
 mod backward;
 mod branches;
 mod carried;
 pub mod checkpoint;
+mod evaluator;
 mod extent;
 mod feed;
 mod gradient_check;
@@ -15,12 +17,14 @@ mod memory;
 mod network;
 mod packs;
 mod profile;
+mod rooms;
 mod select;
 mod stepper;
 mod update;
 mod word_tables;
 
 pub use carried::Carried;
+pub use evaluator::Evaluator;
 pub use feed::FeedError;
 pub use gradient_check::{Disagreement, gradient_check};
 pub use network::{BuildError, Engine};

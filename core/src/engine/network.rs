@@ -42,6 +42,14 @@ pub enum BuildError {
         /// The parameter with the most of them.
         largest: String,
     },
+    /// A value is asked for that the graph does not name.
+    #[error("the graph has no output `{role}`; it has: {}", roles.join(", "))]
+    NoRole {
+        /// What was asked for.
+        role: String,
+        /// The outputs that there are.
+        roles: Vec<String>,
+    },
 }
 
 /// A network of more parameters is a slip of the pen: one of this size takes 8 GiB, and its gradients and an update rule
@@ -101,35 +109,7 @@ impl<T: Scalar> Engine<T> {
         seed: u64,
         input_gradients: bool,
     ) -> Result<Self, BuildError> {
-        let sizes = sizes.iter().fold(plan.sizes.clone(), |all, (name, size)| all.with(name, size));
-        let all = sizes.clone().with(Symbol::BATCH, 1).with(Symbol::TIME, 1);
-        let resolve = |whose: &str, shape: &Shape| {
-            shape.resolve(&all).map_err(|symbol| BuildError::Unbound {
-                whose: whose.to_owned(),
-                shape: shape.clone(),
-                symbol,
-            })
-        };
-        for value in &plan.values {
-            resolve(&value.name, &value.shape)?;
-        }
-        for node in &plan.nodes {
-            for shape in node.saved.iter().chain(&node.scratch).chain(&node.state) {
-                resolve(&node.name, shape)?;
-            }
-        }
-        let mut shapes = Vec::with_capacity(plan.parameters.len());
-        for parameter in &plan.parameters {
-            shapes.push(resolve(&parameter.name, &parameter.shape)?);
-        }
-        let length = |shape: &Vec<usize>| shape.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
-        let count = shapes.iter().map(length).fold(0, usize::saturating_add);
-        if count > MOST_PARAMETERS {
-            let named = plan.parameters.iter().zip(&shapes);
-            let largest = named.max_by_key(|(_, shape)| length(shape));
-            let largest = largest.map_or(String::new(), |(parameter, _)| parameter.name.clone());
-            return Err(BuildError::TooLarge { count, largest });
-        }
+        let (sizes, shapes) = bound(&plan, &sizes)?;
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for (parameter, shape) in plan.parameters.iter().zip(shapes) {
             let values = parameter.fill.values(&shape, &mut parameter_rng(seed, &parameter.name));
@@ -299,6 +279,43 @@ impl<T: Scalar> Engine<T> {
     pub(super) fn version(&self) -> u64 {
         self.version
     }
+}
+
+/// All sizes of a plan, and the shapes of its parameters, once every size but `Batch` and `Time` is bound.
+///
+/// # Errors
+/// When a size is not bound, or the parameters are too many to be meant.
+pub(super) fn bound(plan: &Plan, sizes: &Sizes) -> Result<(Sizes, Vec<Vec<usize>>), BuildError> {
+    let sizes = sizes.iter().fold(plan.sizes.clone(), |all, (name, size)| all.with(name, size));
+    let all = sizes.clone().with(Symbol::BATCH, 1).with(Symbol::TIME, 1);
+    let resolve = |whose: &str, shape: &Shape| {
+        shape.resolve(&all).map_err(|symbol| BuildError::Unbound {
+            whose: whose.to_owned(),
+            shape: shape.clone(),
+            symbol,
+        })
+    };
+    for value in &plan.values {
+        resolve(&value.name, &value.shape)?;
+    }
+    for node in &plan.nodes {
+        for shape in node.saved.iter().chain(&node.scratch).chain(&node.state) {
+            resolve(&node.name, shape)?;
+        }
+    }
+    let mut shapes = Vec::with_capacity(plan.parameters.len());
+    for parameter in &plan.parameters {
+        shapes.push(resolve(&parameter.name, &parameter.shape)?);
+    }
+    let length = |shape: &Vec<usize>| shape.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
+    let count = shapes.iter().map(length).fold(0, usize::saturating_add);
+    if count > MOST_PARAMETERS {
+        let named = plan.parameters.iter().zip(&shapes);
+        let largest = named.max_by_key(|(_, shape)| length(shape));
+        let largest = largest.map_or(String::new(), |(parameter, _)| parameter.name.clone());
+        return Err(BuildError::TooLarge { count, largest });
+    }
+    Ok((sizes, shapes))
 }
 
 /// A number that no engine had before.

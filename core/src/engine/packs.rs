@@ -1,6 +1,7 @@
 //! Parameters in the order in which kernels read them.
 
-use crate::graph::Plan;
+use crate::graph::{NodePlan, Plan};
+use crate::operation::Packing;
 use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
@@ -18,6 +19,22 @@ impl<T: Scalar> Packs<T> {
         let empty = |count: usize| (0..count).map(|_| Panels::default()).collect();
         let nodes = plan.nodes.iter().map(|node| empty(node.hints.packings.len())).collect();
         Packs { nodes, version: None }
+    }
+
+    /// Panels that `pack` fills, once and for all: it is handed a node, what the node asks for, and the panels.
+    pub(super) fn fixed<E>(
+        plan: &Plan,
+        version: u64,
+        mut pack: impl FnMut(&NodePlan, Packing, &mut Panels<T>) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut packs = Packs::new(plan);
+        packs.version = Some(version);
+        for (panels, node) in packs.nodes.iter_mut().zip(&plan.nodes) {
+            for (panels, packing) in panels.iter_mut().zip(&node.hints.packings) {
+                pack(node, *packing, panels)?;
+            }
+        }
+        Ok(packs)
     }
 
     /// Brings the panels up to date with the parameters' version. Returns whether they were not.

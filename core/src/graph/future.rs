@@ -36,7 +36,7 @@ impl Plan {
         node.slots.iter().any(|slot| match *slot {
             Slot::Value(value) | Slot::Indexed { value, .. } => timed[value],
             Slot::Tokens(at) | Slot::Words(at) => fed(at),
-            Slot::Absent => false,
+            Slot::Absent | Slot::Output => false,
         })
     }
 }

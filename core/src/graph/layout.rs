@@ -146,6 +146,7 @@ impl<'a> Layout<'a> {
             values,
             sizes: sizes.clone(),
             arranged: None,
+            folds: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ impl Plan {
     fn origin(&self, slot: Slot) -> Option<Origin> {
         let fed = |slot| self.inputs.iter().position(|input| input.slot == slot);
         let tokens = match slot {
-            Slot::Absent => return None,
+            Slot::Absent | Slot::Output => return None,
             Slot::Words(at) => Slot::Tokens(at),
             Slot::Indexed { value, .. } => Slot::Value(value),
             other => other,

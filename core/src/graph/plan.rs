@@ -10,7 +10,7 @@ use crate::dim::{Dim, Symbol};
 use crate::field::Factor;
 use crate::init::Fill;
 use crate::layer::{Layer, LayerPlan, ParameterPlan};
-use crate::operation::{Hints, Operation, Part};
+use crate::operation::{ChannelMap, Hints, Operation, Part};
 use crate::scalar::Precision;
 use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
@@ -37,6 +37,22 @@ pub struct Plan {
     /// Set if arrays with time are arranged as [`Steps`](crate::Steps) says: the inputs by which the last position that
     /// counts is found, all positions if there are none.
     pub(crate) arranged: Option<Vec<CountedInput>>,
+    /// What is done to parameters, in this order, before anything is computed. Only a plan that is not trained has any.
+    pub(crate) folds: Vec<Fold>,
+}
+
+/// Weights that take on what a node after them does to channels. All are indices into the plan's parameters.
+#[derive(Debug, Clone)]
+pub(crate) struct Fold {
+    /// What is scaled, a row for each channel.
+    pub(crate) weights: usize,
+    /// What is added to each channel before.
+    pub(crate) bias: Option<usize>,
+    /// What is added to each channel from then on.
+    pub(crate) folded: usize,
+    /// What is done to channels, and the parameters that it follows from.
+    pub(crate) map: Arc<dyn ChannelMap>,
+    pub(crate) from: Vec<usize>,
 }
 
 /// An input that holds what a value was for the batch before, and 0 where there was none. Both are indices into the

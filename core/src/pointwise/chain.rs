@@ -99,7 +99,10 @@ impl Chain {
     {
         let seen = |argument: &Argument| Seen {
             first: argument.columns.first(form.width),
-            stride: inputs[argument.port].as_slice().len() / form.rows.max(1),
+            // What a chain writes over has the output's rows.
+            stride: inputs
+                .get(argument.port)
+                .map_or(form.width, |array| array.as_slice().len() / form.rows.max(1)),
         };
         self.arguments.iter().map(seen).collect()
     }
@@ -176,8 +179,13 @@ where
                     for (x, register) in x.iter_mut().zip(&link.reads) {
                         *x = match register.checked_sub(seen.len()) {
                             None => {
-                                let array = inputs[self.arguments[*register].port].as_slice();
-                                &array[seen[*register].of(row, &columns)]
+                                let place = seen[*register].of(row, &columns);
+                                match inputs.get(self.arguments[*register].port) {
+                                    Some(array) => &array.as_slice()[place],
+                                    // SAFETY: it is this block of the output, which is somebody's once, and this
+                                    // borrow ends before the block is written.
+                                    None => unsafe { results[0].part(place) },
+                                }
                             }
                             Some(link) => &before[link * BLOCK..][..length],
                         };

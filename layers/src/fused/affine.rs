@@ -36,7 +36,13 @@ impl Affine {
     /// The memory that it takes for this output; arrays take on their shapes when they are written.
     pub(crate) fn plan(output: Shape) -> LayerPlan {
         let packing = Packing { parameter: W, transposed: false, gates: 1 };
-        LayerPlan::output(output).packed(packing).affine().separable().any_lead().reach(Reach::Row)
+        LayerPlan::output(output)
+            .packed(packing)
+            .packed_alone()
+            .affine()
+            .separable()
+            .any_lead()
+            .reach(Reach::Row)
     }
 
     /// The memory that it takes with its way [`back`](Affine::back).

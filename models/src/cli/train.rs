@@ -19,6 +19,7 @@ use super::threads::ThreadArgs;
 use crate::caption::Captioner;
 use crate::continuation::Continuation;
 use crate::decode::{DecodeScalar, word_scores};
+use crate::encoder::folder;
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
 use crate::run::{About, RunFolder, RunGuard, replace};
@@ -179,11 +180,15 @@ impl Sitting<'_> {
         let run = RunFolder::create(self.args.out.as_deref(), &self.experiment.name)?;
         let about = About::now(&self.args.passes.without);
         let (words, graph) = (self.source.vocabulary().to_json(), self.experiment.document.text());
-        match run.begin(&about, &words, graph) {
+        let data = self.experiment.data.dir();
+        let begun =
+            folder::hand_on(data, run.path()).and_then(|()| Ok(run.begin(&about, &words, graph)?));
+        match begun {
             Ok(()) => Ok(run),
             Err(error) => {
+                folder::discard(run.path());
                 run.discard();
-                Err(error.into())
+                Err(error)
             }
         }
     }

@@ -1,15 +1,26 @@
 //! Encoders: graphs that turn pictures into the features that a captioning network reads.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`network`] | the graph file of an encoder |
+//! | [`weights`] | files of weights, also those of other programs |
+//! | [`folder`] | the folder in which a data set or a run keeps an encoder |
+
+pub mod folder;
+pub mod network;
+pub mod weights;
 
 mod reduction;
 
 use std::path::Path;
-use std::sync::Arc;
 
-use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::{Checked, Document, Faults, Graph, Severity};
-use engine_core::{Batch, Mode, Sizes};
+use engine_core::engine::{Evaluator, FeedError};
+use engine_core::graph::Passes;
+use engine_core::{Batch, team};
 use engine_datasets::picture::{Picture, Preprocess};
 
+use self::network::Network;
+use self::weights::Weights;
 use crate::error::Error;
 
 pub use reduction::{Basis, Reduction, ReductionError};
@@ -17,6 +28,12 @@ pub(crate) use reduction::{parse_grid, pool};
 
 /// The input of an encoder's graph: pictures as arrays, `[Batch, 3, height, width]`.
 pub const IMAGES: &str = "images";
+
+/// The role of what an encoder says of a picture as a whole.
+pub const FEATURES: &str = "features";
+
+/// The role of what it says of regions.
+pub const GRID: &str = "grid";
 
 /// What an encoder says of pictures, a row of each array a picture.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,9 +60,14 @@ pub struct Grid {
 /// A network that reads pictures, with its weights and with what is done to pictures before.
 #[derive(Debug)]
 pub struct Encoder {
-    preprocess: Preprocess,
-    engine: Engine<f32>,
+    network: Network,
+    weights: Weights,
+    evaluator: Evaluator<f32>,
+    batch: Batch,
 }
+
+/// Pictures that go through the network together, so that memory does not grow with how many there are.
+const TOGETHER: usize = 16;
 
 impl Encoder {
     /// Reads an encoder's graph file and its weights.
@@ -53,34 +75,33 @@ impl Encoder {
     /// # Errors
     /// When one of them cannot be read, the graph is wrong, or the weights are not its.
     pub fn load(graph: &Path, weights: &Path) -> Result<Self, Error> {
-        let read = |path: &Path, error| Error::Read { path: path.to_owned(), error };
-        let (document, fault) = Document::read(graph).map_err(|error| read(graph, error))?;
-        let wrong = |faults| Error::Graph(Box::new(Faults { document: document.clone(), faults }));
-        if let Some(fault) = fault {
-            return Err(wrong(vec![fault]));
-        }
-        let (spec, mut faults) = Graph::read(&document, &["pictures", "weights"]);
-        let sections = document.sections().unwrap_or_default();
-        let text = sections.iter().find(|(name, _)| name == "pictures").map(|(_, text)| *text);
-        let preprocess = match text.map(|text| document.parse_fields::<Preprocess>(text)) {
-            None => Preprocess::default(),
-            Some(read) => read.map_err(|found| faults.extend(found)).unwrap_or_default(),
-        };
-        let Some(spec) = spec.filter(|_| faults.is_empty()) else { return Err(wrong(faults)) };
-        let Checked { plan, faults } = spec.check(&Sizes::new(), None);
-        let plan = match plan {
-            Some(plan) if faults.iter().all(|fault| fault.severity == Severity::Warning) => plan,
-            _ => return Err(wrong(faults)),
-        };
-        let mut engine = Engine::new(Arc::new(plan), Sizes::new(), 0)?;
-        let bytes = std::fs::read(weights).map_err(|error| read(weights, error))?;
-        checkpoint::set_parameters(&mut engine, &bytes, weights)?;
-        Ok(Encoder { preprocess, engine })
+        Self::with_passes(graph, weights, &Passes::default())
+    }
+
+    /// As [`load`](Self::load), with its plan rewritten by these passes.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn with_passes(graph: &Path, weights: &Path, passes: &Passes) -> Result<Self, Error> {
+        let network = Network::read(graph)?;
+        let weights = network.weights(weights)?;
+        let evaluator = network.evaluator(&weights, &network.roles(), passes)?;
+        Ok(Encoder { network, weights, evaluator, batch: Batch::new() })
     }
 
     /// What is done to pictures before.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        self.network.preprocess()
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What runs it.
+    pub fn evaluator(&mut self) -> &mut Evaluator<f32> {
+        &mut self.evaluator
     }
 
     /// The features of pictures.
@@ -88,20 +109,44 @@ impl Encoder {
     /// # Errors
     /// When what [`preprocess`](Self::preprocess) makes of pictures does not fit the graph.
     pub fn encode(&mut self, pictures: &[Picture]) -> Result<Features, Error> {
-        let (height, width) = pictures.first().map_or((0, 0), |first| self.preprocess.size(first));
-        let mut batch = Batch::new();
-        let array = batch.f32_mut(IMAGES, &[pictures.len(), 3, height, width]);
-        for (picture, array) in pictures.iter().zip(array.chunks_exact_mut(3 * height * width)) {
-            self.preprocess.write(picture, array);
+        let mut all = Features::default();
+        for pictures in pictures.chunks(TOGETHER) {
+            self.feed(pictures)?;
+            self.evaluator.run(&self.batch)?;
+            self.append(&mut all);
         }
-        self.engine.forward(&batch, Mode::Eval)?;
-        let features = self.engine.output("features").expect("an encoder has features");
-        let grid = self.engine.output("grid").map(|grid| Grid {
-            features: grid.as_slice().to_vec(),
-            regions: grid.shape()[1],
-            channels: grid.shape()[2],
+        Ok(all)
+    }
+
+    /// Brings pictures into the form that the network reads.
+    fn feed(&mut self, pictures: &[Picture]) -> Result<(), Error> {
+        let preprocess = self.network.preprocess();
+        let mut sizes = pictures.iter().map(|picture| preprocess.size(picture));
+        let (height, width) = sizes.next().unwrap_or_default();
+        if let Some(other) = sizes.find(|size| *size != (height, width)) {
+            return Err(Error::Feed(FeedError::Shape {
+                input: IMAGES.into(),
+                expected: format!("[Batch, 3, {height}, {width}], as of the first picture"),
+                found: vec![1, 3, other.0, other.1],
+            }));
+        }
+        let array = self.batch.f32_mut(IMAGES, &[pictures.len(), 3, height, width]);
+        team::for_each_chunk_mut(array, 3 * height * width, |at, array| {
+            preprocess.write(&pictures[at], array);
         });
-        let width = features.shape()[1];
-        Ok(Features { features: features.as_slice().to_vec(), width, grid })
+        Ok(())
+    }
+
+    /// Adds what the network has made of pictures to what it has made of others.
+    fn append(&self, all: &mut Features) {
+        if let Some(features) = self.evaluator.output(FEATURES) {
+            all.features.extend_from_slice(features.as_slice());
+            all.width = features.dim(1);
+        }
+        if let Some(grid) = self.evaluator.output(GRID) {
+            let all = all.grid.get_or_insert_default();
+            all.features.extend_from_slice(grid.as_slice());
+            (all.regions, all.channels) = (grid.dim(1), grid.dim(2));
+        }
     }
 }

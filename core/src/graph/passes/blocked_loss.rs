@@ -12,7 +12,11 @@ pub(super) const PASS: Pass = Pass {
     apply,
 };
 
-fn apply(plan: &mut Plan, _: Purpose) {
+fn apply(plan: &mut Plan, purpose: Purpose) {
+    if purpose == Purpose::Evaluation {
+        // It would compute gradients that nobody asks for.
+        return;
+    }
     while let Some((map, loss)) = pattern(plan) {
         let map = plan.nodes[map].clone();
         let node = &mut plan.nodes[loss];

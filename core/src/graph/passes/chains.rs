@@ -20,10 +20,12 @@ pub(super) const PASS: Pass = Pass {
     apply,
 };
 
-fn apply(plan: &mut Plan, _: Purpose) {
-    // Each turn makes a group one node, which is in no further group.
-    while let Some(group) = groups(plan).into_iter().find(|group| group.len() > 1) {
-        join(plan, &group);
+fn apply(plan: &mut Plan, purpose: Purpose) {
+    // Each turn makes a group one node, which is in no further group. Where nobody asks for gradients, a function by itself
+    // becomes a chain too, which can write its value over an argument.
+    let least = if purpose == Purpose::Evaluation { 1 } else { 2 };
+    while let Some(group) = groups(plan).into_iter().find(|group| group.len() >= least) {
+        join(plan, &group, purpose);
     }
 }
 
@@ -115,7 +117,7 @@ fn source(plan: &Plan, group: &[usize], slot: Slot, writer: Option<usize>) -> So
 }
 
 /// Puts one node in the place of a group.
-fn join(plan: &mut Plan, group: &[usize]) {
+fn join(plan: &mut Plan, group: &[usize], purpose: Purpose) {
     let (sources, cutters) = arguments(plan, group);
     let mut slots: Vec<Slot> = Vec::new();
     for (slot, _) in &sources {
@@ -160,12 +162,20 @@ fn join(plan: &mut Plan, group: &[usize]) {
         });
         own || by_others
     };
-    let saved: Vec<usize> =
-        (0..group.len()).filter(|link| looked_at(*link) && !results.contains(link)).collect();
+    let kept = |link: &usize| {
+        purpose != Purpose::Evaluation && looked_at(*link) && !results.contains(link)
+    };
+    let saved: Vec<usize> = (0..group.len()).filter(kept).collect();
     let shape = plan.values[value(group[0])].shape.clone();
     let words = plan.values[value(group[0])].words;
     let mut memory = LayerPlan::default().reach(Reach::Row).any_lead();
     memory.saved = vec![shape; saved.len()];
+    let whole = |port: &usize| {
+        arguments.iter().all(|a: &Argument| a.port != *port || a.columns == Columns::All)
+    };
+    if results.len() == 1 {
+        memory.hints.over = (0..slots.len()).filter(whole).collect();
+    }
     let old: Vec<usize> = results.iter().map(|link| value(group[*link])).collect();
     let last = plan.nodes[group[group.len() - 1]].clone();
     let chain = Chain { arguments, links, results, saved };

@@ -13,7 +13,10 @@ pub(super) const PASS: Pass = Pass {
     apply,
 };
 
-fn apply(plan: &mut Plan, _: Purpose) {
+fn apply(plan: &mut Plan, purpose: Purpose) {
+    if purpose == Purpose::Evaluation {
+        return;
+    }
     let tokens = plan.inputs.iter().filter_map(|input| match input.slot {
         Slot::Tokens(at) => Some(at),
         _ => None,

@@ -28,6 +28,6 @@ fn apply(plan: &mut Plan, purpose: Purpose) {
             fused.arranged.get_or_insert_default();
             *plan = fused;
         }
-        Purpose::Sequences => {}
+        Purpose::Sequences | Purpose::Evaluation => {}
     }
 }

@@ -7,11 +7,13 @@ mod arrange;
 mod blocked_loss;
 mod chains;
 mod distinct_words;
+mod folded_norms;
 mod fused_cells;
 mod hoist;
 mod hoist_from_body;
 mod packed_weights;
 mod padding;
+mod rectified;
 
 use super::plan::Plan;
 use super::suggest::did_you_mean;
@@ -46,13 +48,15 @@ pub(crate) enum Purpose {
     Steps,
     /// Whole sequences, by a loop of which the plan is the body.
     Loop,
+    /// Whole batches, without gradients.
+    Evaluation,
 }
 
 impl Purpose {
     /// What the bodies of a plan are for.
     fn of_bodies(self) -> Self {
         match self {
-            Purpose::Sequences | Purpose::Loop => Purpose::Loop,
+            Purpose::Sequences | Purpose::Evaluation | Purpose::Loop => Purpose::Loop,
             Purpose::Steps => Purpose::Steps,
         }
     }
@@ -65,8 +69,10 @@ impl std::fmt::Debug for Pass {
 }
 
 /// All passes, in the order in which they are applied.
-pub const PASSES: [Pass; 7] = [
+pub const PASSES: [Pass; 9] = [
     hoist::PASS,
+    folded_norms::PASS,
+    rectified::PASS,
     fused_cells::PASS,
     chains::PASS,
     packed_weights::PASS,
@@ -136,20 +142,31 @@ impl Plan {
         passes: &Passes,
         purpose: Purpose,
     ) -> Plan {
-        let mut plan = self.restricted(role, target, purpose);
+        self.rewritten_for_all(vec![(role.to_owned(), target)], passes, purpose)
+    }
+
+    /// As [`rewritten_for`](Self::rewritten_for) for several values.
+    pub(crate) fn rewritten_for_all(
+        &self,
+        roles: Vec<(String, usize)>,
+        passes: &Passes,
+        purpose: Purpose,
+    ) -> Plan {
+        let mut plan = self.restricted(roles, purpose);
         passes.0.iter().for_each(|pass| pass.run(&mut plan, purpose));
         plan
     }
 
-    /// The part of the plan that a value depends on, in this batch and in those to come. Values keep their places.
-    fn restricted(&self, role: &str, target: usize, purpose: Purpose) -> Plan {
+    /// The part of the plan that values depend on, in this batch and in those to come. Values keep their places.
+    fn restricted(&self, roles: Vec<(String, usize)>, purpose: Purpose) -> Plan {
+        let targets = roles.iter().map(|(_, target)| *target).collect();
         let needed = match purpose {
-            Purpose::Sequences | Purpose::Loop => self.needed_with_carried(target),
-            // Steps go on from one to the next themselves.
-            Purpose::Steps => self.needed_for(target),
+            Purpose::Sequences | Purpose::Loop => self.needed_with_carried(targets),
+            // Steps go on from one to the next themselves, and evaluation goes on from nothing.
+            Purpose::Steps | Purpose::Evaluation => self.needed_for_any(&targets),
         };
         let mut plan = self.clone();
-        plan.outputs = vec![(role.to_owned(), target)];
+        plan.outputs = roles;
         let mut at = 0..;
         plan.nodes.retain(|_| at.next().is_some_and(|at| needed[at]));
         let reads = |slot: Slot| plan.nodes.iter().any(|node| node.slots.contains(&slot));
@@ -161,9 +178,8 @@ impl Plan {
         plan
     }
 
-    /// For each node, whether a value depends on it, perhaps by way of what is carried from batch to batch.
-    fn needed_with_carried(&self, value: usize) -> Vec<bool> {
-        let mut results = vec![value];
+    /// For each node, whether values depend on it, perhaps by way of what is carried from batch to batch.
+    fn needed_with_carried(&self, mut results: Vec<usize>) -> Vec<bool> {
         loop {
             let needed = self.needed_for_any(&results);
             let read = |input: usize| self.readers(input).any(|(node, _)| needed[node]);
@@ -188,6 +204,22 @@ impl Plan {
     /// The node that computes a value, if it is no input.
     fn writer(&self, value: usize) -> Option<usize> {
         self.nodes.iter().position(|node| node.outputs.contains(&value))
+    }
+
+    /// The node whose only output is the only thing that this node reads, and that nobody else does.
+    fn only_source(&self, node: usize) -> Option<usize> {
+        let [Slot::Value(value)] = self.nodes[node].slots[..] else { return None };
+        let writer = self.writer(value)?;
+        let alone = self.readers(value).count() == 1 && !self.is_output(value);
+        (alone && self.nodes[writer].outputs.len() == 1).then_some(writer)
+    }
+
+    /// Lets a node compute what `next`, which alone reads it, has computed so far. `next` is gone then.
+    fn absorb(&mut self, node: usize, next: usize) {
+        let next = self.nodes.remove(next);
+        let node = &mut self.nodes[node];
+        node.name = format!("{}+{}", node.name, next.name);
+        node.outputs = next.outputs;
     }
 
     /// Whether a value is a result, or is carried to the next batch.

@@ -5,7 +5,8 @@ use crate::graph::plan::Plan;
 
 /// A product brings its factors into the order in which its kernel reads them. While sentences are written, weights stay
 /// the same from step to step: an affine map that reads them in that order spares the work at every step but the first. In
-/// training they are used once before they change, and nothing would be spared, but in the body of a loop.
+/// training they are used once before they change, and nothing would be spared, but in the body of a loop. Where nothing is
+/// trained, weights are brought into that order as they are read.
 pub(super) const PASS: Pass = Pass {
     name: "packed-weights",
     summary: "weights that are used many times before they change stay in the order of kernels",
@@ -16,7 +17,7 @@ fn apply(plan: &mut Plan, purpose: Purpose) {
     for node in &mut plan.nodes {
         let part = match purpose {
             Purpose::Sequences => None,
-            Purpose::Steps => node.hints.packed_weights.clone(),
+            Purpose::Steps | Purpose::Evaluation => node.hints.packed_weights.clone(),
             Purpose::Loop => node.hints.looped.clone(),
         };
         if let Some(part) = part {
