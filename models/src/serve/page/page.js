@@ -68,7 +68,7 @@ function follow(words, attention) {
     words.forEach((word, i) => word.setAttribute("aria-pressed", String(i === kept)));
     if (at === null || at === undefined) {
       $("attention").hidden = true;
-      $("looking").textContent = "Point at a word of the caption, or move to it with the Tab key, to see where the network looked.";
+      $("looking").textContent = "Point at a word, or move to it with the Tab key, to see where the network looked.";
       return;
     }
     shade(attention, attention.weights[at]);
@@ -88,6 +88,8 @@ function follow(words, attention) {
 function tell(text, busy) {
   $("status").textContent = text;
   $("status").classList.toggle("busy", Boolean(busy));
+  // What is shown elsewhere is only spoken here.
+  $("status").classList.toggle("spoken", !busy);
   document.querySelector("main").setAttribute("aria-busy", String(Boolean(busy)));
 }
 
@@ -125,8 +127,9 @@ function show(answer) {
   $("alternatives").replaceChildren(...others.map((way) => {
     const line = document.createElement("li");
     const chance = document.createElement("small");
-    chance.textContent = ` ln p ${way.log_probability === null ? "unknown" : way.log_probability.toFixed(2)}`;
-    line.append(...way.words.map((word) => wordOf(word, "span")), chance);
+    chance.textContent = ` ln p ${way.log_probability === null ? "unknown" : way.log_probability.toFixed(2).replace("-", "\u2212")}`;
+    const words = way.words.map((word) => wordOf(word, "span"));
+    line.append(...(words.length > 0 ? words : ["(nothing)"]), chance);
     return line;
   }));
   $("others").hidden = others.length === 0;
