@@ -22,7 +22,7 @@ use engine::{Experiment, Override};
 use engine_core::engine::{Engine, Evaluator, gradient_check};
 use engine_core::graph::{Content, Node, to_ron};
 use engine_core::testing::stepwise;
-use engine_core::{Batch, Mode, Sizes, Symbol, Tensor};
+use engine_core::{Batch, Mode, Shape, Sizes, Symbol, Tensor};
 use paths::in_workspace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -183,13 +183,26 @@ fn network(
 ) -> Engine<f64> {
     let symbols = experiment.data.sizes().iter();
     // A vocabulary has its four special words.
-    let sizes: Sizes = symbols.map(|symbol| (*symbol, rng.random_range(4..=scale.data))).collect();
+    let drawn: Sizes = symbols.map(|symbol| (*symbol, rng.random_range(4..=scale.data))).collect();
+    let sizes = written_sizes(experiment).fold(drawn, |sizes, (symbol, n)| sizes.with(symbol, n));
     let (plan, warnings) = experiment.plan(&sizes).unwrap_or_else(|error| panic!("{error}"));
     assert!(warnings.is_empty(), "{warnings:?}");
     let engine = Engine::with_input_gradients(plan, sizes, seed, input_gradients);
     let mut engine = engine.unwrap_or_else(|error| panic!("{error}"));
     shuffle_parameters(&mut engine, rng);
     engine
+}
+
+/// The sizes of data that the graph file writes as numbers, as it does those of pictures.
+fn written_sizes(experiment: &Experiment) -> impl Iterator<Item = (Symbol, usize)> {
+    let offers = experiment.data.inputs().iter();
+    offers.flat_map(|offer| {
+        let mut inputs = experiment.graph.inputs.iter();
+        let read = inputs.find(|input| input.name == offer.name);
+        let shape = read.and_then(|input| input.shape.as_ref());
+        let both = offer.dims().zip(shape.into_iter().flat_map(Shape::dims));
+        both.filter_map(|(offered, written)| Some((offered.symbol()?, written.size()?)))
+    })
 }
 
 /// First values are some of them 0, such as biases, and others so small that differences of the loss drown in rounding.

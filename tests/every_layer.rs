@@ -210,6 +210,7 @@ fn the_layers_of_the_library_are_registered() {
         "LocalResponseNorm",
         "Flatten",
         "Pad",
+        "Coordinates",
     ] {
         assert!(names.contains(&name), "{name} is not among {}", names.join(", "));
     }
@@ -242,15 +243,19 @@ fn gradients_accumulate() {
 
 #[test]
 fn steps_equal_the_forward_pass() {
-    let (mut worst, mut stepped) = (0.0f64, 0);
+    let (mut worst, mut stepped, mut timed) = (0.0f64, 0, 0);
     let all = for_each_draw(|drawn| {
+        timed += usize::from(drawn.has_time());
         if let Some(error) = step_error(drawn) {
             assert!(error <= F64_BOUND, "{drawn}: {error:.1e}");
             (worst, stepped) = (worst.max(error), stepped + 1);
         }
     });
-    println!("{stepped} draws of {all} have a time dimension, worst difference {worst:.1e}");
-    assert!(stepped > all / 2, "most layers work step by step: {stepped} draws of {all}");
+    println!(
+        "{stepped} draws of {all}, of {timed} whose inputs have a time dimension, worst difference {worst:.1e}"
+    );
+    // Layers of pictures read none.
+    assert!(stepped > timed / 2, "most layers over time work step by step: {stepped} of {timed}");
 }
 
 #[test]

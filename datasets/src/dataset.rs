@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::str::FromStr;
 
-use engine_core::Batch;
+use engine_core::{Batch, Dim};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,10 +43,17 @@ engine_core::tagged!(Dataset);
 pub struct Offer {
     /// Its name, which a graph's input bears.
     pub name: &'static str,
-    /// The names of its dimensions: `Batch`, `Time`, or one of [`Dataset::sizes`].
+    /// Its dimensions: `Batch`, `Time`, one of [`Dataset::sizes`], or a number.
     pub shape: &'static [&'static str],
     /// For vocabulary indices, the size that they are below; `None` for numbers.
     pub tokens_below: Option<&'static str>,
+}
+
+impl Offer {
+    /// The dimensions of the array.
+    pub fn dims(&self) -> impl Iterator<Item = Dim> {
+        self.shape.iter().map(|dim| dim.parse().map_or_else(|_| Dim::named(dim), Dim::Fixed))
+    }
 }
 
 /// Training or validation.

@@ -235,6 +235,20 @@ pub enum DataError {
         val_shape: [usize; 2],
     },
 
+    /// A picture that is not as large as the others.
+    #[error(
+        "`{}` has {} rows of {} pixels, but the first training picture has {} of {}",
+        path.display(), found[0], found[1], expected[0], expected[1]
+    )]
+    PicturesDiffer {
+        /// The picture.
+        path: PathBuf,
+        /// Its height and width.
+        found: [usize; 2],
+        /// Those of the first training picture.
+        expected: [usize; 2],
+    },
+
     /// A split without captions, images or features.
     #[error("`{dataset}` in `{}` is empty: its shape is {shape:?}", path.display())]
     Empty {
@@ -413,6 +427,13 @@ impl DataError {
             }
             GridsDiffer { .. } => {
                 "compute both files with the same network and the same regions".to_owned()
+            }
+            PicturesDiffer { .. } => {
+                "bring all pictures to one size; a network reads them in batches".to_owned()
+            }
+            Picture { action: "read", .. } => {
+                "put the picture there again; the set's `.._urls.txt` files name those that it needs"
+                    .to_owned()
             }
             TooLarge { .. } => {
                 "use the PCA features (`pca_features: true`), or a machine with more memory"

@@ -19,7 +19,7 @@
 //! | [`LayerNorm`], [`BatchNorm`], [`BatchNorm2d`] | rows, columns or channels with mean 0 and deviation 1 |
 //! | [`LocalResponseNorm`] | channels divided by what those beside them hold |
 //! | [`MaxPool2d`], [`AvgPool2d`], [`GlobalAvgPool`] | smaller pictures of the same channels |
-//! | [`Pad`], [`Flatten`] | pictures with a border, and pictures as vectors |
+//! | [`Pad`], [`Coordinates`], [`Flatten`] | pictures with a border, or with where places are; pictures as vectors |
 //! | [`Softmax`], [`LogSoftmax`] | rows as probabilities |
 //! | [`Relu`], [`Tanh`], [`Sigmoid`], [`Gelu`], [`Scale`] | element-wise functions |
 //! | [`Add`], [`Subtract`], [`Multiply`], [`ScaleRows`], [`MatMul`], [`Concat`] | several arrays into one |
@@ -46,6 +46,7 @@ pub mod chunk;
 mod columns;
 pub mod concat;
 pub mod conv2d;
+pub mod coordinates;
 pub mod coverage_loss;
 pub mod cross_entropy;
 pub mod dropout;
@@ -113,6 +114,7 @@ pub use batch_norm_2d::BatchNorm2d;
 pub use chunk::Chunk;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
+pub use coordinates::Coordinates;
 pub use coverage_loss::CoverageLoss;
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;

@@ -105,6 +105,7 @@ impl Experiment {
                 dir: DEFAULT_DATA.into(),
                 pca_features: false,
                 grid: false,
+                pixels: false,
                 max_train: None,
             }))
         };
@@ -246,7 +247,7 @@ fn misfit(offer: &Offer, input: &Input, plan: Option<&Plan>, sizes: &Sizes) -> O
         _ => {}
     }
     let bind = |shape: &Shape| Shape::new(shape.dims().iter().map(|dim| sizes.bind(*dim)));
-    let offered = bind(&Shape::new(offer.shape.iter().map(|name| Dim::named(name))));
+    let offered = bind(&Shape::new(offer.dims()));
     let shape = input.shape.as_ref()?;
     if !bind(shape).agrees(&offered) {
         return Some(format!("input `{name}`: expected the data's shape {offered}, found {shape}"));

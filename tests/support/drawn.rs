@@ -110,6 +110,12 @@ impl Drawn {
         engine
     }
 
+    /// Whether an input has a time dimension.
+    pub(crate) fn has_time(&self) -> bool {
+        let time = Dim::TIME.to_string();
+        self.declared.iter().any(|shape| shape.split(", ").any(|dim| dim == time))
+    }
+
     /// The inputs.
     pub(crate) fn batch(&self) -> Batch {
         let mut batch = Batch::new();

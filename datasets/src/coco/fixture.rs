@@ -50,7 +50,13 @@ impl Fixture {
     }
 
     pub(crate) fn set(&self) -> CocoHdf5 {
-        CocoHdf5 { dir: self.dir().to_owned(), pca_features: true, grid: false, max_train: None }
+        CocoHdf5 {
+            dir: self.dir().to_owned(),
+            pca_features: true,
+            grid: false,
+            pixels: false,
+            max_train: None,
+        }
     }
 
     pub(crate) fn split(&self, split: Split) -> &Made {

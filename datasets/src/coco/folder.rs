@@ -17,6 +17,10 @@ impl<'a> Folder<'a> {
         Ok(Folder { dir, pca_features })
     }
 
+    pub(super) fn dir(&self) -> &Path {
+        self.dir
+    }
+
     pub(super) fn captions(&self) -> Result<PathBuf, DataError> {
         find_file(self.dir, "coco2014_captions.h5", "the captions of both splits", None)
     }
@@ -54,6 +58,16 @@ impl<'a> Folder<'a> {
         });
         let help = help.or_else(|| Some("put it there, or write `grid: false`".to_owned()));
         find_file(self.dir, format!("{split}2014_grid.h5"), role, help)
+    }
+
+    /// The list of picture files, which someone has asked for.
+    pub(super) fn files(&self, split: Split) -> Result<PathBuf, DataError> {
+        let role = match split {
+            Split::Train => "the files of the training images, for `pixels: true`",
+            Split::Val => "the files of the validation images, for `pixels: true`",
+        };
+        let help = "write the file of each image into it, one a line, relative to the folder; or write `pixels: false`";
+        find_file(self.dir, format!("{split}2014_urls.txt"), role, Some(help.to_owned()))
     }
 
     /// The optional list of image names.

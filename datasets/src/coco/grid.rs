@@ -170,7 +170,7 @@ mod tests {
             println!("skipped: there is no `{}`", dir.display());
             return;
         }
-        let set = CocoHdf5 { dir, pca_features: true, grid: true, max_train: None };
+        let set = CocoHdf5 { grid: true, ..CocoHdf5::in_dir(dir).unwrap() };
         let source = set.open().unwrap();
         assert_eq!(source.sizes()[2..], [("Regions", 16), ("Channels", 512)]);
         let mut batch = Batch::new();

@@ -6,7 +6,7 @@
 //! | `{train,val}2014_vgg16_fc7[_pca].h5` | `features` `[images, width]` |
 //! | `coco2014_vocab.json` | `idx_to_word`, `word_to_idx` |
 //! | `{train,val}2014_grid.h5` | optional: `features` `[images, regions, channels]` |
-//! | `{train,val}2014_urls.txt` | optional: one line an image |
+//! | `{train,val}2014_urls.txt` | optional: one line an image; for `pixels: true` its file within the folder |
 //! | `scenes.json` | optional: what generated pictures show |
 
 mod arrays;
@@ -15,6 +15,7 @@ pub(crate) mod fixture;
 mod folder;
 mod grid;
 mod names;
+mod pixels;
 mod source;
 mod split;
 mod write;
@@ -37,6 +38,8 @@ use crate::{DataError, Dataset, Offer, Source, Split, Vocabulary};
 ///
 /// Binds the sizes `Features` and `Vocabulary`, and feeds `features` `[Batch, Features]`, `words_in` and `words_out`
 /// `[Batch, Time]`. With `grid: true` also the sizes `Regions` and `Channels`, and `grid` `[Batch, Regions, Channels]`.
+/// With `pixels: true` also the sizes `Height` and `Width`, and `images` `[Batch, 3, Height, Width]`: red, green and blue,
+/// each byte b as b / 127.5 - 1, a number from -1 to 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CocoHdf5 {
@@ -52,24 +55,33 @@ pub struct CocoHdf5 {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grid: bool,
 
+    /// Whether to read the pictures themselves too: the files that `{train,val}2014_urls.txt` names, all of one size.
+    /// Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pixels: bool,
+
     /// Keep only this many training captions, chosen at random and the same ones in every run. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_train: Option<usize>,
 }
 
-/// What a set binds, the grid's sizes last.
-const SIZES: [&str; 4] = ["Features", "Vocabulary", "Regions", "Channels"];
+/// What a set binds: the sizes of features, of grids and of pictures, the last two if they are asked for.
+const SIZES: [&str; 6] = ["Features", "Vocabulary", "Regions", "Channels", "Height", "Width"];
+const WITH_PIXELS: [&str; 4] = ["Features", "Vocabulary", "Height", "Width"];
 
-const WORDS: Offer =
+const FEATURES_OFFER: Offer =
+    Offer { name: "features", shape: &["Batch", "Features"], tokens_below: None };
+const WORDS_IN: Offer =
     Offer { name: "words_in", shape: &["Batch", "Time"], tokens_below: Some("Vocabulary") };
+const WORDS_OUT: Offer = Offer { name: "words_out", ..WORDS_IN };
+const GRID: Offer =
+    Offer { name: "grid", shape: &["Batch", "Regions", "Channels"], tokens_below: None };
+const IMAGES: Offer =
+    Offer { name: "images", shape: &["Batch", "3", "Height", "Width"], tokens_below: None };
 
-/// What a set feeds, the grid last.
-const INPUTS: [Offer; 4] = [
-    Offer { name: "features", shape: &["Batch", "Features"], tokens_below: None },
-    WORDS,
-    Offer { name: "words_out", ..WORDS },
-    Offer { name: "grid", shape: &["Batch", "Regions", "Channels"], tokens_below: None },
-];
+/// What a set feeds, as [`SIZES`].
+const INPUTS: [Offer; 5] = [FEATURES_OFFER, WORDS_IN, WORDS_OUT, GRID, IMAGES];
+const INPUTS_WITH_PIXELS: [Offer; 4] = [FEATURES_OFFER, WORDS_IN, WORDS_OUT, IMAGES];
 
 /// The shape of a features file.
 const FEATURES: &str = "[images, width]";
@@ -84,7 +96,13 @@ impl CocoHdf5 {
     /// # Errors
     /// Where the folder does not exist, or has no features of both splits.
     pub fn in_dir(dir: impl Into<PathBuf>) -> Result<Self, DataError> {
-        let set = |dir, pca_features| CocoHdf5 { dir, pca_features, grid: false, max_train: None };
+        let set = |dir, pca_features| CocoHdf5 {
+            dir,
+            pca_features,
+            grid: false,
+            pixels: false,
+            max_train: None,
+        };
         let dir = dir.into();
         let reduced = set(dir.clone(), true);
         let folder = reduced.folder()?;
@@ -104,11 +122,21 @@ impl CocoHdf5 {
 #[typetag::serde]
 impl Dataset for CocoHdf5 {
     fn sizes(&self) -> &'static [&'static str] {
-        if self.grid { &SIZES } else { &SIZES[..2] }
+        match (self.grid, self.pixels) {
+            (false, false) => &SIZES[..2],
+            (true, false) => &SIZES[..4],
+            (false, true) => &WITH_PIXELS,
+            (true, true) => &SIZES,
+        }
     }
 
     fn inputs(&self) -> &'static [Offer] {
-        if self.grid { &INPUTS } else { &INPUTS[..3] }
+        match (self.grid, self.pixels) {
+            (false, false) => &INPUTS[..3],
+            (true, false) => &INPUTS[..4],
+            (false, true) => &INPUTS_WITH_PIXELS,
+            (true, true) => &INPUTS,
+        }
     }
 
     fn dir(&self) -> &Path {
@@ -125,6 +153,10 @@ impl Dataset for CocoHdf5 {
             let [_, regions, channels] = Grid::shape(&folder.grid(Split::Train)?)?;
             sizes.extend([("Regions", regions), ("Channels", channels)]);
         }
+        if self.pixels {
+            let [height, width] = pixels::size(&folder)?;
+            sizes.extend([("Height", height), ("Width", width)]);
+        }
         Ok(sizes)
     }
 
@@ -136,7 +168,7 @@ impl Dataset for CocoHdf5 {
                 expected: "it would leave no captions to train on; give at least 1, or leave it out",
             });
         }
-        Ok(Box::new(CocoSource::read(&self.folder()?, self.grid, self.max_train)?))
+        Ok(Box::new(CocoSource::read(&self.folder()?, self)?))
     }
 }
 

@@ -15,15 +15,20 @@ pub(super) struct ImageNames {
 impl ImageNames {
     /// Reads the list, which must have as many lines as there are images. What is no UTF-8 becomes U+FFFD.
     pub(super) fn read(path: &Path, images: usize) -> Result<Self, DataError> {
-        let bytes = fs::read(path).map_err(|e| DataError::io("read", path, e))?;
-        let text = String::from_utf8(bytes)
-            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        let names = Self::new(text, images);
+        let names = Self::of(path, images)?;
         let lines = names.begins.len() - 1;
         if lines != images {
             return Err(DataError::NamesDiffer { path: path.to_owned(), lines, images });
         }
         Ok(names)
+    }
+
+    /// Reads the list, however many lines it has; about as many as are expected.
+    pub(super) fn of(path: &Path, expected: usize) -> Result<Self, DataError> {
+        let bytes = fs::read(path).map_err(|e| DataError::io("read", path, e))?;
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        Ok(Self::new(text, expected))
     }
 
     fn new(text: String, expected: usize) -> Self {

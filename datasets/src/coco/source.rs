@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use engine_core::Batch;
 
-use super::FEATURES;
 use super::arrays::Arrays;
 use super::folder::Folder;
 use super::grid::Grid;
-use super::split::SplitData;
+use super::pixels::{self, COLOURS};
+use super::split::{Extent, SplitData};
+use super::{CocoHdf5, FEATURES};
 use crate::scenes::SceneJudge;
 use crate::{DataError, Judge, Source, Split, Vocabulary};
 
@@ -21,12 +22,8 @@ pub(super) struct CocoSource {
 }
 
 impl CocoSource {
-    /// Reads the folder, with its grids if `grid`.
-    pub(super) fn read(
-        folder: &Folder<'_>,
-        grid: bool,
-        max_train: Option<usize>,
-    ) -> Result<Self, DataError> {
+    /// Reads the folder, with what the set asks for.
+    pub(super) fn read(folder: &Folder<'_>, set: &CocoHdf5) -> Result<Self, DataError> {
         let captions = folder.captions()?;
         let vocabulary = Vocabulary::read(&folder.vocabulary()?)?;
         let (train_path, val_path) = (folder.features(Split::Train)?, folder.features(Split::Val)?);
@@ -41,15 +38,17 @@ impl CocoSource {
                 val_width,
             });
         }
-        let grids = grid.then(|| grids(folder)).transpose()?;
+        let grids = set.grid.then(|| grids(folder)).transpose()?;
+        let pixels = set.pixels.then(|| pixels::size(folder)).transpose()?;
         let captions = Arrays::open(&captions)?;
         let words = vocabulary.len();
         let read = |split, most| {
             let grid = grids.as_ref().map(|grids| grids[split as usize].as_path());
-            SplitData::read(folder, split, &captions, words, (grid, most))
+            SplitData::read(folder, split, &captions, words, Extent { grid, pixels, most })
         };
         // HDF5 reads one array at a time; the checks of one split go on beside the reading of the other.
-        let (train, val) = rayon::join(|| read(Split::Train, max_train), || read(Split::Val, None));
+        let (train, val) =
+            rayon::join(|| read(Split::Train, set.max_train), || read(Split::Val, None));
         let (train, val) = (train?, val?);
         let judge = folder
             .record()
@@ -73,6 +72,11 @@ impl Source for CocoSource {
         let grid = self.train.grid();
         let of_grid = grid.map(|g| [("Regions", g.regions()), ("Channels", g.channels())]);
         sizes.extend(of_grid.into_iter().flatten());
+        let of_pixels = self.train.pixels().map(|pixels| {
+            let [height, width] = pixels.sides();
+            [("Height", height), ("Width", width)]
+        });
+        sizes.extend(of_pixels.into_iter().flatten());
         sizes
     }
 
@@ -155,11 +159,19 @@ fn fill_pictures(
     for (to, image) in features.chunks_exact_mut(data.width()).zip(images.clone()) {
         to.copy_from_slice(data.features(image));
     }
-    let Some(grid) = data.grid() else { return };
-    let (regions, channels) = (grid.regions(), grid.channels());
-    let to = batch.f32_mut("grid", &[images.len(), regions, channels]);
-    for (to, image) in to.chunks_exact_mut(regions * channels).zip(images) {
-        to.copy_from_slice(grid.of(image));
+    if let Some(grid) = data.grid() {
+        let (regions, channels) = (grid.regions(), grid.channels());
+        let to = batch.f32_mut("grid", &[images.len(), regions, channels]);
+        for (to, image) in to.chunks_exact_mut(regions * channels).zip(images.clone()) {
+            to.copy_from_slice(grid.of(image));
+        }
+    }
+    if let Some(pixels) = data.pixels() {
+        let [height, width] = pixels.sides();
+        let to = batch.f32_mut("images", &[images.len(), COLOURS, height, width]);
+        for (to, image) in to.chunks_exact_mut(COLOURS * height * width).zip(images) {
+            pixels.write(image, to);
+        }
     }
 }
 
@@ -169,8 +181,8 @@ mod tests {
 
     use engine_core::Elements;
 
+    use super::super::Dataset;
     use super::super::fixture::Fixture;
-    use super::super::{CocoHdf5, Dataset};
     use super::*;
 
     fn tokens<'a>(batch: &'a Batch, name: &str) -> &'a [u32] {
@@ -291,7 +303,13 @@ mod tests {
             return;
         }
         for pca_features in [true, false] {
-            let set = CocoHdf5 { dir: dir.clone(), pca_features, grid: false, max_train: None };
+            let set = CocoHdf5 {
+                dir: dir.clone(),
+                pca_features,
+                grid: false,
+                pixels: false,
+                max_train: None,
+            };
             let source = set.open().unwrap();
             assert_eq!(source.sizes(), set.peek().unwrap());
             for split in Split::ALL {

@@ -9,6 +9,7 @@ use super::arrays::Arrays;
 use super::folder::Folder;
 use super::grid::Grid;
 use super::names::ImageNames;
+use super::pixels::Pixels;
 use crate::random::{Purpose, Stream};
 use crate::{DataError, Split};
 
@@ -29,7 +30,18 @@ pub(super) struct SplitData {
     features: Vec<f32>,
     width: usize,
     grid: Option<Grid>,
+    pixels: Option<Pixels>,
     names: Option<ImageNames>,
+}
+
+/// How much of a split is read.
+pub(super) struct Extent<'a> {
+    /// The file of its grids, if they are asked for.
+    pub(super) grid: Option<&'a Path>,
+    /// Height and width of its pictures, if they are asked for.
+    pub(super) pixels: Option<[usize; 2]>,
+    /// The most captions.
+    pub(super) most: Option<usize>,
 }
 
 /// The names of a split's data sets.
@@ -39,14 +51,13 @@ struct Names {
 }
 
 impl SplitData {
-    /// Reads one split: the file of its grids if that is named, and `most` captions. `words` is the size of the
-    /// vocabulary.
+    /// Reads one split. `words` is the size of the vocabulary.
     pub(super) fn read(
         folder: &Folder<'_>,
         split: Split,
         captions: &Arrays,
         words: usize,
-        (grid, most): (Option<&Path>, Option<usize>),
+        Extent { grid, pixels, most }: Extent<'_>,
     ) -> Result<Self, DataError> {
         let names = match split {
             Split::Train => Names { captions: "train_captions", images: "train_image_idxs" },
@@ -58,6 +69,8 @@ impl SplitData {
         check_finite(&features, width, &features_path)?;
 
         let grid = grid.map(|path| Grid::read(path, (&features_path, image_count))).transpose()?;
+        let pixels =
+            pixels.map(|size| Pixels::read(folder, split, image_count, size)).transpose()?;
         let (mut tokens, columns) = read_captions(captions, names.captions, words)?;
         let image_fault = |row, _, value| DataError::ImageOutOfRange {
             path: captions.path().to_owned(),
@@ -92,6 +105,7 @@ impl SplitData {
             features,
             width,
             grid,
+            pixels,
             names,
         })
     }
@@ -126,6 +140,10 @@ impl SplitData {
 
     pub(super) fn grid(&self) -> Option<&Grid> {
         self.grid.as_ref()
+    }
+
+    pub(super) fn pixels(&self) -> Option<&Pixels> {
+        self.pixels.as_ref()
     }
 
     pub(super) fn rows_of(&self, image: usize) -> &[u32] {
