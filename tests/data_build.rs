@@ -351,20 +351,21 @@ fn a_build_that_is_killed_goes_on_where_it_was() {
     }
     let kept = kept();
     assert!((130..200).contains(&kept), "{kept}");
-    let refused = |more: &[&str], says: &str| {
-        room.refusal(&Studio::building("captions.txt", "set", more), says)
-    };
     fs::write(room.path("other.safetensors"), weights(6, 2.0)).unwrap();
+    let refused = |args: &[&str], says: &str| {
+        let outcome = room.engine(args);
+        outcome.verdict(args, outcome.missing(2, says))
+    };
+    let with = |more: &[&'static str]| Studio::building("captions.txt", "set", more);
+    let others: Vec<&str> = args
+        .iter()
+        .map(|arg| if *arg == "w.safetensors" { "other.safetensors" } else { arg })
+        .collect();
     report([
-        refused(&["--batch", "3", "--grid", "2x2"], "another --batch | rm -r"),
-        refused(
-            &["--batch", "2"],
-            "another --grid | .set.building holds the features of a build that was stopped",
-        ),
+        refused(&with(&["--batch", "3", "--grid", "2x2"]), "had another --batch | rm -r"),
+        refused(&with(&["--batch", "2"]), ".set.building holds the features of | another --grid"),
+        refused(&others, "had other weights | give what it was begun with"),
     ]);
-    let others =
-        args.iter().map(|arg| if *arg == "w.safetensors" { "other.safetensors" } else { arg });
-    room.refuses(&others.collect::<Vec<_>>(), "had other weights | give what it was begun with");
     let outcome = room.runs(&args);
     assert!(outcome.err.contains("going on: "), "{}", outcome.raw);
     assert_eq!(differences(room, "whole", "set"), Vec::<String>::new());
@@ -464,7 +465,7 @@ fn bad_input_is_refused_before_anything_is_written() {
             "comma.txt",
             "`comma.txt`, line 2: expected `picture<TAB>caption`, found no tab in | Karpathy's dataset.json",
         ),
-        with("--captions", "cut.json", "`cut.json`, line 1, column 19: EOF | cut short"),
+        with("--captions", "cut.json", "`cut.json`, line 1, column 18: EOF | cut short"),
         with(
             "--captions",
             "boxes.json",

@@ -202,6 +202,12 @@ impl Covariance {
     }
 }
 
+/// The sign of the first number that is as large as the largest of these, but for rounding.
+fn sign_of(mut vector: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = vector.clone().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    vector.find(|x| x.abs() >= 0.999_999 * largest).map_or(1.0, f64::signum)
+}
+
 /// The directions in which features, once scaled, vary most: eigenvectors of their covariance, the largest eigenvalue
 /// first. A direction and its opposite are as good; the one whose largest number is positive is taken.
 fn principal(
@@ -220,9 +226,7 @@ fn principal(
     let mut numbers = vec![0.0; width * components];
     for component in 0..components {
         let vector = vectors.col(width - 1 - component);
-        let largest =
-            (0..width).max_by(|a, b| vector[*a].abs().total_cmp(&vector[*b].abs()).then(b.cmp(a)));
-        let sign = largest.map_or(1.0, |at| if vector[at] < 0.0 { -1.0 } else { 1.0 });
+        let sign = sign_of((0..width).map(|i| vector[i]));
         (0..width).for_each(|i| numbers[i * components + component] = sign * vector[i]);
     }
     Ok(Basis { numbers, components })
@@ -388,8 +392,7 @@ mod tests {
                 let rest: f64 = variances[kept..].iter().sum();
                 assert!((lost - rest).abs() < 1e-9 * variances[0], "{lost} {rest}");
                 for j in 0..width {
-                    let largest = component(j).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
-                    assert!(largest > 0.0, "component {j}");
+                    assert_eq!(sign_of(component(j)), 1.0, "component {j}");
                 }
             }
         }
@@ -403,6 +406,18 @@ mod tests {
             pool.install(|| made.reduction(Some(9), true).unwrap())
         };
         assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn a_direction_has_the_sign_of_its_largest_number() {
+        for (vector, sign) in [
+            (&[0.1, -0.9, 0.2][..], -1.0),
+            (&[-0.1, 0.9], 1.0),
+            (&[-0.7, 0.7 + 1e-15], -1.0),
+            (&[0.7, -0.7], 1.0),
+        ] {
+            assert_eq!(sign_of(vector.iter().copied()), sign, "{vector:?}");
+        }
     }
 
     #[test]

@@ -81,17 +81,21 @@ impl Set<'_> {
         files.into_iter().flatten().try_for_each(Files::finish)
     }
 
-    /// The features as they are stored, and their principal components if there are to be any.
-    fn reduced(&self, features: Features) -> Result<(Features, Option<Features>), DataBuildError> {
-        // The workshop has pooled the grid already, and pooling to as many regions changes nothing.
-        let mut full = features;
-        let mut reduced =
-            self.reduction.basis.is_some().then(|| Features { grid: None, ..full.clone() });
+    /// The features as they are stored, and their principal components if there are to be any. The workshop's grids have
+    /// the data set's regions already.
+    fn reduced(&self, mut full: Features) -> Result<(Features, Option<Features>), DataBuildError> {
+        let mut reduced = self.reduction.basis.is_some().then(|| Features {
+            features: full.features.clone(),
+            width: full.width,
+            grid: None,
+        });
         if let Some(reduced) = &mut reduced {
-            let without_grid = Reduction { grid: None, ..self.reduction.clone() };
-            without_grid.apply(reduced)?;
+            self.reduction.reduce(reduced)?;
         }
-        self.reduction.apply_full(&mut full)?;
+        self.reduction.standardize(&mut full)?;
+        if let Some(grid) = &mut full.grid {
+            self.reduction.scale_grid(grid);
+        }
         Ok((full, reduced))
     }
 

@@ -125,10 +125,10 @@ impl Reduction {
     /// # Errors
     /// When the features are those of another encoder.
     pub fn apply(&self, features: &mut Features) -> Result<(), ReductionError> {
-        let Some(basis) = &self.basis else { return self.apply_full(features) };
-        self.check(features)?;
-        features.features = self.project(&features.features, basis);
-        features.width = basis.components;
+        match self.basis {
+            Some(_) => self.reduce(features)?,
+            None => self.standardize(features)?,
+        }
         self.apply_grid(features)
     }
 
@@ -137,6 +137,12 @@ impl Reduction {
     /// # Errors
     /// When the features are those of another encoder.
     pub fn apply_full(&self, features: &mut Features) -> Result<(), ReductionError> {
+        self.standardize(features)?;
+        self.apply_grid(features)
+    }
+
+    /// Standardises the features if the data set's are, and leaves the grid as it is.
+    pub(crate) fn standardize(&self, features: &mut Features) -> Result<(), ReductionError> {
         self.check(features)?;
         if self.standardized {
             for row in features.features.chunks_exact_mut(self.mean.len().max(1)) {
@@ -145,7 +151,22 @@ impl Reduction {
                 }
             }
         }
-        self.apply_grid(features)
+        Ok(())
+    }
+
+    /// Puts principal components, if there are any, in the place of the features, and leaves the grid as it is.
+    pub(crate) fn reduce(&self, features: &mut Features) -> Result<(), ReductionError> {
+        self.check(features)?;
+        if let Some(basis) = &self.basis {
+            features.features = self.project(&features.features, basis);
+            features.width = basis.components;
+        }
+        Ok(())
+    }
+
+    /// Scales a grid whose regions are those of the data set already.
+    pub(crate) fn scale_grid(&self, grid: &mut Grid) {
+        grid.features.iter_mut().for_each(|x| *x = (f64::from(*x) / self.grid_scale) as f32);
     }
 
     fn check(&self, features: &Features) -> Result<(), ReductionError> {
@@ -163,7 +184,7 @@ impl Reduction {
             return Ok(());
         };
         let mut grid = pool(features.grid.as_ref().ok_or(ReductionError::NoGrid)?, regions)?;
-        grid.features.iter_mut().for_each(|x| *x = (f64::from(*x) / self.grid_scale) as f32);
+        self.scale_grid(&mut grid);
         features.grid = Some(grid);
         Ok(())
     }

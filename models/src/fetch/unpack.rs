@@ -107,3 +107,76 @@ fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> FetchError + use<> {
     let path = path.to_owned();
     |error| FetchError::Io { action: "write", path, error }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn unpacked(names: &[&str], limit: u64) -> (tempfile::TempDir, Result<usize, FetchError>) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in names {
+            match name.strip_prefix("link:") {
+                Some(name) => {
+                    zip.add_symlink(name, "/etc/passwd", SimpleFileOptions::default()).unwrap()
+                }
+                None if name.ends_with('/') => {
+                    zip.add_directory(*name, SimpleFileOptions::default()).unwrap()
+                }
+                None => {
+                    zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+                    zip.write_all(&[7; 1000]).unwrap();
+                }
+            }
+        }
+        let archive = dir.path().join("a.zip");
+        fs::write(&archive, zip.finish().unwrap().into_inner()).unwrap();
+        let result = unpack(&archive, &dir.path().join("into"), limit, &mut |_| ());
+        (dir, result)
+    }
+
+    #[test]
+    fn the_one_folder_of_an_archive_is_left_out() {
+        for (names, expected) in [
+            (&["set/a", "set/b/c", "set/"][..], &["a", "b/c"][..]),
+            (&["set/a", "b"], &["set/a", "b"]),
+            (&["set/a", "other/b"], &["set/a", "other/b"]),
+            (&["set/a", "__MACOSX/set/._a"], &["a"]),
+            (&["a"], &["a"]),
+            (&[], &[]),
+        ] {
+            let (dir, result) = unpacked(names, 1 << 20);
+            assert_eq!(result.unwrap(), expected.len(), "{names:?}");
+            for name in expected {
+                assert_eq!(
+                    fs::read(dir.path().join("into").join(name)).unwrap(),
+                    [7; 1000],
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_leads_out_of_the_folder_is_refused() {
+        for name in ["../a", "set/../../a", "/tmp/a", "link:set/a", "a\\..\\b"] {
+            let (dir, result) = unpacked(&["set/good", name], 1 << 20);
+            let error = result.unwrap_err();
+            assert!(matches!(error, FetchError::Archive { .. }), "{name}: {error}");
+            assert!(!dir.path().join("into").exists() && !dir.path().join("a").exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused() {
+        assert_eq!(unpacked(&["a", "b"], 2000).1.unwrap(), 2);
+        let (dir, result) = unpacked(&["a", "b"], 1999);
+        assert!(matches!(result, Err(FetchError::TooLarge { limit: 1999, .. })));
+        assert!(!dir.path().join("into").exists());
+    }
+}
