@@ -61,10 +61,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let unread = photographs.describe(&passes, |describe| -> Result<usize, Error> {
         let mut all_unread = 0;
         for names in names.chunks(BATCH) {
-            let (pictures, unread) = read(names, &preprocess, args)?;
+            let Few { names, pictures, unread } = read(names, &preprocess, args)?;
             all_unread += unread;
-            let found = caption(describe, &pictures, &*decoder)?;
-            for ((name, _), captioned) in pictures.iter().zip(found) {
+            let found = describe.caption(&pictures, &*decoder)?;
+            for (name, captioned) in names.iter().zip(found) {
                 print(name, &captioned, args);
             }
         }
@@ -73,21 +73,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     Ok(if unread > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
-fn caption(
-    describe: &mut dyn Describe,
-    pictures: &[(&String, Picture)],
-    decoder: &dyn crate::decode::Decoder,
-) -> Result<Vec<Captioned>, Error> {
-    let pictures: Vec<Picture> = pictures.iter().map(|(_, picture)| picture.clone()).collect();
-    describe.caption(&pictures, decoder)
+/// Some pictures, and how many more could not be read.
+#[derive(Default)]
+struct Few<'a> {
+    names: Vec<&'a str>,
+    pictures: Vec<Picture>,
+    unread: usize,
 }
 
-/// The pictures of these names that can be read, and how many cannot.
-fn read<'a>(
-    names: &'a [String],
-    preprocess: &Preprocess,
-    args: &Args,
-) -> Result<(Vec<(&'a String, Picture)>, usize), Error> {
+/// The pictures of these names. Those that cannot be read are named to the user.
+fn read<'a>(names: &'a [String], preprocess: &Preprocess, args: &Args) -> Result<Few<'a>, Error> {
     let read = |name: &String| {
         bytes(name, args.how.allow_private)
             .and_then(|bytes| reading::decode(&bytes))
@@ -98,10 +93,13 @@ fn read<'a>(
         [name] => vec![read(name)],
         names => names.par_iter().map(read).collect(),
     };
-    let (mut pictures, mut unread) = (Vec::new(), 0);
+    let mut few = Few::default();
     for (name, found) in names.iter().zip(found) {
         match found {
-            Ok(picture) => pictures.push((name, picture)),
+            Ok(picture) => {
+                few.names.push(name);
+                few.pictures.push(picture);
+            }
             Err(why) => {
                 if args.json {
                     say!(
@@ -115,11 +113,11 @@ fn read<'a>(
                     return Err(error);
                 }
                 report::print(&error);
-                unread += 1;
+                few.unread += 1;
             }
         }
     }
-    Ok((pictures, unread))
+    Ok(few)
 }
 
 fn bytes(name: &str, allow_private: bool) -> Result<Vec<u8>, Unread> {

@@ -116,3 +116,90 @@ fn told(error: &Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::decode::Greedy;
+    use crate::photographs::PhotographsError;
+
+    /// Says how wide pictures are, and notes how many it was given at once.
+    #[derive(Default)]
+    struct Wide {
+        batches: Vec<usize>,
+        fails: bool,
+    }
+
+    impl Describe for Wide {
+        fn caption(
+            &mut self,
+            pictures: &[Picture],
+            _decoder: &dyn Decoder,
+        ) -> Result<Vec<Captioned>, Error> {
+            self.batches.push(pictures.len());
+            if self.fails {
+                return Err(PhotographsError::NoSubject.into());
+            }
+            let captioned = |picture: &Picture| Captioned {
+                sentence: picture.width().to_string(),
+                alternatives: Vec::new(),
+                attention: None,
+            };
+            Ok(pictures.iter().map(captioned).collect())
+        }
+    }
+
+    type Waiting = oneshot::Receiver<Result<Written, String>>;
+
+    fn job(width: usize, beam: Option<u64>) -> (Message, Waiting) {
+        let (reply, waiting) = oneshot::channel();
+        let picture = Picture::new(width, 1, vec![0; 3 * width]);
+        let choice = Choice { beam, best: None };
+        (Message::Job(Job { picture, choice, since: Instant::now(), reply }), waiting)
+    }
+
+    /// Puts jobs into a queue that ends after them, and has them done.
+    fn work(wide: &mut Wide, jobs: Vec<Message>, most: usize) {
+        let (counter, queue) = channel();
+        jobs.into_iter().chain([Message::End]).for_each(|job| counter.send(job).unwrap());
+        let (decoder, metrics) = (Greedy::default(), Metrics::new());
+        Bench { decoder: &decoder, most, metrics: &metrics }.work(wide, &queue);
+    }
+
+    #[test]
+    fn those_that_wait_are_captioned_at_once_if_they_choose_alike() {
+        let mut wide = Wide::default();
+        let jobs = [(1, None), (2, Some(3)), (3, None), (4, Some(3)), (5, None), (6, None)];
+        let (jobs, waiting): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|(width, beam)| job(width, beam)).unzip();
+        work(&mut wide, jobs, 4);
+        assert_eq!(wide.batches, [2, 2, 2]);
+        for (width, mut waiting) in (1..).zip(waiting) {
+            let written = waiting.try_recv().unwrap().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(written.captioned.sentence, width.to_string());
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_for_those_that_have_gone() {
+        let mut wide = Wide::default();
+        let ((one, gone), (other, mut waiting)) = (job(1, None), job(2, None));
+        drop(gone);
+        work(&mut wide, vec![one, other], 8);
+        assert_eq!(wide.batches, [1]);
+        assert!(waiting.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn what_goes_wrong_is_told_to_all() {
+        let mut wide = Wide { fails: true, ..Wide::default() };
+        let ((one, first), (other, second)) = (job(1, None), job(2, None));
+        work(&mut wide, vec![one, other], 8);
+        for mut waiting in [first, second] {
+            let told = waiting.try_recv().unwrap().err().unwrap();
+            assert!(told.contains("reads no pictures"), "{told}");
+        }
+    }
+}

@@ -21,7 +21,7 @@ pub(super) struct Problem {
     help: String,
     /// Seconds after which it may be worth another try.
     #[serde(skip)]
-    retry_after: Option<u64>,
+    retry_after: Option<u16>,
 }
 
 impl Problem {

@@ -19,6 +19,11 @@ function wordOf({ text, probability }, tag) {
   return word;
 }
 
+// Things with spaces between them.
+function spaced(all) {
+  return all.flatMap((one, at) => (at > 0 ? [" ", one] : [one]));
+}
+
 function percent(probability) {
   if (probability === null) return "unknown";
   const share = 100 * probability;
@@ -121,7 +126,7 @@ function show(answer) {
     button.setAttribute("aria-label", `${word.text}, ${percent(word.probability)}${looks}`);
     return button;
   });
-  caption.replaceChildren(...words);
+  caption.replaceChildren(...spaced(words));
   caption.classList.toggle("looks", Boolean(attention));
   if (words.length === 0) caption.textContent = "(The network says nothing.)";
   $("alternatives").replaceChildren(...others.map((way) => {
@@ -129,7 +134,7 @@ function show(answer) {
     const chance = document.createElement("small");
     chance.textContent = ` ln p ${way.log_probability === null ? "unknown" : way.log_probability.toFixed(2).replace("-", "\u2212")}`;
     const words = way.words.map((word) => wordOf(word, "span"));
-    line.append(...(words.length > 0 ? words : ["(nothing)"]), chance);
+    line.append(...(words.length > 0 ? spaced(words) : ["(nothing)"]), chance);
     return line;
   }));
   $("others").hidden = others.length === 0;
@@ -158,6 +163,13 @@ function frame(file) {
   if (file === null) picture.removeAttribute("src"); else picture.src = URL.createObjectURL(file);
   $("result").hidden = false;
 }
+
+// As large as there is room for, so that where the network looked is seen.
+$("picture").addEventListener("load", () => {
+  const picture = $("picture"), { naturalWidth, naturalHeight } = picture;
+  const scale = Math.min($("figure").clientWidth / naturalWidth, 0.7 * innerHeight / naturalHeight, 3);
+  picture.style.width = `${Math.max(1, Math.round(scale * naturalWidth))}px`;
+});
 
 // What this browser cannot show the server may still read.
 $("picture").addEventListener("error", () => {
