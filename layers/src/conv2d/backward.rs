@@ -166,9 +166,7 @@ fn turn<T: Copy + Default>(
                 }
                 for i in 0..SIDE {
                     let mut column = [T::default(); SIDE];
-                    for j in 0..SIDE {
-                        column[j] = block[j][i];
-                    }
+                    column.iter_mut().zip(&block).for_each(|(to, row)| *to = row[i]);
                     turned[(at + i) * width + unit..][..SIDE].copy_from_slice(&column);
                 }
             } else {

@@ -10,8 +10,6 @@ use engine_core::panels::line;
 pub(super) const UNITS: usize = 8;
 /// Cache lines in a row of a strip.
 pub(super) const LINES: usize = 3;
-/// Vectors that a block of units has sums for at a time.
-const VECTORS: usize = 3;
 
 /// Numbers in a row of a strip.
 pub(super) const fn width<T>() -> usize {
@@ -65,7 +63,7 @@ impl<T: Lanes + Default> Product<T> {
             let here = (units - at).min(most);
             // SAFETY: units from `at` on, of those that the caller promises.
             unsafe {
-                let part = self.from_unit(at);
+                let part = self.at_unit(at);
                 match here {
                     8.. => part.columns::<S, 8>(simd, vectors),
                     4.. => part.columns::<S, 4>(simd, vectors),
@@ -85,7 +83,7 @@ impl<T: Lanes + Default> Product<T> {
     /// # Safety
     /// There is such a unit.
     #[inline(always)]
-    unsafe fn from_unit(self, at: usize) -> Self {
+    unsafe fn at_unit(self, at: usize) -> Self {
         // SAFETY: the unit is one of those that there are.
         unsafe {
             let begin = match self.begin {
@@ -101,13 +99,12 @@ impl<T: Lanes + Default> Product<T> {
     /// As for [`run`](Self::run), with `M` units.
     #[inline(always)]
     unsafe fn columns<S: Simd, const M: usize>(&self, simd: S, vectors: usize) {
+        // Four units by three vectors would leave none of sixteen registers for the numbers of the left factor.
+        let most = if T::lanes(simd) == line::<T>() { LINES } else { LINES - 1 };
         let mut at = 0;
         while at < vectors {
             let column = at * T::lanes(simd);
-            let here = match vectors - at {
-                4 => 2,
-                left => left.min(VECTORS),
-            };
+            let here = (vectors - at).min(most);
             // SAFETY: so many vectors are left from there on.
             unsafe {
                 match here {

@@ -77,9 +77,7 @@ fn turn(call: &Call<'_>, channels: Range<usize>, units: Range<usize>, taps: &mut
             }
             for i in 0..UNITS {
                 let mut column = [0.0; UNITS];
-                for unit in 0..UNITS {
-                    column[unit] = block[unit][i];
-                }
+                column.iter_mut().zip(&block).for_each(|(to, row)| *to = row[i]);
                 let (pair, tap, half) = place((number + i) / TAPS, (number + i) % TAPS);
                 taps[pair][tap].0[half..half + UNITS].copy_from_slice(&column);
             }
