@@ -38,6 +38,7 @@ pub mod pair;
 pub mod panel_product;
 pub mod panels;
 pub mod pointwise;
+pub mod prefetch;
 pub mod registry;
 pub mod scalar;
 mod scan;

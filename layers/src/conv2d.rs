@@ -168,14 +168,14 @@ impl Conv2d {
 /// Numbers that a pass works in, whatever the precision and the pass.
 fn scratch_length(geometry: &Geometry) -> usize {
     let slots = |length: usize| length.saturating_mul(slots::SLOTS);
-    let forward = match winograd::applies(geometry) {
-        true => slots(winograd::slot_length(geometry))
-            .saturating_add(winograd::transforms_length(geometry)),
+    let tiled = |geometry: &Geometry| match winograd::applies(geometry) {
+        true => winograd::length(geometry),
         false => 0,
     };
-    forward
-        .max(slots(direct::slot_length::<f32>(geometry)))
+    slots(direct::slot_length::<f32>(geometry))
         .max(slots(backward::slot_length::<f32>(geometry)))
+        .max(tiled(geometry))
+        .max(geometry.back().as_ref().map_or(0, tiled))
 }
 
 impl Conv2d {
@@ -191,9 +191,8 @@ impl Conv2d {
             && winograd::applies(&geometry)
         {
             let b = b.and_then(single);
-            let call = winograd::Call { geometry, x, w, b, relu };
-            let (transforms, work) = work.split_at_mut(winograd::transforms_length(&geometry));
-            return winograd::forward(&call, y, transforms, work);
+            let call = winograd::Call { geometry, x, w, b, relu, turned: false, add: false };
+            return winograd::forward(&call, y, work);
         }
         let (x, w, b) = (x.as_slice(), w.as_slice(), b.map(Tensor::as_slice));
         let call = direct::Call { geometry, x, w, b, relu };
@@ -238,8 +237,8 @@ impl<T: Scalar> Kernel<T> for Conv2d {
             let columns = x.dim(0) * geometry.positions();
             flops::count_product(geometry.units, geometry.depth(), columns);
         };
-        let (x, dy, w) = (x.as_slice(), dy.as_slice(), cx.parameters[W].as_slice());
-        let call = backward::Call { geometry, x, w, dy };
+        let w = &cx.parameters[W];
+        let call = backward::Call { geometry, x: x.as_slice(), w: w.as_slice(), dy: dy.as_slice() };
         let work = cx.scratch[0].as_mut_slice();
         if self.bias {
             backward::biases(&call, cx.parameter_gradients[B].as_mut_slice());
@@ -249,6 +248,17 @@ impl<T: Scalar> Kernel<T> for Conv2d {
         backward::filters(&call, dw.array.as_mut_slice(), dw.fresh, work);
         if let Some(dx) = cx.input_gradients.claim(X) {
             product();
+            let singles = (single(dy), single(w), single_mut(dx.array));
+            let singles = (singles, single_mut(&mut cx.scratch[0]), geometry.back());
+            if let ((Some(dy), Some(w), Some(dx_numbers)), Some(work), Some(back)) = singles
+                && winograd::applies(&back)
+            {
+                let add = !dx.fresh;
+                let (geometry, b) = (back, None);
+                let call = winograd::Call { geometry, x: dy, w, b, relu: false, turned: true, add };
+                return winograd::forward(&call, dx_numbers, work);
+            }
+            let work = cx.scratch[0].as_mut_slice();
             backward::pixels(&call, dx.array.as_mut_slice(), dx.fresh, work);
         }
     }

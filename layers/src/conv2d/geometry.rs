@@ -110,6 +110,26 @@ impl Geometry {
         }
     }
 
+    /// The convolution that leads from gradients of the output to those of the input: by the same filters, turned round,
+    /// with channels and units exchanged. Only where filters move by one pixel does it have their shape, and only where
+    /// padding is not wider than what a filter covers.
+    pub(crate) fn back(&self) -> Option<Self> {
+        let Geometry { kernel, dilation, padding, stride, .. } = *self;
+        let reach = |kernel: usize, dilation: usize| (kernel - 1) * dilation;
+        let padding = Pair {
+            height: reach(kernel.height, dilation.height).checked_sub(padding.height)?,
+            width: reach(kernel.width, dilation.width).checked_sub(padding.width)?,
+        };
+        (stride == Pair::both(1)).then_some(Geometry {
+            channels: self.units,
+            units: self.channels,
+            input: self.output,
+            output: self.input,
+            padding,
+            ..*self
+        })
+    }
+
     /// Numbers in a map that comes in.
     pub(crate) fn pixels(&self) -> usize {
         self.input.height * self.input.width

@@ -6,6 +6,9 @@ use engine_core::lanes::{Lanes, Simd};
 use super::geometry::{Geometry, seen};
 use super::strip::width;
 
+/// Positions in a strip of the smallest numbers.
+const WIDEST: usize = width::<f32>();
+
 /// Positions side by side.
 #[derive(Clone, Copy)]
 struct Run {
@@ -84,20 +87,82 @@ pub(super) fn unfold<T: Lanes + Default, S: Simd>(
     count: usize,
     rows: &mut [T],
 ) {
+    let Geometry { stride, dilation, kernel, output, .. } = *geometry;
+    let reach = (kernel.width - 1) * dilation.width / stride.width;
+    let phased = stride.width > 1 && stride.width <= PHASES && reach <= REACH && kernel.width > 1;
+    for run in (Runs { across: output.width, next: first, first, end: first + count }) {
+        match phased {
+            true => unfold_phases(simd, geometry, maps, run, rows),
+            false => unfold_taps(simd, geometry, maps, run, rows),
+        }
+    }
+}
+
+/// What taps see of a run, tap by tap.
+#[inline(always)]
+fn unfold_taps<T: Lanes + Default, S: Simd>(
+    simd: S,
+    geometry: &Geometry,
+    maps: &[T],
+    run: Run,
+    rows: &mut [T],
+) {
     let (pixels, taps, width) = (geometry.pixels(), geometry.taps(), width::<T>());
-    let channels = maps.len() / pixels;
     for tap in 0..taps {
-        for run in (Runs { across: geometry.output.width, next: first, first, end: first + count })
-        {
-            let Sight { from, till, pixel, step } = Sight::of(geometry, tap, run);
-            for channel in 0..channels {
+        let Sight { from, till, pixel, step } = Sight::of(geometry, tap, run);
+        for (channel, map) in maps.chunks_exact(pixels).enumerate() {
+            let to = &mut rows[(channel * taps + tap) * width + run.at..][..run.length];
+            fill(simd, &mut to[..from]);
+            fill(simd, &mut to[till..]);
+            if from < till {
+                gather(simd, &map[pixel..], step, &mut to[from..till]);
+            }
+        }
+    }
+}
+
+/// Strides that are cut into phases.
+const PHASES: usize = 4;
+/// How far taps of one phase are apart, at most.
+const REACH: usize = 16;
+
+/// As [`unfold_taps`], where filters move by more than one pixel: taps that see every second pixel, say, see the even or
+/// the odd ones of a row, which are taken apart once for all of them.
+#[inline(always)]
+fn unfold_phases<T: Lanes + Default, S: Simd>(
+    simd: S,
+    geometry: &Geometry,
+    maps: &[T],
+    run: Run,
+    rows: &mut [T],
+) {
+    let Geometry { stride, padding, dilation, kernel, input, .. } = *geometry;
+    let (pixels, taps, width) = (geometry.pixels(), geometry.taps(), width::<T>());
+    let mut phases = [[T::default(); WIDEST + REACH]; PHASES];
+    let length = run.length + (kernel.width - 1) * dilation.width / stride.width;
+    for (channel, map) in maps.chunks_exact(pixels).enumerate() {
+        for row in 0..kernel.height {
+            let y = (run.down * stride.height + row * dilation.height)
+                .checked_sub(padding.height)
+                .filter(|y| *y < input.height);
+            let line = y.map(|y| &map[y * input.width..][..input.width]);
+            for (phase, to) in phases.iter_mut().enumerate().take(stride.width) {
+                let to = &mut to[..length];
+                to.fill(T::default());
+                let Some(line) = line else { continue };
+                // Where this phase's first pixel is in the padded row.
+                let start = run.across * stride.width + phase;
+                let before = padding.width.saturating_sub(start).div_ceil(stride.width);
+                let from = (start + before * stride.width - padding.width).min(input.width);
+                let to = to.iter_mut().skip(before);
+                to.zip(line[from..].iter().step_by(stride.width)).for_each(|(to, x)| *to = *x);
+            }
+            for column in 0..kernel.width {
+                let offset = column * dilation.width;
+                let from = &phases[offset % stride.width][offset / stride.width..];
+                let tap = row * kernel.width + column;
                 let to = &mut rows[(channel * taps + tap) * width + run.at..][..run.length];
-                fill(simd, &mut to[..from]);
-                fill(simd, &mut to[till..]);
-                if from < till {
-                    let line = &maps[channel * pixels + pixel..];
-                    gather(simd, line, step, &mut to[from..till]);
-                }
+                gather(simd, from, 1, to);
             }
         }
     }

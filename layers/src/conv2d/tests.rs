@@ -197,8 +197,9 @@ fn winograd_equals_the_sums() {
         square(12, 17, 30, 3, 0),
         square(40, 8, 67, 3, 2),
         square(16, 5, 6, 3, 4),
-        // More strips than are transformed at once.
-        square(700, 3, 41, 3, 1),
+        // More strips than are transformed at once, and enough of them for the other way.
+        square(300, 12, 61, 3, 1),
+        square(20, 40, 121, 3, 1),
     ];
     for _ in 0..10 {
         let mut geometry = square(rng.random_range(12..40), rng.random_range(1..20), 9, 3, 1);
@@ -213,14 +214,25 @@ fn winograd_equals_the_sums() {
         assert!(winograd::applies(&geometry));
         let sample = Sample::of(geometry, rng.random_range(1..=3), &mut rng);
         let [x, w, b] = [&sample.x, &sample.w, &sample.b].map(|a| in_precision::<f32>(a));
+        let length = scratch_length(&geometry);
         for relu in [false, true] {
             let mut y = rubbish::<f32>(sample.dy.len());
-            let call = winograd::Call { geometry, x: &x, w: &w, b: Some(&b), relu };
-            let mut transforms = rubbish(winograd::transforms_length(&geometry));
-            let mut work = rubbish(slots::SLOTS * winograd::slot_length(&geometry));
-            winograd::forward(&call, &mut y, &mut transforms, &mut work);
+            let (b, turned, add) = (Some(&b[..]), false, false);
+            let call = winograd::Call { geometry, x: &x, w: &w, b, relu, turned, add };
+            winograd::forward(&call, &mut y, &mut rubbish(length));
             let error = difference(&y, &sample.y(relu));
             assert!(error < 2e-5, "{geometry:?}: {error:.1e}");
+        }
+        let Some(back) = geometry.back().filter(winograd::applies) else { continue };
+        for add in [false, true] {
+            let mut dx = if add { vec![0.5; x.len()] } else { rubbish::<f32>(x.len()) };
+            let (dy, b) = (in_precision::<f32>(&sample.dy), None);
+            let (geometry, relu, turned) = (back, false, true);
+            let call = winograd::Call { geometry, x: &dy, w: &w, b, relu, turned, add };
+            winograd::forward(&call, &mut dx, &mut rubbish(length));
+            dx.iter_mut().filter(|_| add).for_each(|dx| *dx -= 0.5);
+            let error = difference(&dx, &sample.dx());
+            assert!(error < 2e-5, "dx of {geometry:?}: {error:.1e}");
         }
     }
 }

@@ -1,0 +1,127 @@
+//! Results of tiles from their transforms: `A^T m A`.
+
+use std::ops::Range;
+
+use engine_core::interleave::{ALL, together};
+use engine_core::lanes::{Lanes, Simd};
+use engine_core::shared::Shared;
+
+use super::tiles::Tiles;
+use super::{Call, LINE, Row, SIDE, STRIP, TILE, Vector, copy, fma, splat};
+
+/// Where results go.
+#[derive(Clone, Copy)]
+pub(super) struct Results<'a> {
+    pub(super) call: &'a Call<'a>,
+    pub(super) tiles: Tiles,
+    pub(super) y: &'a Shared<'a, f32>,
+}
+
+impl Results<'_> {
+    /// Writes those of a strip of tiles for some units. `products` is `[elements, units, tiles of a strip]`.
+    ///
+    /// # Safety
+    /// Nobody else has these tiles of these units.
+    #[inline(always)]
+    pub(super) unsafe fn write<S: Simd>(
+        &self,
+        simd: S,
+        units: Range<usize>,
+        strip: Range<usize>,
+        products: &[f32],
+        plane: usize,
+    ) {
+        for first in strip.clone().step_by(LINE) {
+            let line = first..strip.end.min(first + LINE);
+            for unit in units.clone() {
+                let at = (unit - units.start) * STRIP + first - strip.start;
+                // SAFETY: some of the tiles and units that the caller promises.
+                unsafe { self.write_line(simd, unit, line.clone(), &products[at..], plane) };
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`write`](Self::write).
+    #[inline(always)]
+    unsafe fn write_line<S: Simd>(
+        &self,
+        simd: S,
+        unit: usize,
+        line: Range<usize>,
+        products: &[f32],
+        plane: usize,
+    ) {
+        let geometry = &self.call.geometry;
+        let mut results: [Row; TILE] = [[0.0; ALL]; TILE];
+        let zero = splat(simd, 0.0);
+        let bias = splat(simd, self.call.b.map_or(0.0, |b| b[unit]));
+        for v in (0..LINE).step_by(f32::lanes(simd)) {
+            let mut half = [[zero; SIDE]; TILE];
+            for j in 0..SIDE {
+                let mut column = [zero; SIDE];
+                for (r, to) in column.iter_mut().enumerate() {
+                    *to = f32::load_part(simd, &products[(r * SIDE + j) * plane + v..]);
+                }
+                for (r, from) in result_side(simd, column).into_iter().enumerate() {
+                    half[r][j] = from;
+                }
+            }
+            for (results, row) in results.iter_mut().zip(half) {
+                let results = results.as_chunks_mut::<LINE>().0;
+                for (to, result) in results.iter_mut().zip(result_side(simd, row)) {
+                    let mut result = f32::add(simd, result, bias);
+                    if self.call.relu {
+                        result = <f32 as Lanes>::max(simd, zero, result);
+                    }
+                    f32::store_part(simd, &mut to[v..], result);
+                }
+            }
+        }
+        let (width, positions) = (geometry.output.width, geometry.positions());
+        for (r, results) in results.iter().enumerate() {
+            let mut row: Row = [0.0; ALL];
+            together(simd, results, &mut row);
+            for run in self.tiles.runs(line.start, line.len()) {
+                let y = TILE * run.down + r;
+                if y >= geometry.output.height {
+                    continue;
+                }
+                let map = (run.picture * geometry.units + unit) * positions;
+                let x = TILE * run.across;
+                let length = (TILE * run.length).min(width - x);
+                let start = map + y * width + x;
+                // SAFETY: tiles of the unit that the caller promises.
+                let to = unsafe { self.y.part(start..start + length) };
+                let row = &row[TILE * run.at..][..length];
+                match self.call.add {
+                    true => add(simd, row, to),
+                    false => copy(simd, row, to),
+                }
+            }
+        }
+    }
+}
+
+/// Adds a few numbers without a call.
+#[inline(always)]
+fn add<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
+    let lanes = f32::lanes(simd);
+    for (from, to) in from.chunks(lanes).zip(to.chunks_mut(lanes)) {
+        let sum = f32::add(simd, f32::load_part(simd, to), f32::load_part(simd, from));
+        f32::store_part(simd, to, sum);
+    }
+}
+
+/// A^T m.
+#[inline(always)]
+fn result_side<S: Simd>(simd: S, m: [Vector<S>; SIDE]) -> [Vector<S>; TILE] {
+    let (near, far) = (f32::add(simd, m[1], m[2]), f32::add(simd, m[3], m[4]));
+    let (near_off, far_off) = (f32::sub(simd, m[1], m[2]), f32::sub(simd, m[3], m[4]));
+    [
+        f32::add(simd, m[0], f32::add(simd, near, far)),
+        fma(simd, splat(simd, 2.0), far_off, near_off),
+        fma(simd, splat(simd, 4.0), far, near),
+        f32::add(simd, fma(simd, splat(simd, 8.0), far_off, near_off), m[5]),
+    ]
+}
