@@ -1,6 +1,6 @@
 //! How long encoders take for pictures: `cargo bench -p engine --bench encoders -- [NAME ..] [--batch N ..] [--profile]`.
 //!
-//! Weights are drawn, since times do not depend on them, unless many of them are 0. `encoders.py` beside this file
+//! Weights are drawn, since times do not depend on them, unless many of them are 0. `torch_encoders.py` beside this file
 //! measures PyTorch. With `--file`, weights are written to a file first and read from there, so that the most memory that
 //! the process has had, which is printed last, is what an encoder takes.
 

@@ -1,4 +1,4 @@
-"""How long PyTorch takes for the networks of encoders.rs: `python models/benches/encoders.py [NAME ..]`.
+"""How long PyTorch takes for the networks of encoders.rs: `python models/benches/torch_encoders.py [NAME ..]`.
 
 Channels first, single precision, two threads, evaluation, no gradients; medians of 15 runs after 3 others.
 """
