@@ -13,9 +13,7 @@ use super::report;
 use super::run_args::PictureArgs;
 use crate::error::Error;
 use crate::photographs::reading::{self, Unread};
-use crate::photographs::{
-    Alternative, Captioned, Describe, Photographs, PhotographsError, reduced,
-};
+use crate::photographs::{Alternative, Captioned, Photographs, PhotographsError, reduced};
 
 /// Caption pictures with a trained network
 #[derive(Debug, clap::Args)]
