@@ -7,9 +7,11 @@ mod paths;
 use std::fs;
 use std::path::PathBuf;
 
+use engine::blur::blur;
 use engine_datasets::picture::{
     Channels, Filter, Format, Limits, Picture, PictureError, Preprocess, Resize,
 };
+use ndarray::Array4;
 use paths::in_workspace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -285,5 +287,35 @@ fn what_is_no_picture_is_named() {
         let error = Picture::open(&dir.path().join(missing), &Limits::default()).unwrap_err();
         assert!(matches!(error, PictureError::Read { .. }), "{error}");
         assert!(error.help().contains("path"));
+    }
+}
+
+/// What the definition of the blur makes of a pixel, in double precision.
+fn blurred(x: &Array4<f32>, (n, c, i, j): (usize, usize, usize, usize)) -> f64 {
+    const PARTS: [f64; 9] = [1.0, 2.0, 1.0, 2.0, 188.0, 2.0, 1.0, 2.0, 1.0];
+    let near = |at: usize, offset: usize| (at + offset).checked_sub(1);
+    let part = |tap: usize| {
+        let pixel = x.get((n, c, near(i, tap / 3)?, near(j, tap % 3)?))?;
+        Some(PARTS[tap] / 200.0 * f64::from(*pixel))
+    };
+    (0..9).filter_map(part).sum()
+}
+
+#[test]
+fn every_channel_is_blurred_by_itself() {
+    for shape in [(1, 3, 1, 1), (2, 3, 1, 5), (1, 3, 7, 1), (2, 3, 6, 9), (1, 3, 32, 33)] {
+        let x = Array4::from_shape_fn(shape, |(n, c, i, j)| {
+            (((n * 31 + c * 17 + i * 7 + j * 3) * 41) % 256) as f32 - 100.0
+        });
+        let found = blur(x.view()).unwrap();
+        assert_eq!(found.dim(), x.dim());
+        for (at, found) in found.indexed_iter() {
+            let off = (f64::from(*found) - blurred(&x, at)).abs();
+            assert!(off < 1e-4, "{shape:?} {at:?}: {off}");
+        }
+    }
+    for shape in [(1, 1, 4, 4), (0, 3, 4, 4), (1, 3, 0, 4)] {
+        let error = blur(Array4::zeros(shape).view()).unwrap_err();
+        assert!(error.to_string().contains("expected [N, 3, height, width]"), "{error}");
     }
 }

@@ -10,6 +10,7 @@
 pub mod allocations;
 mod batches;
 pub mod bench;
+pub mod blur;
 pub mod build;
 pub mod caption;
 mod checksum;
