@@ -128,6 +128,7 @@ impl Layer for Conv2d {
         };
         let memory = LayerPlan::output([x[0], units, height, width])
             .scratch([Dim::Fixed(scratch_length(&geometry))])
+            .scratch([Dim::Fixed(backward::POSITIONS), turned_units(units, self.groups)])
             .reach(Reach::Row);
         let plan = self.with_hints(memory).weights(
             "w",
@@ -165,6 +166,11 @@ impl Conv2d {
     }
 }
 
+/// Units, those of each group filled up to whole cache lines.
+fn turned_units(units: Dim, groups: usize) -> Dim {
+    units.plus(Dim::Fixed(groups.saturating_mul(backward::FILL)))
+}
+
 /// Numbers that a pass works in, whatever the precision and the pass.
 fn scratch_length(geometry: &Geometry) -> usize {
     let slots = |length: usize| length.saturating_mul(slots::SLOTS);
@@ -189,6 +195,7 @@ impl Conv2d {
         let singles = (single(x), single(w), single_mut(y), single_mut(work));
         if let (Some(x), Some(w), Some(y), Some(work)) = singles
             && winograd::applies(&geometry)
+            && work.len() >= winograd::length(&geometry)
         {
             let b = b.and_then(single);
             let call = winograd::Call { geometry, x, w, b, relu, turned: false, add: false };
@@ -239,26 +246,28 @@ impl<T: Scalar> Kernel<T> for Conv2d {
         };
         let w = &cx.parameters[W];
         let call = backward::Call { geometry, x: x.as_slice(), w: w.as_slice(), dy: dy.as_slice() };
-        let work = cx.scratch[0].as_mut_slice();
+        let [work, turned] = &mut *cx.scratch else { unreachable!("as planned") };
         if self.bias {
             backward::biases(&call, cx.parameter_gradients[B].as_mut_slice());
         }
         let dw = cx.parameter_gradients.claim(W);
         product();
-        backward::filters(&call, dw.array.as_mut_slice(), dw.fresh, work);
+        let (turned, numbers) = (turned.as_mut_slice(), work.as_mut_slice());
+        backward::filters(&call, dw.array.as_mut_slice(), dw.fresh, turned, numbers);
         if let Some(dx) = cx.input_gradients.claim(X) {
             product();
             let singles = (single(dy), single(w), single_mut(dx.array));
-            let singles = (singles, single_mut(&mut cx.scratch[0]), geometry.back());
+            let singles = (singles, single_mut(work), geometry.back());
             if let ((Some(dy), Some(w), Some(dx_numbers)), Some(work), Some(back)) = singles
                 && winograd::applies(&back)
+                && work.len() >= winograd::length(&back)
             {
                 let add = !dx.fresh;
                 let (geometry, b) = (back, None);
                 let call = winograd::Call { geometry, x: dy, w, b, relu: false, turned: true, add };
                 return winograd::forward(&call, dx_numbers, work);
             }
-            let work = cx.scratch[0].as_mut_slice();
+            let work = work.as_mut_slice();
             backward::pixels(&call, dx.array.as_mut_slice(), dx.fresh, work);
         }
     }

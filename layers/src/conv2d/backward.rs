@@ -5,7 +5,8 @@
 //! dseen[(c, tap), position] = sum over u of w[u, (c, tap)] dy[u, position], added up where filters see the same pixel
 //! ```
 //!
-//! Every number of dw is one chain of fused multiplications and additions, over pictures and positions in their order.
+//! Every number of dw is a sum over blocks of positions, in their order through all pictures, and that of a block is one
+//! chain of fused multiplications and additions: see [`POSITIONS`].
 
 use std::ops::{AddAssign, Range};
 
@@ -33,8 +34,15 @@ pub(super) struct Call<'a, T> {
 /// Numbers that a slot works in.
 pub(super) fn slot_length<T>(geometry: &Geometry) -> usize {
     let depth = rows(geometry).saturating_mul(width::<T>());
-    depth + depth.max(DEPTH * width::<T>()) + width::<T>() * width::<T>()
+    depth + depth.max(DEPTH * width::<T>())
 }
+
+/// Strips whose gradients are turned at a time.
+const STRIPS: usize = 16;
+/// Positions in a block of the largest strips.
+pub(super) const POSITIONS: usize = STRIPS * width::<f32>();
+/// Numbers by which the units of a group may be filled up to whole cache lines, of the smallest numbers.
+pub(super) const FILL: usize = line::<f32>();
 
 /// Rows of channels and taps that are gone through at a time.
 fn rows(geometry: &Geometry) -> usize {
@@ -49,31 +57,78 @@ fn channels_at_once(geometry: &Geometry, pieces: usize) -> usize {
     geometry.channels_a_group().div_ceil(blocks).min(most)
 }
 
-/// dw = dw + that of these pictures, or overwritten if it is `fresh`. `work` has the length above for all slots.
+/// dw = dw + that of these pictures, or overwritten if it is `fresh`. `work` has the length above for all slots, `turned`
+/// that of [`POSITIONS`] positions of all units, each group's filled up by less than [`FILL`].
 pub(super) fn filters<T: Lanes + Default + AddAssign>(
     call: &Call<'_, T>,
     dw: &mut [T],
-    fresh: bool,
+    mut fresh: bool,
+    turned: &mut [T],
     work: &mut [T],
 ) {
     let geometry = &call.geometry;
-    let strips = geometry.units_a_group().div_ceil(width::<T>());
-    let at_once = channels_at_once(geometry, strips * geometry.groups);
+    let width = width::<T>();
+    let unit_strips = geometry.units_a_group().div_ceil(width);
+    let at_once = channels_at_once(geometry, unit_strips * geometry.groups);
     let blocks = geometry.channels_a_group().div_ceil(at_once);
+    let pieces = unit_strips * geometry.groups * blocks;
+    let filled = geometry.units_a_group().next_multiple_of(line::<T>());
+    let row = filled * geometry.groups;
+    let pictures = call.dy.len() / (geometry.units * geometry.positions());
+    let strips = pictures * geometry.positions().div_ceil(width);
+    if fresh && strips == 0 {
+        dw.fill(T::default());
+    }
     let dw = Shared::new(dw);
-    let pieces = strips * geometry.groups * blocks;
-    for_each_slot(work, slot_length::<T>(geometry), pieces, |pieces, work| {
-        lanes::widest(Filters { call, at_once, blocks, strips, pieces, work, dw: &dw, fresh });
-    });
+    for first in (0..strips).step_by(STRIPS) {
+        let strips = first..strips.min(first + STRIPS);
+        let turned = &mut turned[..strips.len() * width * row];
+        team::for_each_chunk_mut(turned, width * row, |at, turned| {
+            turn(call, Strip::of(geometry, first + at, width), filled, turned);
+        });
+        let turned = &*turned;
+        for_each_slot(work, slot_length::<T>(geometry), pieces, |pieces, work| {
+            let strips = strips.clone();
+            let shares = Shares { at_once, blocks, unit_strips };
+            lanes::widest(Filters { call, shares, pieces, strips, turned, work, dw: &dw, fresh });
+        });
+        fresh = false;
+    }
+}
+
+/// Positions of a picture.
+#[derive(Clone, Copy)]
+struct Strip {
+    picture: usize,
+    first: usize,
+    count: usize,
+}
+
+impl Strip {
+    /// Strip `at` of all pictures.
+    fn of(geometry: &Geometry, at: usize, width: usize) -> Self {
+        let positions = geometry.positions();
+        let strips = positions.div_ceil(width);
+        let (picture, first) = (at / strips, at % strips * width);
+        Strip { picture, first, count: width.min(positions - first) }
+    }
+}
+
+/// How the filters are shared out: by channels, and by units.
+#[derive(Clone, Copy)]
+struct Shares {
+    at_once: usize,
+    blocks: usize,
+    unit_strips: usize,
 }
 
 /// The filters of some units for some channels, piece by piece.
 struct Filters<'a, T> {
     call: &'a Call<'a, T>,
-    at_once: usize,
-    blocks: usize,
-    strips: usize,
+    shares: Shares,
     pieces: Range<usize>,
+    strips: Range<usize>,
+    turned: &'a [T],
     work: &'a mut [T],
     dw: &'a Shared<'a, T>,
     fresh: bool,
@@ -84,55 +139,51 @@ impl<T: Lanes + Default + AddAssign> WithSimd for Filters<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Filters { call, at_once, blocks, strips, pieces, work, dw, fresh } = self;
+        let Filters { call, shares, pieces, strips, turned, work, dw, fresh } = self;
         let geometry = &call.geometry;
-        let (pixels, positions) = (geometry.pixels(), geometry.positions());
-        let (taps, width) = (geometry.taps(), width::<T>());
-        let pictures = call.x.len() / (geometry.channels * pixels);
-        let length = rows(geometry) * width;
-        let (sums, work) = work.split_at_mut(length);
-        let (seen, turned) = work.split_at_mut(work.len() - width * width);
+        let (pixels, taps, width) = (geometry.pixels(), geometry.taps(), width::<T>());
+        let filled = geometry.units_a_group().next_multiple_of(line::<T>());
+        let row_length = filled * geometry.groups;
+        assert!(turned.len() >= strips.len() * width * row_length, "all units of the strips");
+        let (sums, seen) = work.split_at_mut(rows(geometry) * width);
         for piece in pieces {
-            let (block, rest) = (piece % blocks, piece / blocks);
-            let (strip, group) = (rest % strips, rest / strips);
-            let channel = block * at_once;
-            let channels = at_once.min(geometry.channels_a_group() - channel);
-            let unit = strip * width;
+            let (block, rest) = (piece % shares.blocks, piece / shares.blocks);
+            let (unit_strip, group) = (rest % shares.unit_strips, rest / shares.unit_strips);
+            let channel = block * shares.at_once;
+            let channels = shares.at_once.min(geometry.channels_a_group() - channel);
+            let unit = unit_strip * width;
             let units = width.min(geometry.units_a_group() - unit);
             let lines = units.div_ceil(line::<T>());
-            let first_unit = group * geometry.units_a_group() + unit;
             let first_map = group * geometry.channels_a_group() + channel;
             let rows = channels * taps;
             sums[..rows * width].fill(T::default());
-            for picture in 0..pictures {
+            for (at, strip) in strips.clone().enumerate() {
+                let Strip { picture, first, count } = Strip::of(geometry, strip, width);
                 let maps = (picture * geometry.channels + first_map) * pixels;
                 let maps = &call.x[maps..][..channels * pixels];
-                let dy = (picture * geometry.units + first_unit) * positions;
-                let dy = &call.dy[dy..][..units * positions];
-                for first in (0..positions).step_by(width) {
-                    let count = width.min(positions - first);
-                    unfold(simd, geometry, maps, first, count, seen);
-                    turn(dy, positions, first, count, units, turned);
-                    for row in (0..rows).step_by(UNITS) {
-                        let product = Product {
-                            left: seen[row * width..].as_ptr(),
-                            unit: width,
-                            step: 1,
-                            strip: turned.as_ptr(),
-                            row: width,
-                            depth: count,
-                            target: sums[row * width..].as_mut_ptr(),
-                            stride: width,
-                            begin: Begin::Target,
-                            relu: false,
-                        };
-                        // SAFETY: `seen` and `sums` have these rows of a strip's width, `turned` has `count` of them.
-                        unsafe { product.run(simd, UNITS.min(rows - row), lines) };
-                    }
+                unfold(simd, geometry, maps, first, count, seen);
+                let dy = &turned[at * width * row_length + group * filled + unit..];
+                for row in (0..rows).step_by(UNITS) {
+                    let product = Product {
+                        left: seen[row * width..].as_ptr(),
+                        unit: width,
+                        step: 1,
+                        strip: dy.as_ptr(),
+                        row: row_length,
+                        depth: count,
+                        target: sums[row * width..].as_mut_ptr(),
+                        stride: width,
+                        begin: Begin::Target,
+                        relu: false,
+                    };
+                    // SAFETY: `seen` and `sums` have these rows of a strip's width; `turned` has `count` rows for the
+                    // strip, in which the group's units fill whole lines.
+                    unsafe { product.run(simd, UNITS.min(rows - row), lines) };
                 }
             }
             for u in 0..units {
-                let start = (first_unit + u) * geometry.depth() + channel * taps;
+                let unit = group * geometry.units_a_group() + unit + u;
+                let start = unit * geometry.depth() + channel * taps;
                 // SAFETY: no other piece has these channels of these units.
                 let dw = unsafe { dw.part(start..start + rows) };
                 for (dw, sums) in dw.iter_mut().zip(sums.chunks_exact(width)) {
@@ -146,34 +197,32 @@ impl<T: Lanes + Default + AddAssign> WithSimd for Filters<'_, T> {
 /// The side of a block that is transposed in registers.
 const SIDE: usize = 8;
 
-/// Transposes `[units, positions]` from a position on: a row of the strip is a position.
-#[inline(always)]
-fn turn<T: Copy + Default>(
-    dy: &[T],
-    positions: usize,
-    first: usize,
-    count: usize,
-    units: usize,
-    turned: &mut [T],
-) {
-    let width = width::<T>();
-    for unit in (0..units).step_by(SIDE) {
-        for at in (0..count).step_by(SIDE) {
-            if unit + SIDE <= units && at + SIDE <= count {
+/// Transposes the gradients at a strip: a row of `turned` is a position, with each group's units filled up to `filled`.
+fn turn<T: Copy + Default>(call: &Call<'_, T>, strip: Strip, filled: usize, turned: &mut [T]) {
+    let geometry = &call.geometry;
+    let (positions, in_group) = (geometry.positions(), geometry.units_a_group());
+    let row = filled * geometry.groups;
+    let dy = &call.dy[strip.picture * geometry.units * positions + strip.first..];
+    for group in 0..geometry.groups {
+        for unit in (0..in_group).step_by(SIDE) {
+            let from = &dy[(group * in_group + unit) * positions..];
+            let to = group * filled + unit;
+            let units = SIDE.min(in_group - unit);
+            for at in (0..strip.count).step_by(SIDE) {
+                let here = SIDE.min(strip.count - at);
                 let mut block = [[T::default(); SIDE]; SIDE];
-                for (j, row) in block.iter_mut().enumerate() {
-                    row.copy_from_slice(&dy[(unit + j) * positions + first + at..][..SIDE]);
+                for (u, numbers) in block.iter_mut().enumerate().take(units) {
+                    let from = &from[u * positions + at..][..here];
+                    match <&[T; SIDE]>::try_from(from) {
+                        Ok(from) => *numbers = *from,
+                        Err(_) => numbers[..here].copy_from_slice(from),
+                    }
                 }
-                for i in 0..SIDE {
+                for i in 0..here {
                     let mut column = [T::default(); SIDE];
                     column.iter_mut().zip(&block).for_each(|(to, row)| *to = row[i]);
-                    turned[(at + i) * width + unit..][..SIDE].copy_from_slice(&column);
-                }
-            } else {
-                for u in unit..units.min(unit + SIDE) {
-                    for p in at..count.min(at + SIDE) {
-                        turned[p * width + u] = dy[u * positions + first + p];
-                    }
+                    // A line has as many numbers as a block, or twice as many: units are filled up with zeros.
+                    turned[(at + i) * row + to..][..SIDE].copy_from_slice(&column);
                 }
             }
         }

@@ -172,7 +172,9 @@ fn assert_directly<T: Scalar>(bound: f64) {
         }
         let call = backward::Call { geometry, x: &x, w: &w, dy: &dy };
         let mut dw = rubbish::<T>(w.len());
-        backward::filters(&call, &mut dw, true, &mut rubbish(length));
+        let row = geometry.units + geometry.groups * backward::FILL;
+        let mut turned = rubbish(backward::POSITIONS * row);
+        backward::filters(&call, &mut dw, true, &mut turned, &mut rubbish(length));
         let error = difference(&dw, &sample.dw());
         assert!(error < bound, "dw of {geometry:?}: {error:.1e}");
         let mut dx = rubbish::<T>(x.len());
