@@ -87,7 +87,9 @@ fn graphs_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn graphs() -> Vec<PathBuf> {
-    let graphs = graphs_in(&in_workspace("graphs"));
+    let mut graphs = graphs_in(&in_workspace("graphs"));
+    // Seeds follow the order, and those of networks that read features stay what they are.
+    graphs.sort_by_key(|path| path.ends_with("caption_pixels.ron"));
     assert!(graphs.len() >= 3, "the captioners with an RNN, an LSTM, a GRU: {graphs:?}");
     graphs
 }
@@ -207,8 +209,12 @@ fn written_sizes(experiment: &Experiment) -> impl Iterator<Item = (Symbol, usize
 
 /// First values are some of them 0, such as biases, and others so small that differences of the loss drown in rounding.
 fn shuffle_parameters(engine: &mut Engine<f64>, rng: &mut ChaCha8Rng) {
-    let parameters = engine.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
-    parameters.for_each(|x| *x = rng.random_range(-0.8..0.8));
+    let plan = engine.plan().clone();
+    for (parameter, planned) in engine.parameters_mut().iter_mut().zip(&plan.parameters) {
+        // A running variance is above 0.
+        let low = if planned.is_trained() { -0.8 } else { 0.2 };
+        parameter.as_mut_slice().iter_mut().for_each(|x| *x = rng.random_range(low..0.8));
+    }
 }
 
 /// A batch for a network, of captions of these lengths, which end in <NULL>; an array that is not the objective's may go
