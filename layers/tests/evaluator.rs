@@ -1,5 +1,7 @@
 //! Networks that are run forward alone, in memory that their arrays share.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use engine_core::engine::{BuildError, Engine, Evaluator};
 use engine_core::graph::Passes;
 use engine_core::testing::engine;
