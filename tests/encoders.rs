@@ -256,6 +256,7 @@ fn reduced(name: &str, side: usize, regions: usize) -> Document {
     }
     let mut document = Document::new(name, reduced + rest);
     document.set("sizes.Side", &side.to_string()).unwrap();
+    document.set("pictures.crop", &format!("({side}, {side})")).unwrap();
     document.set("sizes.Regions", &regions.to_string()).unwrap();
     document
 }
