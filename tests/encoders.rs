@@ -4,6 +4,10 @@
 //! without them, the tests that need them say so. VGG-16 and ResNet-50 are held against PyTorch with few channels, small
 //! pictures and weights that both sides draw alike: `parity/torch/encoders.py`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/difference.rs"]
 mod difference;
 #[path = "support/paths.rs"]
@@ -12,6 +16,7 @@ mod paths;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use command::argument;
 use difference::Difference;
 use engine::Error;
 use engine::encoder::network::Network;
@@ -20,7 +25,7 @@ use engine::encoder::{Encoder, folder};
 use engine_core::engine::Evaluator;
 use engine_core::graph::{Document, Passes};
 use engine_core::{Batch, Scalar, Tensor};
-use engine_datasets::picture::Picture;
+use engine_datasets::picture::{Limits, Picture};
 use paths::in_workspace;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
@@ -182,9 +187,7 @@ fn photographs_come_to_the_features_that_the_data_set_has() {
 }
 
 fn open(path: &Path) -> Picture {
-    let picture = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let rgb = picture.into_rgb8();
-    Picture::new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw())
+    Picture::open(path, &Limits::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A number between -1 and 1 for each place of an array of this name: FNV-1a of the name, stirred by SplitMix64. The
@@ -253,6 +256,7 @@ fn reduced(name: &str, side: usize, regions: usize) -> Document {
     }
     let mut document = Document::new(name, reduced + rest);
     document.set("sizes.Side", &side.to_string()).unwrap();
+    document.set("pictures.crop", &format!("({side}, {side})")).unwrap();
     document.set("sizes.Regions", &regions.to_string()).unwrap();
     document
 }
@@ -407,6 +411,23 @@ fn a_folder_keeps_an_encoder() {
     assert_eq!(Encoder::open(&other).unwrap().encode(&pictures).unwrap(), features);
 }
 
+/// A run remembers the encoder that its data came from.
+#[test]
+fn a_run_keeps_the_encoder_of_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, run) = (dir.path().join("data"), dir.path().join("run"));
+    command::engine(dir.path(), &["data", "scenes", argument(&data), "--train", "8", "--val", "4"]);
+    let (graph, weights) = small(dir.path());
+    let mut encoder = Encoder::load(&graph, &weights).unwrap();
+    encoder.save(&data.join(folder::ENCODER)).unwrap();
+    let network = fs::canonicalize(in_workspace("graphs/caption_lstm.ron")).unwrap();
+    let train = ["train", argument(&network), "--data", argument(&data), "--steps", "1"];
+    command::engine(dir.path(), &[&train[..], &["--out", argument(&run)]].concat());
+    let mut kept = Encoder::open(&run.join(folder::ENCODER)).unwrap_or_else(|e| panic!("{e}"));
+    let pictures = pictures(3);
+    assert_eq!(kept.encode(&pictures).unwrap(), encoder.encode(&pictures).unwrap());
+}
+
 /// What does not fit is told all at once, with the nearest names.
 #[test]
 fn weights_of_another_network_are_refused() {
@@ -453,11 +474,17 @@ fn graphs_that_are_no_encoders_are_refused() {
         let error = Network::of(Document::new("e.ron", text)).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
     };
-    let images = r#""images": [Batch, 3, 4, 4]"#;
+    let images = r#""images": [Batch, 3, 224, 224]"#;
     refused(images, r#"Flatten(), from: ["images"]"#, r#""y": "y""#, "an output `features`");
     refused(images, r#"Relu(), from: ["images"]"#, r#""features": "y""#, "[Batch, width]");
     refused(
-        r#""pixels": [Batch, 3, 4, 4]"#,
+        r#""images": [Batch, 3, 4, 4]"#,
+        r#"Flatten(), from: ["images"]"#,
+        r#""features": "y""#,
+        "is [Batch, 3, 4, 4], and the section `pictures` makes [Batch, 3, 224, 224] of them",
+    );
+    refused(
+        r#""pixels": [Batch, 3, 224, 224]"#,
         r#"Flatten(), from: ["pixels"]"#,
         r#""features": "y""#,
         "expected one input, `images`",

@@ -1,9 +1,11 @@
-//! How long encoders take for pictures: `cargo bench -p engine --bench encoders -- [NAME ..] [--batch N ..] [--profile]`.
+//! How long encoders take for pictures: `cargo bench -p engine --bench encoders -- [NAME ..] [--batch N ..] [--threads N]
+//! [--profile]`.
 //!
 //! Weights are drawn, since times do not depend on them, unless many of them are 0. `torch_encoders.py` beside this file
 //! measures PyTorch. With `--file`, weights are written to a file first and read from there, so that the most memory that
 //! the process has had, which is printed last, is what an encoder takes.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use engine::encoder::network::Network;
 use engine::encoder::{FEATURES, IMAGES};
 use engine_core::engine::{BuildError, Evaluator};
 use engine_core::graph::{Passes, Plan};
-use engine_core::{Batch, Sizes};
+use engine_core::{Batch, Sizes, Symbol, team};
 
 /// Runs that are measured, and those before that are not.
 const RUNS: usize = 15;
@@ -33,6 +35,7 @@ fn options() -> Options {
         file: None,
         without: Vec::new(),
     };
+    let mut threads = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -41,12 +44,15 @@ fn options() -> Options {
             }
             "--profile" => options.profile = true,
             "--file" => options.file = arguments.next().map(PathBuf::from),
+            "--threads" => threads = arguments.next().and_then(|n| n.parse::<NonZeroUsize>().ok()),
             "--without" => options.without.extend(arguments.next()),
             // Cargo says this to every bench.
             "--bench" => {}
             name => options.names.push(name.to_owned()),
         }
     }
+    // As many as there are cores, where nothing is said.
+    _ = threads.map(team::set_threads);
     if options.names.is_empty() {
         options.names = ["squeezenet", "vgg16", "resnet50"].map(str::to_owned).into();
     }
@@ -108,7 +114,7 @@ fn measure(
     count: usize,
     profile: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let sizes = network.plan().sizes.clone().with(engine_core::Symbol::BATCH, count);
+    let sizes = network.plan().sizes.clone().with(Symbol::BATCH, count);
     let shape = network.plan().inputs[0].shape.resolve(&sizes).unwrap_or_default();
     let mut batch = Batch::new();
     let images = batch.f32_mut(IMAGES, &shape);
@@ -127,7 +133,12 @@ fn measure(
     }
     times.sort_unstable();
     let at = |share: usize| milliseconds(times[(times.len() - 1) * share / 4]);
-    println!("{name}, batch {count}: {:.2} ms, quartiles {:.2} to {:.2}", at(2), at(1), at(3));
+    let (median, least) = (at(2), at(0));
+    println!(
+        "{name}, batch {count}: {median:.2} ms, quartiles {:.2} to {:.2}, least {least:.2}",
+        at(1),
+        at(3)
+    );
     if let Some(profile) = evaluator.profile().filter(|_| profile) {
         let mean = |time: Duration| milliseconds(time) / RUNS as f64;
         println!("  {:40} {:8.3} ms", "feed", mean(profile.feed.time));

@@ -1,8 +1,9 @@
 """How long PyTorch takes for the networks of encoders.rs: `python models/benches/torch_encoders.py [NAME ..]`.
 
-Channels first, single precision, two threads, evaluation, no gradients; medians of 15 runs after 3 others.
+Channels first, single precision, two threads (or THREADS), evaluation, no gradients; medians of 15 runs after 3 others.
 """
 
+import os
 import resource
 import sys
 import time
@@ -52,11 +53,11 @@ NETWORKS = {
 }
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     for name in sys.argv[1:] or NETWORKS:
         network, side = NETWORKS[name]
         network = network().eval()
-        for batch in [1, 16]:
+        for batch in map(int, os.environ.get("BATCH", "1 16").split()):
             images = torch.rand(batch, 3, side, side) * 2 - 1
             times = []
             with torch.no_grad():
@@ -65,5 +66,6 @@ if __name__ == "__main__":
                     network(images)
                     times.append(time.perf_counter() - begun)
             times = sorted(1e3 * t for t in times[3:])
-            print(f"{name}, batch {batch}: {times[7]:.2f} ms, quartiles {times[3]:.2f} to {times[10]:.2f}", flush=True)
+            quartiles = f"quartiles {times[3]:.2f} to {times[10]:.2f}, least {times[0]:.2f}"
+            print(f"{name}, batch {batch}: {times[7]:.2f} ms, {quartiles}", flush=True)
     print("most memory, MB:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -58,7 +58,7 @@ impl Network {
         });
         match (plan, preprocess, sources) {
             (Some(plan), Some(preprocess), Some(sources)) if faults.is_empty() => {
-                check(&plan, document.name())?;
+                check(&plan, &preprocess, document.name())?;
                 Ok(Network { document, plan, preprocess, sources })
             }
             _ => Err(Error::Graph(Box::new(Faults { document, faults }))),
@@ -110,7 +110,7 @@ impl Network {
 }
 
 /// Whether the graph reads pictures and has features of them.
-fn check(plan: &Plan, name: &str) -> Result<(), Error> {
+fn check(plan: &Plan, preprocess: &Preprocess, name: &str) -> Result<(), Error> {
     let refused = |message: String, help: &str| {
         Err(Error::Usage { message: format!("{name}: {message}"), help: help.to_owned() })
     };
@@ -123,6 +123,26 @@ fn check(plan: &Plan, name: &str) -> Result<(), Error> {
         return refused(
             format!("expected one input, `{IMAGES}` [Batch, 3, height, width], found {found}"),
             "an encoder reads pictures and nothing else: inputs: {\"images\": [Batch, 3, 224, 224]}",
+        );
+    }
+    let read =
+        images.map(|images| images.shape.dims()[1..].iter().map(|dim| plan.sizes.resolve(*dim)));
+    let read: Vec<Option<usize>> = read.into_iter().flatten().map(Result::ok).collect();
+    let made = preprocess.fixed_size().map(|(height, width)| [3, height, width].map(Some));
+    if let Some(made) =
+        made.filter(|made| read.iter().zip(made).any(|(a, b)| a.is_some() && a != b))
+    {
+        let list = |sizes: &[Option<usize>]| {
+            let all = sizes.iter().map(|size| size.map_or("?".into(), |size| size.to_string()));
+            all.collect::<Vec<_>>().join(", ")
+        };
+        return refused(
+            format!(
+                "`{IMAGES}` is [Batch, {}], and the section `pictures` makes [Batch, {}] of them",
+                list(&read),
+                list(&made)
+            ),
+            "resize or crop to what the network reads: pictures: (resize: Exact(height, width))",
         );
     }
     let shape = |role: &str| plan.output(role).map(|value| &plan.values[value].shape);
