@@ -179,7 +179,7 @@ impl Numbered {
         let number = |word: &String| vocabulary.index(word).unwrap_or(vocabulary.unknown());
         let texts = rows.texts.iter().map(|words| words.iter().map(number).collect()).collect();
         // Labels are sorted and all there, so that the partition point is the label's place.
-        let label = |label: &String| labels.partition_point(|other| *other < label) as u32;
+        let label = |label: &String| labels.partition_point(|other| *other < label.as_str()) as u32;
         Numbered { texts, labels: rows.labels.iter().map(label).collect() }
     }
 }
