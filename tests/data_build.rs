@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use engine::encoder::{Encoder, Features, Reduction};
 use engine_core::{Batch, Elements};
-use engine_datasets::picture::Picture;
+use engine_datasets::picture::{Limits, Picture};
 use engine_datasets::{CocoHdf5, Dataset, Split};
 use front_door::{Outcome, Room, data, report};
 use image::{Rgb, RgbImage};
@@ -279,9 +279,8 @@ fn new_pictures_come_to_the_same_features() {
             let (grid, images) = rows(&set, split, "grid");
             let names = room.read(&format!("{dir}/{split}2014_urls.txt"));
             for (image, name) in names.lines().enumerate() {
-                let picture = image::open(room.path(dir).join(name)).unwrap().to_rgb8();
-                let (width, height) = (picture.width() as usize, picture.height() as usize);
-                let picture = Picture::new(width, height, picture.into_raw());
+                let path = room.path(dir).join(name);
+                let picture = Picture::open(&path, &Limits::default()).unwrap();
                 let raw = network.encode(&[picture]).unwrap();
                 let (mut new, mut new_full) = (raw.clone(), raw);
                 reduction.apply(&mut new).unwrap();

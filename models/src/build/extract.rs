@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine_datasets::picture::Picture;
+use engine_datasets::picture::{Limits, Picture, PictureError};
 use rayon::prelude::*;
 
 use super::report::Refused;
@@ -105,15 +105,13 @@ fn compute(encoder: &mut Encoder, batch: &[Subject], options: &Options) -> Resul
     Ok(Chunk { pictures, features })
 }
 
-/// Reads a picture.
+/// Reads a picture; where that is impossible, why, without the file's name.
 fn open(path: &Path) -> Result<Picture, String> {
-    let reader = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format);
-    let picture = reader.map_err(|e| e.to_string())?.decode().map_err(|e| e.to_string())?.to_rgb8();
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    match width * height {
-        0 => Err("it has no pixels".to_owned()),
-        _ => Ok(Picture::new(width, height, picture.into_raw())),
-    }
+    Picture::open(path, &Limits::default()).map_err(|error| match error {
+        PictureError::Read { error, .. } => error.to_string(),
+        PictureError::In { fault, .. } => fault.to_string(),
+        other => other.to_string(),
+    })
 }
 
 /// The features of pictures of any sizes: neighbours of one size go through the encoder together.
