@@ -10,9 +10,9 @@ use engine_datasets::DataError;
 
 use crate::build::DataBuildError;
 use crate::decode::DecodeError;
+use crate::encoder::weights::WeightsError;
 use crate::fetch::FetchError;
 use crate::photographs::PhotographsError;
-use crate::encoder::weights::WeightsError;
 use crate::report::HistoryError;
 use crate::run::{CheckpointsError, MetricsError, RunError};
 use crate::score::ScoreError;
