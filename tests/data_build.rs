@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::encoder::{Encoder, Features, Reduction};
+use engine::encoder::{Encoder, Features};
 use engine_core::{Batch, Elements};
 use engine_datasets::picture::{Limits, Picture};
 use engine_datasets::{CocoHdf5, Dataset, Split};
@@ -269,10 +269,8 @@ fn new_pictures_come_to_the_same_features() {
             assert_eq!(standard, standardized, "{dir} {i}: {mean} {variance}");
         }
         let encoder = room.path(dir).join("encoder");
-        let mut network =
-            Encoder::load(&encoder.join("graph.ron"), &encoder.join("weights.safetensors"))
-                .unwrap();
-        let reduction = Reduction::read(&encoder.join(Reduction::FILE)).unwrap();
+        let open = || Encoder::open(&encoder).unwrap();
+        let (mut to_components, mut to_full) = (open(), open().full());
         for split in Split::ALL {
             let (reduced, _) = rows(&set, split, "features");
             let (numbers, _) = rows(&full, split, "features");
@@ -281,10 +279,8 @@ fn new_pictures_come_to_the_same_features() {
             for (image, name) in names.lines().enumerate() {
                 let path = room.path(dir).join(name);
                 let picture = Picture::open(&path, &Limits::default()).unwrap();
-                let raw = network.encode(&[picture]).unwrap();
-                let (mut new, mut new_full) = (raw.clone(), raw);
-                reduction.apply(&mut new).unwrap();
-                reduction.apply_full(&mut new_full).unwrap();
+                let new = to_components.encode(std::slice::from_ref(&picture)).unwrap();
+                let new_full = to_full.encode(&[picture]).unwrap();
                 close(&new.features, &reduced[image * 4..][..4]);
                 close(&new_full.features, &numbers[image * 6..][..6]);
                 for Features { grid: new, .. } in [&new, &new_full] {

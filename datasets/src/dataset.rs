@@ -23,6 +23,11 @@ pub trait Dataset: Debug + Send + Sync {
     /// The folder with its files.
     fn dir(&self) -> &Path;
 
+    /// Whether what it calls features are principal components of what an encoder gives, where its folder has those.
+    fn reads_components(&self) -> bool {
+        false
+    }
+
     /// The values of [`sizes`](Self::sizes), from headers and vocabulary alone. Takes milliseconds.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use engine_datasets::DataError;
 
 use crate::build::DataBuildError;
 use crate::decode::DecodeError;
+use crate::encoder::ReductionError;
 use crate::encoder::weights::WeightsError;
 use crate::fetch::FetchError;
 use crate::photographs::PhotographsError;
@@ -110,6 +111,9 @@ pub enum Error {
         /// The rows of a batch.
         batch: usize,
     },
+    /// Features do not go the way of a data set's.
+    #[error(transparent)]
+    Reduction(#[from] ReductionError),
     /// Signals cannot be handled.
     #[error("cannot handle signals: {error}")]
     Signals {
@@ -177,6 +181,7 @@ impl Error {
             Error::Read { path, .. } => Some(format!("give a graph file; {}", nearest_graph(path))),
             Error::Data(error) => error.help(),
             Error::DataBuild(error) => Some(error.help()),
+            Error::Reduction(error) => Some(error.help()),
             Error::Fetch(error) => Some(error.help()),
             Error::Run(error) => Some(error.help()),
             Error::Photographs(error) => Some(error.help()),

@@ -143,6 +143,10 @@ impl Dataset for CocoHdf5 {
         &self.dir
     }
 
+    fn reads_components(&self) -> bool {
+        self.pca_features
+    }
+
     fn peek(&self) -> Result<Vec<(&'static str, usize)>, DataError> {
         let folder = self.folder()?;
         let vocabulary = Vocabulary::read(&folder.vocabulary()?)?;

@@ -125,6 +125,7 @@ pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, 
         workshop: &workshop,
         subjects: &subjects.all,
         reduction: &reduction,
+        encoder: &encoder,
         options,
     };
     set.write(&shown, &sentences)?;

@@ -157,7 +157,7 @@ impl Workshop {
 }
 
 /// What to say of a file that cannot be written.
-pub(super) fn written(path: &Path) -> impl FnOnce(io::Error) -> DataBuildError + use<> {
+fn written(path: &Path) -> impl FnOnce(io::Error) -> DataBuildError + use<> {
     let path = path.to_owned();
     |error| DataBuildError::Io { action: "write", path, error }
 }

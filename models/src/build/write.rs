@@ -8,9 +8,9 @@ use engine_datasets::coco::{Slabs, Writer};
 
 use super::sentences::Sentences;
 use super::subjects::Subject;
-use super::workshop::{Chunk, Workshop, written};
+use super::workshop::{Chunk, Workshop};
 use super::{DataBuildError, Options, whole};
-use crate::encoder::{Features, Grid, Reduction};
+use crate::encoder::{Encoder, Features, Grid, Reduction, folder};
 use crate::error::Error;
 
 /// The pictures of a data set lie in this folder, or seem to.
@@ -24,6 +24,7 @@ pub(super) struct Set<'a> {
     /// The pictures as they are in the workshop.
     pub(super) subjects: &'a [Subject],
     pub(super) reduction: &'a Reduction,
+    pub(super) encoder: &'a Encoder,
     pub(super) options: &'a Options,
 }
 
@@ -99,18 +100,12 @@ impl Set<'_> {
         Ok((full, reduced))
     }
 
-    /// Keeps what a new picture needs to come to the same features: the encoder's graph, its weights, the reduction.
+    /// Keeps what a new picture needs to come to the same features: the encoder and the reduction.
     fn keep_encoder(&self) -> Result<(), Error> {
-        let dir = self.dir.join("encoder");
-        fs::create_dir(&dir).map_err(written(&dir))?;
-        for (from, name) in
-            [(&self.options.encoder, "graph.ron"), (&self.options.weights, "weights.safetensors")]
-        {
-            let to = dir.join(name);
-            fs::copy(from, &to).map_err(written(&to))?;
-        }
-        let reduction = self.reduction.write(&dir.join(Reduction::FILE));
-        reduction.map_err(DataBuildError::from).map_err(Error::from)
+        let dir = self.dir.join(folder::ENCODER);
+        self.encoder.save(&dir)?;
+        self.reduction.write(&folder::reduction(&dir))?;
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Encoder;
+use super::{Encoder, Reduction};
 use crate::error::Error;
 use crate::run::replace;
 
@@ -19,7 +19,7 @@ pub const ENCODER: &str = "encoder";
 
 const GRAPH: &str = "graph.ron";
 const WEIGHTS: &str = "weights.safetensors";
-const REDUCTION: &str = "reduction.safetensors";
+const REDUCTION: &str = Reduction::FILE;
 
 /// The graph file in an encoder's folder.
 pub fn graph(dir: &Path) -> PathBuf {
@@ -37,12 +37,17 @@ pub fn reduction(dir: &Path) -> PathBuf {
 }
 
 impl Encoder {
-    /// Reads an encoder from the folder that [`save`](Self::save) has made.
+    /// Reads an encoder from the folder that [`save`](Self::save) has made, with what the data set does to features.
     ///
     /// # Errors
     /// When one of its files cannot be read or is not in order.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        Self::load(&graph(dir), &weights(dir))
+        let encoder = Self::load(&graph(dir), &weights(dir))?;
+        let reduction = reduction(dir);
+        Ok(match reduction.exists() {
+            true => encoder.reduced(Reduction::read(&reduction)?),
+            false => encoder,
+        })
     }
 
     /// Writes the encoder to a folder: its graph, whole by itself, and its weights by its own names. Files that are there

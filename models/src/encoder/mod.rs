@@ -64,6 +64,10 @@ pub struct Encoder {
     weights: Weights,
     evaluator: Evaluator<f32>,
     batch: Batch,
+    /// What the data set whose encoder it is does to features.
+    reduction: Option<Reduction>,
+    /// Whether features become the data set's principal components, where it has any.
+    components: bool,
 }
 
 /// Pictures that go through the network together, so that memory does not grow with how many there are.
@@ -86,7 +90,21 @@ impl Encoder {
         let network = Network::read(graph)?;
         let weights = network.weights(weights)?;
         let evaluator = network.evaluator(&weights, &network.roles(), passes)?;
-        Ok(Encoder { network, weights, evaluator, batch: Batch::new() })
+        let batch = Batch::new();
+        Ok(Encoder { network, weights, evaluator, batch, reduction: None, components: true })
+    }
+
+    /// The same, whose features go the way of a data set's before it stores them.
+    fn reduced(mut self, reduction: Reduction) -> Self {
+        self.reduction = Some(reduction);
+        self
+    }
+
+    /// The same, which gives full features where it would give principal components of them: what a network reads that was
+    /// trained with `pca_features: false`.
+    pub fn full(mut self) -> Self {
+        self.components = false;
+        self
     }
 
     /// What is done to pictures before.
@@ -104,16 +122,22 @@ impl Encoder {
         &mut self.evaluator
     }
 
-    /// The features of pictures.
+    /// The features of pictures: as the network gives them, or, of a data set's encoder, as the data set stores them.
     ///
     /// # Errors
-    /// When what [`preprocess`](Self::preprocess) makes of pictures does not fit the graph.
+    /// When what [`preprocess`](Self::preprocess) makes of pictures does not fit the graph, or the network's features do
+    /// not fit the data set's.
     pub fn encode(&mut self, pictures: &[Picture]) -> Result<Features, Error> {
         let mut all = Features::default();
         for pictures in pictures.chunks(TOGETHER) {
             self.feed(pictures)?;
             self.evaluator.run(&self.batch)?;
             self.append(&mut all);
+        }
+        match &self.reduction {
+            None => {}
+            Some(reduction) if self.components => reduction.apply(&mut all)?,
+            Some(reduction) => reduction.apply_full(&mut all)?,
         }
         Ok(all)
     }

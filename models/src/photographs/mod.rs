@@ -23,7 +23,7 @@ use engine_datasets::Vocabulary;
 use engine_datasets::picture::{Picture, Preprocess};
 
 use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, folder};
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
 use crate::report::run_name;
@@ -72,12 +72,13 @@ impl Photographs {
     pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
-        let folder = run.path().join("encoder");
+        let folder = run.path().join(folder::ENCODER);
         if !folder.is_dir() {
             return Err(PhotographsError::NoEncoder { path: folder }.into());
         }
         let vocabulary = Vocabulary::read(&run.vocabulary())?;
-        let mut encoder = open_encoder(&folder)?;
+        let encoder = Encoder::open(&folder)?;
+        let mut encoder = if experiment.data.reads_components() { encoder } else { encoder.full() };
         let parameters = best_parameters(&run, experiment.train.best_by)?;
         let learned = (parameters.0.as_slice(), parameters.1.as_path());
         let sizes = sizes::sizes(&experiment, &vocabulary, &mut encoder, learned)?;
@@ -136,9 +137,4 @@ impl Photographs {
         let mut describing = Describing::new(&engine, &self.vocabulary, self.encoder)?;
         Ok(work(&mut describing))
     }
-}
-
-/// The encoder in the folder that a run keeps it in.
-fn open_encoder(folder: &Path) -> Result<Encoder, Error> {
-    Encoder::load(&folder.join("graph.ron"), &folder.join("weights.safetensors"))
 }
