@@ -117,7 +117,11 @@ pub fn read(path: &Path) -> Result<CaptionFile, CaptionsError> {
     }
     let first = file.fill_buf().map_err(failed)?.iter().find(|byte| !byte.is_ascii_whitespace());
     let mut found = match first {
-        Some(b'{' | b'[') => json::read(file, path)?,
+        Some(b'{') => json::read(file, path)?,
+        Some(b'[') => {
+            let message = "is a list, expected an object with `images`".to_owned();
+            return Err(CaptionsError::Other { path: path.to_owned(), message });
+        }
         _ => table::read(file, path)?,
     };
     if found.pictures.is_empty() {
