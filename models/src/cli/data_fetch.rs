@@ -10,8 +10,8 @@ use crate::fetch::{COCO, Limits, Options, Patience, Stage, fetch};
 
 /// Download a data set that others publish
 ///
-/// `coco` is the captioning set of the CS231n course: the captions of COCO 2014 and VGG-16 features of its images, about a
-/// gigabyte. A download that is stopped goes on with the same command.
+/// `coco` is the captioning set of the CS231n course: the captions of COCO 2014 and VGG-16 features of its images. A
+/// download that is stopped goes on with the same command.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
