@@ -9,6 +9,7 @@ mod front_door;
 #[path = "serve/pictures.rs"]
 mod pictures;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use engine::decode::{Beam, Decoder, Greedy};
@@ -180,6 +181,62 @@ fn what_cannot_be_captioned_is_refused() {
         room.refusal(&["caption", "R", "red.jpg", "--decode", "Beam(width: 99)"], "`width` | 12"),
         room.refusal(&["caption", "R", "red.jpg", "--decode", "Bean()"], "`Beam`"),
     ]);
+}
+
+#[test]
+fn a_run_on_data_that_was_built_sees_as_its_data_was_made() {
+    let room = furnished();
+    fs::create_dir(room.path("many")).unwrap();
+    let mut table = String::new();
+    for (at, (name, _)) in COLOURS.iter().enumerate() {
+        for shade in [0, 6, 12, 18] {
+            let file = format!("{name}{shade}.png");
+            room.write(&format!("many/{file}"), picture(at, shade, ImageFormat::Png));
+            table += &format!("{file}\t{}\n", truth(at));
+        }
+    }
+    room.write("captions.tsv", table);
+    let build = "data build --images many --captions captions.tsv --encoder E/graph.ron --weights \
+                 E/weights.safetensors --out B --pca 5 --grid 4x4 --standardize --min-count 1";
+    room.runs(&build.split_whitespace().collect::<Vec<_>>());
+    for (graph, set) in [
+        ("plain.ron", "data.pca_features=true"),
+        ("plain.ron", "data.pca_features=false"),
+        ("attending.ron", "data.pca_features=true"),
+    ] {
+        let run = format!("{graph}-{set}");
+        room.runs(&["train", graph, "--data", "B", "--set", set, "--out", &run]);
+        let found = lines(&room.runs(&["caption", &run, "many", "--json"]).out);
+        for line in &found {
+            let name = line["picture"].as_str().unwrap();
+            let colour = COLOURS.iter().position(|(colour, _)| name.contains(colour)).unwrap();
+            assert_eq!(line["caption"], truth(colour), "{run}: {line}");
+        }
+        let rows = if graph == "plain.ron" { Value::Null } else { 4.into() };
+        assert_eq!(found[0]["attention"]["rows"], rows, "{run}");
+        // Of a picture the network says what it says of the features that the data keeps of it, and is as sure of it.
+        let by_picture = written(&room.runs(&["caption", &run, "many", "--probabilities"]).out);
+        let sample = ["sample", &run, "--split", "train", "--count", "24", "--probabilities"];
+        let by_features = written(&room.runs(&sample).out);
+        assert!(by_features.len() >= 12, "{by_features:?}");
+        for (name, said) in by_features {
+            assert_eq!(by_picture[&name], said, "{run}: {name}");
+        }
+    }
+}
+
+/// The caption of each picture and the probabilities of its words, by the picture's name.
+fn written(out: &str) -> BTreeMap<String, [String; 2]> {
+    let mut all = BTreeMap::new();
+    let mut rest = out.lines();
+    while let Some(line) = rest.next() {
+        if !line.starts_with(' ') && line.ends_with(".png") {
+            let name = line.rsplit('/').next().unwrap_or(line);
+            let lines = [rest.next(), rest.next()].map(|line| line.unwrap_or_default().to_owned());
+            all.insert(name.to_owned(), lines);
+        }
+    }
+    all
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Pictures that are read: those in `tests/pillow/`, against what Pillow makes of them (`make_cases.py` writes both), and
 //! files that are cut, damaged or lie about themselves.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "support/paths.rs"]
 mod paths;
 

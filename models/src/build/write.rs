@@ -1,6 +1,5 @@
 //! The folder of a data set, from what the workshop holds.
 
-use std::fs;
 use std::path::Path;
 
 use engine_datasets::Split;

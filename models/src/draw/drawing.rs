@@ -46,7 +46,7 @@ impl<'a> Drawing<'a> {
     fn block(&mut self, mut block: Block) -> usize {
         if let Some((frame, name)) = block.path.rsplit_once('/') {
             block.name = name.to_owned();
-            block.group = Some(self.frame(&frame.to_owned()));
+            block.group = Some(self.frame(frame));
         }
         self.diagram.blocks.push(block);
         self.diagram.blocks.len() - 1

@@ -142,6 +142,15 @@ impl Encoder {
         Ok(all)
     }
 
+    /// Rows and columns that so many regions of its grids lie in: those of the data set, or else of a square; `None` where
+    /// they are not known.
+    pub fn rows_and_columns(&self, regions: usize) -> Option<(usize, usize)> {
+        let side = regions.isqrt();
+        let square = (side * side == regions).then_some((side, side));
+        let said = self.reduction.as_ref().and_then(|reduction| reduction.grid);
+        said.filter(|(rows, columns)| rows * columns == regions).or(square)
+    }
+
     /// Brings pictures into the form that the network reads.
     fn feed(&mut self, pictures: &[Picture]) -> Result<(), Error> {
         let preprocess = self.network.preprocess();

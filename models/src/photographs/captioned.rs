@@ -52,11 +52,9 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Weights over regions that lie in a square; `None` for a number of regions that is no square, whose places are not
-    /// known.
-    pub(super) fn over_square(regions: usize, weights: Vec<Vec<f32>>) -> Option<Self> {
-        let side = regions.isqrt();
-        (side * side == regions).then_some(Attention { rows: side, columns: side, weights })
+    /// Weights over regions in so many rows and columns; `None` where these are not known.
+    pub(super) fn over(places: Option<(usize, usize)>, weights: Vec<Vec<f32>>) -> Option<Self> {
+        places.map(|(rows, columns)| Attention { rows, columns, weights })
     }
 }
 
@@ -122,12 +120,5 @@ mod tests {
         hypothesis.tokens.pop();
         hypothesis.log_probabilities.pop();
         assert_eq!(Alternative::new(&hypothesis, &vocabulary()).end, None);
-    }
-
-    #[test]
-    fn regions_lie_in_squares() {
-        let found = Attention::over_square(169, Vec::new()).unwrap();
-        assert_eq!((found.rows, found.columns), (13, 13));
-        assert_eq!(Attention::over_square(12, Vec::new()), None);
     }
 }

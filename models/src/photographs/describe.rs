@@ -122,7 +122,7 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
             let regions = weights.first().map_or(0, Vec::len);
             let words = shown(tokens, self.vocabulary);
             let words = words.filter_map(|at| weights.get_mut(at).map(std::mem::take)).collect();
-            Attention::over_square(regions, words)
+            Attention::over(self.encoder.rows_and_columns(regions), words)
         };
         Ok(best.iter().zip(weights).map(of).collect())
     }
