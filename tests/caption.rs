@@ -15,7 +15,7 @@ use std::fs;
 use engine::decode::{Beam, Decoder, Greedy};
 use engine::photographs::{Captioned, Photographs, reading};
 use engine_core::graph::Passes;
-use front_door::{Room, report};
+use front_door::{Room, edited, report};
 use image::ImageFormat;
 use pictures::{COLOURS, picture, truth};
 use serde_json::Value;
@@ -223,6 +223,52 @@ fn a_run_on_data_that_was_built_sees_as_its_data_was_made() {
             assert_eq!(by_picture[&name], said, "{run}: {name}");
         }
     }
+}
+
+/// A network that reads pictures itself.
+const PIXELS: &str = r#"Graph(
+    inputs: {"images": [Batch, 3, 64, 64], "words_in": [Batch, Time], "words_out": [Batch, Time]},
+    nodes: [
+        (name: "maps", layer: Conv2d(units: 4, kernel: 8, stride: 8), from: ["images"]),
+        (name: "flat", layer: Flatten(), from: ["maps"]),
+        (name: "h0", layer: Projection(units: Hidden), from: ["flat"]),
+        (name: "words", layer: Embedding(units: 8), from: ["words_in"]),
+        (name: "hidden", layer: Rnn(units: 16), from: ["words", "h0"]),
+        (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
+        (name: "loss", layer: SoftmaxLoss(), from: ["scores", "words_out"]),
+    ],
+    data: CocoHdf5(dir: "S", pca_features: false, pixels: true),
+    train: (epochs: 4, batch: 20),
+)"#;
+
+#[test]
+fn networks_that_read_pixels_need_no_encoder() {
+    let room = Room::new();
+    room.runs(&["data", "scenes", "S", "--train", "24", "--val", "6"]);
+    room.write("pixels.ron", PIXELS);
+    room.runs(&["train", "pixels.ron", "--out", "P"]);
+    // The data set's own pictures have the size that the network reads, so both read the same numbers but for rounding.
+    let by_data = written(&room.runs(&["sample", "P", "--count", "6", "--probabilities"]).out);
+    assert_eq!(by_data.len(), 6, "{by_data:?}");
+    fs::rename(room.path("S/images"), room.path("pictures")).unwrap();
+    fs::remove_dir_all(room.path("S")).unwrap();
+    let by_picture = written(&room.runs(&["caption", "P", "pictures", "--probabilities"]).out);
+    for (name, said) in by_data {
+        assert_eq!(by_picture[&name], said, "{name}");
+    }
+    let of_any_size = edited(PIXELS, "64, 64", "Height, Width");
+    let of_any_size = edited(
+        &of_any_size,
+        "(name: \"maps\", layer: Conv2d(units: 4, kernel: 8, stride: 8)",
+        "(name: \"maps\", layer: GlobalAvgPool()",
+    );
+    room.runs(&["data", "scenes", "S", "--train", "24", "--val", "6"]);
+    room.write(
+        "any.ron",
+        edited(&of_any_size, "(name: \"flat\", layer: Flatten()", "(name: \"flat\", layer: Tanh()"),
+    );
+    room.runs(&["train", "any.ron", "--steps", "1", "--out", "Q"]);
+    room.refuses(&["caption", "Q", "pictures"], "height and width in numbers | engine sample");
 }
 
 /// The caption of each picture and the probabilities of its words, by the picture's name.

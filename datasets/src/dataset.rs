@@ -9,6 +9,7 @@ use engine_core::{Batch, Dim};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::picture::Preprocess;
 use crate::{DataError, Judge, Vocabulary};
 
 /// The `data:` entry of a graph file, such as `CocoHdf5(dir: "datasets/scenes", pca_features: false)`.
@@ -22,6 +23,11 @@ pub trait Dataset: Debug + Send + Sync {
 
     /// The folder with its files.
     fn dir(&self) -> &Path;
+
+    /// What it does to pictures that it offers as `images` of this height and width; `None` where it offers none.
+    fn pixels(&self, _size: (usize, usize)) -> Option<Preprocess> {
+        None
+    }
 
     /// Whether what it calls features are principal components of what an encoder gives, where its folder has those.
     fn reads_components(&self) -> bool {

@@ -32,6 +32,7 @@ use self::folder::Folder;
 use self::grid::Grid;
 use self::source::CocoSource;
 pub use self::write::{Rows, Slabs, Writer};
+use crate::picture::Preprocess;
 use crate::{DataError, Dataset, Offer, Source, Split, Vocabulary};
 
 /// A captioning data set in the CS231n layout, read from HDF5.
@@ -141,6 +142,10 @@ impl Dataset for CocoHdf5 {
 
     fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    fn pixels(&self, (height, width): (usize, usize)) -> Option<Preprocess> {
+        self.pixels.then(|| pixels::preprocess(height, width))
     }
 
     fn reads_components(&self) -> bool {

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::folder::Folder;
 use super::names::ImageNames;
+use crate::picture::{Preprocess, Resize};
 use crate::{DataError, Split};
 
 /// Red, green and blue.
@@ -70,6 +71,16 @@ impl Pixels {
 /// A byte as a number from -1 to 1.
 fn scaled(byte: u8) -> f32 {
     f32::from(byte) / 127.5 - 1.0
+}
+
+/// How a picture of another size becomes one of this data set's, as numbers from -1 to 1.
+pub(super) fn preprocess(height: usize, width: usize) -> Preprocess {
+    Preprocess {
+        resize: Resize::Exact(height, width),
+        scale: 1.0 / 127.5,
+        mean: [1.0; COLOURS],
+        ..Preprocess::default()
+    }
 }
 
 fn path_of(dir: &Path, names: &ImageNames, image: usize) -> PathBuf {

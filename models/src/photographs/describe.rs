@@ -13,9 +13,10 @@ use super::Describe;
 use super::attention::Looking;
 use super::captioned::{Alternative, Attention, Captioned, shown};
 use super::error::PhotographsError;
+use super::sight::{self, Sight};
 use super::sizes::{FEATURES, GRID};
 use crate::decode::{Context, DecodeScalar, Decoder, Hypothesis, WordModel};
-use crate::encoder::{Encoder, Features};
+use crate::encoder::{Features, IMAGES};
 use crate::error::Error;
 
 /// Pictures that are captioned at once: enough that weights are worth their way from memory, few enough that what is
@@ -35,11 +36,11 @@ pub(super) fn engine<T: DecodeScalar>(
     Ok(engine)
 }
 
-/// A network that writes, and the encoder that it sees with.
+/// A network that writes, and what it sees with.
 pub(super) struct Describing<'a, T> {
     engine: &'a Engine<T>,
     vocabulary: &'a Vocabulary,
-    encoder: Encoder,
+    sight: Sight,
     model: WordModel<'a, T>,
     looking: Option<Looking<T>>,
     /// What is read of each picture, and how many numbers of it: none where any number will do.
@@ -51,12 +52,14 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
     pub(super) fn new(
         engine: &'a Engine<T>,
         vocabulary: &'a Vocabulary,
-        encoder: Encoder,
+        sight: Sight,
     ) -> Result<Self, Error> {
         let model = WordModel::new(engine, vocabulary).map_err(crate::decode::DecodeError::from)?;
         let mut reads = Vec::new();
         for input in model.subjects() {
-            let name = [FEATURES, GRID].into_iter().find(|name| *name == input);
+            let known: &[&str] =
+                if matches!(sight, Sight::Pixels(_)) { &[IMAGES] } else { &[FEATURES, GRID] };
+            let name = known.iter().find(|name| **name == input).copied();
             let name = name.ok_or_else(|| PhotographsError::Unfed { input: input.to_owned() })?;
             reads.push((name, numbers(engine, name)));
         }
@@ -64,7 +67,7 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
             return Err(PhotographsError::NoSubject.into());
         }
         let (looking, batch) = (Looking::new(engine), Batch::new());
-        Ok(Describing { engine, vocabulary, encoder, model, looking, reads, batch })
+        Ok(Describing { engine, vocabulary, sight, model, looking, reads, batch })
     }
 
     /// Captions as many pictures as are captioned at once.
@@ -73,8 +76,13 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
         pictures: &[Picture],
         decoder: &dyn Decoder,
     ) -> Result<Vec<Captioned>, Error> {
-        let features = self.encoder.encode(pictures)?;
-        self.fill(pictures.len(), &features)?;
+        match &mut self.sight {
+            Sight::Pixels(preprocess) => sight::write(preprocess, pictures, &mut self.batch),
+            Sight::Encoder(encoder) => {
+                let features = encoder.encode(pictures)?;
+                self.fill(pictures.len(), &features)?;
+            }
+        }
         // What is drawn at random is the same for every picture, so that it does not depend on the others.
         let context = Context { batch: &self.batch, places: &vec![0; pictures.len()] };
         let found = T::decoder(decoder).decode(&mut self.model, &context)?;
@@ -122,7 +130,7 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
             let regions = weights.first().map_or(0, Vec::len);
             let words = shown(tokens, self.vocabulary);
             let words = words.filter_map(|at| weights.get_mut(at).map(std::mem::take)).collect();
-            Attention::over(self.encoder.rows_and_columns(regions), words)
+            Attention::over(self.sight.rows_and_columns(regions), words)
         };
         Ok(best.iter().zip(weights).map(of).collect())
     }
@@ -136,7 +144,7 @@ impl<T: DecodeScalar> Describe for Describing<'_, T> {
     ) -> Result<Vec<Captioned>, Error> {
         decoder.check(self.vocabulary)?;
         let mut captioned = Vec::with_capacity(pictures.len());
-        let preprocess = self.encoder.preprocess().clone();
+        let preprocess = self.sight.preprocess().clone();
         // Where pictures keep their proportions, those of one batch have the same.
         let alike = |a: &Picture, b: &Picture| preprocess.size(a) == preprocess.size(b);
         for few in pictures.chunk_by(alike).flat_map(|alike| alike.chunks(ROWS)) {

@@ -18,7 +18,9 @@ pub enum PhotographsError {
         scores: &'static str,
     },
     /// The network writes about nothing.
-    #[error("the network reads no pictures: expected an input `features` or `grid`, found none")]
+    #[error(
+        "the network reads no pictures: expected an input `features`, `grid` or `images`, found none"
+    )]
     NoSubject,
     /// The network reads what no encoder gives.
     #[error(
@@ -28,6 +30,11 @@ pub enum PhotographsError {
         /// The input.
         input: String,
     },
+    /// The network reads pixels of pictures whose size only data knows.
+    #[error(
+        "the network reads `images`, and the graph does not say their height and width in numbers"
+    )]
+    NoSize,
     /// The encoder has no output in the role that the network reads.
     #[error("the network reads `{input}`, which the run's encoder does not give")]
     NotGiven {
@@ -82,7 +89,7 @@ impl PhotographsError {
             PhotographsError::NoWords { .. } | PhotographsError::NoSubject => {
                 "give the run of a captioning network, such as graphs/caption_lstm.ron".into()
             }
-            PhotographsError::Unfed { .. } => {
+            PhotographsError::NoSize | PhotographsError::Unfed { .. } => {
                 "captions of the data's own images are written by: engine sample RUN".into()
             }
             PhotographsError::NotGiven { .. } | PhotographsError::OtherWidth { .. } => {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `graph.ron`, `checkpoints/` | the network, with what it has learned best |
 //! | `vocabulary.json` | the words that it writes |
-//! | `encoder/` | what makes features of pictures, as they were made of those that it was trained on |
+//! | `encoder/` | what makes features of pictures, as they were made of those that it was trained on; not for networks that read pixels |
 
 mod attention;
 mod captioned;
@@ -12,6 +12,7 @@ mod describe;
 mod error;
 pub mod reading;
 mod seen;
+mod sight;
 mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,6 @@ use engine_datasets::Vocabulary;
 use engine_datasets::picture::{Picture, Preprocess};
 
 use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
-use crate::encoder::{Encoder, folder};
 use crate::error::Error;
 use crate::experiment::{Experiment, Override};
 use crate::report::run_name;
@@ -35,6 +35,7 @@ pub use error::PhotographsError;
 pub use seen::{Seen, reduced, seen};
 
 use describe::Describing;
+use sight::Sight;
 
 /// A run opened to caption pictures.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub struct Photographs {
     /// Its graph file.
     experiment: Experiment,
     vocabulary: Vocabulary,
-    encoder: Encoder,
+    sight: Sight,
     plan: Arc<Plan>,
     sizes: Sizes,
     /// The bytes of the best parameters, and their file.
@@ -72,23 +73,18 @@ impl Photographs {
     pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
-        let folder = run.path().join(folder::ENCODER);
-        if !folder.is_dir() {
-            return Err(PhotographsError::NoEncoder { path: folder }.into());
-        }
+        let mut sight = Sight::open(&run, &experiment)?;
         let vocabulary = Vocabulary::read(&run.vocabulary())?;
-        let encoder = Encoder::open(&folder)?;
-        let mut encoder = if experiment.data.reads_components() { encoder } else { encoder.full() };
         let parameters = best_parameters(&run, experiment.train.best_by)?;
         let learned = (parameters.0.as_slice(), parameters.1.as_path());
-        let sizes = sizes::sizes(&experiment, &vocabulary, &mut encoder, learned)?;
+        let sizes = sizes::sizes(&experiment, &vocabulary, &mut sight, learned)?;
         let (plan, _) = experiment.plan(&sizes)?;
         if word_scores(&plan).is_none() {
             return Err(PhotographsError::NoWords { scores: SCORES }.into());
         }
         experiment.decoder.check(&vocabulary)?;
         let name = run_name(&run);
-        Ok(Photographs { name, experiment, vocabulary, encoder, plan, sizes, parameters })
+        Ok(Photographs { name, experiment, vocabulary, sight, plan, sizes, parameters })
     }
 
     /// What the run is called.
@@ -108,7 +104,7 @@ impl Photographs {
 
     /// What is done to pictures before they are read.
     pub fn preprocess(&self) -> &Preprocess {
-        self.encoder.preprocess()
+        self.sight.preprocess()
     }
 
     /// Lays the network out and hands `work` what captions pictures.
@@ -134,7 +130,7 @@ impl Photographs {
         let (bytes, file) = &self.parameters;
         let seed = self.experiment.train.seed;
         let engine = describe::engine::<T>(&self.plan, &self.sizes, seed, passes, (bytes, file))?;
-        let mut describing = Describing::new(&engine, &self.vocabulary, self.encoder)?;
+        let mut describing = Describing::new(&engine, &self.vocabulary, self.sight)?;
         Ok(work(&mut describing))
     }
 }

@@ -9,7 +9,8 @@ use engine_datasets::picture::Picture;
 use safetensors::SafeTensors;
 
 use super::error::PhotographsError;
-use crate::encoder::{Encoder, Features};
+use super::sight::Sight;
+use crate::encoder::Features;
 use crate::error::Error;
 use crate::experiment::Experiment;
 
@@ -23,13 +24,15 @@ pub(super) const GRID: &str = "grid";
 pub(super) fn sizes(
     experiment: &Experiment,
     vocabulary: &Vocabulary,
-    encoder: &mut Encoder,
+    sight: &mut Sight,
     parameters: (&[u8], &Path),
 ) -> Result<Sizes, Error> {
     let mut sizes = Sizes::new().with(Symbol::new("Vocabulary"), vocabulary.len());
     let (plan, _) = experiment.plan(&sizes)?;
     of_parameters(&plan, parameters, &mut sizes)?;
-    if unbound(&plan, &sizes) {
+    if let Sight::Encoder(encoder) = sight
+        && unbound(&plan, &sizes)
+    {
         let features = encoder.encode(&[Picture::new(1, 1, vec![0; 3])])?;
         if features.grid.is_none() && plan.inputs.iter().any(|input| input.name == GRID) {
             return Err(PhotographsError::NotGiven { input: GRID }.into());
