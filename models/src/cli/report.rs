@@ -4,13 +4,17 @@ use std::fmt;
 
 use engine_core::graph::{Document, Fault, Severity};
 use miette::{Diagnostic, LabeledSpan, MietteHandlerOpts, NamedSource, Report, SourceCode};
+use textwrap::WordSplitter;
 
 use crate::error::Error;
 
-/// Sets how reports are drawn: no wrapping in the middle of a word, whatever the width of the terminal.
+/// Sets how reports are drawn: no wrapping in the middle of a word or of a name with hyphens, whatever the width of the
+/// terminal.
 pub(super) fn install() {
-    let handler =
-        |_: &_| Box::new(MietteHandlerOpts::new().width(120).break_words(false).build()) as Box<_>;
+    let handler = |_: &_| {
+        let options = MietteHandlerOpts::new().width(120).break_words(false);
+        Box::new(options.word_splitter(WordSplitter::NoHyphenation).build()) as Box<_>
+    };
     // A second call finds the first one's handler in place, which is as good.
     let _ = miette::set_hook(Box::new(handler));
 }

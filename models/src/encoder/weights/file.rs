@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 
 use engine_core::Scalar;
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde_json::{Map, Value};
 
 use super::error::WeightsError;
 
 /// A header longer than this is none: it names a million arrays.
 const LONGEST_HEADER: u64 = 100 << 20;
+
+/// What a header says beside its arrays.
+const NOTES: &str = "__metadata__";
 
 /// Bytes that are read at once.
 const BLOCK: usize = 1 << 20;
@@ -73,11 +77,13 @@ impl WeightsFile {
         }
         let mut header = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         file.read_exact(&mut header).map_err(io)?;
-        let header: Metadata = serde_json::from_slice(&header)
-            .map_err(|error| format(format!("its header is not one: {error}")))?;
+        let not_one = |error: serde_json::Error| format(format!("its header is not one: {error}"));
+        let mut header: Map<String, Value> = serde_json::from_slice(&header).map_err(not_one)?;
+        header.remove(NOTES);
         let (start, bytes) = (8 + length, metadata.len() - 8 - length);
         let mut arrays = BTreeMap::new();
-        for (name, info) in header.tensors() {
+        for (name, info) in header {
+            let info: TensorInfo = serde_json::from_value(info).map_err(not_one)?;
             let (from, to) = info.data_offsets;
             let count = info.shape.iter().try_fold(1usize, |all, size| all.checked_mul(*size));
             let needed = count.and_then(|count| count.checked_mul(info.dtype.bitsize()));
@@ -94,7 +100,7 @@ impl WeightsFile {
                 )));
             }
             let stored =
-                Stored { shape: info.shape.clone(), dtype: info.dtype, start: start + from as u64 };
+                Stored { shape: info.shape, dtype: info.dtype, start: start + from as u64 };
             arrays.insert(name, stored);
         }
         Ok(WeightsFile { path: path.to_owned(), file, arrays })
