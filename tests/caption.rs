@@ -278,7 +278,9 @@ fn written(out: &str) -> BTreeMap<String, [String; 2]> {
     while let Some(line) = rest.next() {
         if !line.starts_with(' ') && line.ends_with(".png") {
             let name = line.rsplit('/').next().unwrap_or(line);
-            let lines = [rest.next(), rest.next()].map(|line| line.unwrap_or_default().to_owned());
+            // Of generated pictures a verdict follows, which only their data set can give.
+            let said = |line: &str| line.split("   [").next().unwrap_or(line).to_owned();
+            let lines = [rest.next(), rest.next()].map(|line| said(line.unwrap_or_default()));
             all.insert(name.to_owned(), lines);
         }
     }
