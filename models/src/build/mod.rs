@@ -24,7 +24,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use engine_datasets::captions;
+use engine_datasets::captions::{self, CaptionFile};
 use engine_datasets::{check_free, take_name};
 
 use crate::encoder::Encoder;
@@ -104,7 +104,9 @@ pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, 
     let began = Instant::now();
     check_free(&options.out)?;
     let file = captions::read(&options.captions).map_err(DataBuildError::from)?;
-    let subjects = Subjects::gather(&file, options)?;
+    let mut subjects = Subjects::gather(&file, options)?;
+    // The subjects have the captions from now on.
+    let file = CaptionFile { pictures: Vec::new(), ..file };
     // What is wrong with the request is said before time goes into the pictures.
     Sentences::of(&subjects.all, options)?;
     moments::check(&subjects.all, options)?;

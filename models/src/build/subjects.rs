@@ -88,11 +88,17 @@ impl Subjects {
         Ok(subjects)
     }
 
-    /// The pictures without those that could not be read.
-    pub(super) fn without(&self, refused: &[Refused]) -> Result<Vec<Subject>, DataBuildError> {
+    /// The pictures without those that could not be read. They take the captions with them, so that these are in memory
+    /// once.
+    pub(super) fn without(&mut self, refused: &[Refused]) -> Result<Vec<Subject>, DataBuildError> {
         let names: HashSet<&str> = refused.iter().map(|refused| refused.name.as_str()).collect();
-        let left = self.all.iter().filter(|subject| !names.contains(subject.name.as_str()));
-        let left: Vec<Subject> = left.cloned().collect();
+        let left = self.all.iter_mut().filter(|subject| !names.contains(subject.name.as_str()));
+        let left: Vec<Subject> = left
+            .map(|subject| {
+                let captions = std::mem::take(&mut subject.captions);
+                Subject { captions, ..subject.clone() }
+            })
+            .collect();
         match (left.is_empty(), refused.first()) {
             (true, Some(first)) => {
                 let path = self.all.first().map(|subject| subject.path.clone()).unwrap_or_default();
