@@ -236,8 +236,8 @@ impl fmt::Display for SplitInfo {
     }
 }
 
-/// `1234567` as `1,234,567`.
-fn grouped(n: usize) -> String {
+/// The digits of a whole number with commas between thousands: `1234567` as `1,234,567`.
+pub fn grouped(n: impl ToString) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {

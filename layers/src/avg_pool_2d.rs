@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::pooling::{self, Planes, Pool, Run};
+use crate::pooling::{self, Planes, Pool, Run, fold_strided};
 
 /// The mean of each window of a picture, channel by channel.
 ///
@@ -162,38 +162,11 @@ impl<T: Scalar> WithSimd for Mean<'_, T> {
                     for i in 0..across.kernel {
                         let run = Run::of(across, i, width, 0, count);
                         let y = &mut y[run.first..][..run.count];
-                        add_strided(y, &x[run.from..], across.stride);
+                        fold_strided(y, &x[run.from..], across.stride, |y, x| y + x);
                     }
                 }
                 let rows = places(down, row, height, self.padded);
                 divide(y, 0, rows, across, width, self.padded);
-            }
-        }
-    }
-}
-
-/// y = y + x, with every stride-th x.
-#[inline(always)]
-fn add_strided<T: Scalar>(y: &mut [T], x: &[T], stride: usize) {
-    match stride {
-        1 => {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y += x;
-            }
-        }
-        // Apart from other strides, since it is the usual one and can be compiled to vectors.
-        2 => {
-            let (pairs, last) = x.as_chunks::<2>();
-            for (y, [x, _]) in y.iter_mut().zip(pairs) {
-                *y += *x;
-            }
-            if let (Some(y), [x]) = (y.get_mut(pairs.len()), last) {
-                *y += *x;
-            }
-        }
-        stride => {
-            for (y, &x) in y.iter_mut().zip(x.iter().step_by(stride)) {
-                *y += x;
             }
         }
     }

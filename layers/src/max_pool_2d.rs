@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::pooling::{self, Planes, Pool, Run};
+use crate::pooling::{self, Planes, Pool, Run, fold_strided};
 
 /// The largest number of each window of a picture, channel by channel.
 ///
@@ -117,7 +117,7 @@ impl<T: Scalar> WithSimd for Largest<'_, T> {
                     for i in 0..pool.across.kernel {
                         let run = Run::of(pool.across, i, width, 0, count);
                         let y = &mut y[run.first..][..run.count];
-                        raise(y, &x[run.from..], pool.across.stride);
+                        fold_strided(y, &x[run.from..], pool.across.stride, larger);
                     }
                 }
             }
@@ -125,33 +125,7 @@ impl<T: Scalar> WithSimd for Largest<'_, T> {
     }
 }
 
-/// y = max(y, x), with every stride-th x. What is not a number is larger than any.
-#[inline(always)]
-fn raise<T: Scalar>(y: &mut [T], x: &[T], stride: usize) {
-    match stride {
-        1 => {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = larger(*y, x);
-            }
-        }
-        // Apart from other strides, since it is the usual one and can be compiled to vectors.
-        2 => {
-            let (pairs, last) = x.as_chunks::<2>();
-            for (y, [x, _]) in y.iter_mut().zip(pairs) {
-                *y = larger(*y, *x);
-            }
-            if let (Some(y), [x]) = (y.get_mut(pairs.len()), last) {
-                *y = larger(*y, *x);
-            }
-        }
-        stride => {
-            for (y, &x) in y.iter_mut().zip(x.iter().step_by(stride)) {
-                *y = larger(*y, x);
-            }
-        }
-    }
-}
-
+/// The larger number. What is not a number is larger than any.
 #[inline(always)]
 #[allow(clippy::eq_op, reason = "what is not a number is not itself; a method would be a call")]
 fn larger<T: Scalar>(y: T, x: T) -> T {

@@ -1,7 +1,7 @@
 //! Windows over pictures: what the pools share.
 
 use engine_core::{
-    Axis, Dim, LayerPlan, Pair, PlanError, Port, Reach, Shape, Symbol, Tensor, Windows,
+    Axis, Dim, LayerPlan, Pair, PlanError, Port, Reach, Scalar, Shape, Symbol, Tensor, Windows,
 };
 
 /// The port of a layer of pictures.
@@ -185,6 +185,33 @@ impl Run {
                 from: across.place(start, i),
             },
             false => Run { first: 0, count: 0, from: 0 },
+        }
+    }
+}
+
+/// y = f(y, x), with every stride-th x.
+#[inline(always)]
+pub(crate) fn fold_strided<T: Scalar>(y: &mut [T], x: &[T], stride: usize, f: impl Fn(T, T) -> T) {
+    match stride {
+        1 => {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = f(*y, x);
+            }
+        }
+        // Apart from other strides, since it is the usual one and can be compiled to vectors.
+        2 => {
+            let (pairs, last) = x.as_chunks::<2>();
+            for (y, [x, _]) in y.iter_mut().zip(pairs) {
+                *y = f(*y, *x);
+            }
+            if let (Some(y), [x]) = (y.get_mut(pairs.len()), last) {
+                *y = f(*y, *x);
+            }
+        }
+        stride => {
+            for (y, &x) in y.iter_mut().zip(x.iter().step_by(stride)) {
+                *y = f(*y, x);
+            }
         }
     }
 }

@@ -14,9 +14,8 @@ use super::attention::Looking;
 use super::captioned::{Alternative, Attention, Captioned, shown};
 use super::error::PhotographsError;
 use super::sight::{self, Sight};
-use super::sizes::{FEATURES, GRID};
 use crate::decode::{Context, DecodeScalar, Decoder, Hypothesis, WordModel};
-use crate::encoder::{Features, IMAGES};
+use crate::encoder::{FEATURES, Features, GRID, IMAGES};
 use crate::error::Error;
 
 /// Pictures that are captioned at once: enough that weights are worth their way from memory, few enough that what is

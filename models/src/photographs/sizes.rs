@@ -10,14 +10,9 @@ use safetensors::SafeTensors;
 
 use super::error::PhotographsError;
 use super::sight::Sight;
-use crate::encoder::Features;
+use crate::encoder::{FEATURES, Features, GRID};
 use crate::error::Error;
 use crate::experiment::Experiment;
-
-/// The names of what an encoder gives, as a network's inputs and as roles of the encoder.
-pub(super) const FEATURES: &str = "features";
-/// Features of regions.
-pub(super) const GRID: &str = "grid";
 
 /// Binds what data would: `Vocabulary` from the words, others from the shapes of parameters, and what no parameter
 /// depends on, as the number of regions, from what the encoder makes of a picture.

@@ -2,9 +2,10 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
+use engine_datasets::info::grouped;
 use http_body_util::BodyExt;
 
-use super::limits::{DRAIN_TIME, DRAINED, MOST_BYTES, grouped};
+use super::limits::{DRAIN_TIME, DRAINED, MOST_BYTES};
 use super::problem::Problem;
 
 /// Reads a body whole, unless it is too large.
@@ -21,10 +22,7 @@ pub(super) async fn read(mut body: Body, headers: &HeaderMap) -> Result<Bytes, P
         let data = frame.map_err(broken_off)?.into_data().unwrap_or_default();
         if bytes.len() + data.len() > MOST_BYTES {
             drain(body).await;
-            return Err(Problem::too_large(format!(
-                "more than {} bytes",
-                grouped(MOST_BYTES as u64)
-            )));
+            return Err(Problem::too_large(format!("more than {} bytes", grouped(MOST_BYTES))));
         }
         bytes.extend_from_slice(&data);
     }

@@ -22,29 +22,3 @@ pub(super) const CONNECTIONS: usize = 512;
 
 /// Pictures that are fetched at once.
 pub(super) const FETCHES: usize = 8;
-
-/// A number with commas between thousands.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_told_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (50_000_000, "50,000,000")]
-        {
-            assert_eq!(grouped(number), text);
-        }
-    }
-}

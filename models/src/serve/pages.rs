@@ -2,10 +2,11 @@
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use engine_datasets::info::grouped;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
-use super::limits::{MOST_BYTES, MOST_PIXELS, WIDEST, grouped};
+use super::limits::{MOST_BYTES, MOST_PIXELS, WIDEST};
 
 /// What pages may do: show and run what comes from this server, show pictures that a user has chosen, and ask this
 /// server alone.
@@ -50,7 +51,7 @@ fn document(title: &str, script: &Markup, body: &str) -> Markup {
 
 /// A text with the numbers of this server's limits in place of their names.
 fn filled(text: &str) -> String {
-    text.replace("{MOST_BYTES,}", &grouped(MOST_BYTES as u64))
+    text.replace("{MOST_BYTES,}", &grouped(MOST_BYTES))
         .replace("{MOST_PIXELS,}", &grouped(MOST_PIXELS))
         .replace("{MOST_BYTES}", &MOST_BYTES.to_string())
         .replace("{WIDEST}", &WIDEST.to_string())

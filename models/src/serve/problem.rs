@@ -3,9 +3,10 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine_datasets::info::grouped;
 use serde::Serialize;
 
-use super::limits::{MOST_BYTES, MOST_PIXELS, grouped};
+use super::limits::{MOST_BYTES, MOST_PIXELS};
 use crate::photographs::reading::Unread;
 
 /// A request that cannot be met.
@@ -48,7 +49,7 @@ impl Problem {
     /// A body of more bytes than are read.
     pub(super) fn too_large(found: impl Into<String>) -> Self {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large")
-            .expected(format!("at most {} bytes", grouped(MOST_BYTES as u64)))
+            .expected(format!("at most {} bytes", grouped(MOST_BYTES)))
             .found(found)
             .help("send a smaller picture: 1,000 pixels a side are more than a network reads")
     }
