@@ -17,9 +17,10 @@
 //! | [`gemm`], [`lanes`], [`math`], [`panel_product`] | the kernels that all mathematics goes through |
 //! | [`team`] | the threads that share work |
 
+extern crate self as engine_kernels;
+
 pub mod batch;
 pub mod clip;
-pub mod context;
 pub mod dim;
 pub mod engine;
 pub mod field;
@@ -31,7 +32,6 @@ pub mod interleave;
 pub mod lanes;
 pub mod layer;
 pub mod math;
-pub mod operation;
 pub mod optimizer;
 pub mod optimizers;
 pub mod pair;
@@ -44,27 +44,30 @@ pub mod scalar;
 mod scan;
 pub mod schedule;
 pub mod schedules;
+pub mod sequence;
 pub mod shape;
 pub mod shared;
-pub mod steps;
 pub mod tagged;
 pub mod team;
 pub mod tensor;
 pub mod testing;
 pub mod windows;
-pub mod words;
 
 pub use batch::{Array, Batch, Elements};
-pub use context::{Asked, Backward, Forward, Mode, Step};
 pub use dim::{Dim, Symbol};
-pub use layer::{Axis, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes};
-pub use operation::{ChannelMap, Counted, Packing, Part, Reach};
+pub use layer::context::{Backward, Forward, GradientRequest, Mode, Step};
+pub use layer::form::{Form, Lowered, Part, WeightOrder};
+pub use layer::kernel::Kernel;
+pub use layer::memory::{Memory, Packed, Saved, Scratch, State, Weight};
+pub use layer::port::{Axis, Port, PortShapes};
+pub use layer::signature::{ChannelMap, Counted, Dependence, Meaning, Signature};
+pub use layer::{Layer, PlanError};
 pub use optimizer::{Optimizer, Update, UpdateStep};
 pub use pair::Pair;
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
+pub use sequence::{DistinctTokens, PackedSequence, Sequences};
 pub use shape::{Shape, Sizes};
-pub use steps::Steps;
 pub use tagged::Tagged;
 pub use tensor::Tensor;
 pub use windows::Windows;

@@ -8,7 +8,6 @@ use aligned_vec::{AVec, CACHELINE_ALIGN, avec};
 use ndarray::ArrayView2;
 
 use crate::lanes::{self, Simd, WithSimd};
-use crate::operation::Packing;
 use crate::team;
 
 /// Numbers in a row of a panel: four cache lines.
@@ -19,6 +18,17 @@ pub const fn width<T>() -> usize {
 /// Numbers in a cache line.
 pub const fn line<T>() -> usize {
     64 / size_of::<T>()
+}
+
+/// Weights in the order in which kernels read them, kept by the engine and renewed when they change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packing {
+    /// Which of the operation's parameters.
+    pub parameter: usize,
+    /// Whether kernels multiply by the transpose.
+    pub transposed: bool,
+    /// How many blocks of columns there are, such as the gates of a cell; 1 for none. See [`Cut`].
+    pub gates: usize,
 }
 
 /// How a dimension of some length is cut into panels.

@@ -6,8 +6,7 @@ use ndarray::NdFloat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layer::Kernel;
-use crate::operation::Operation;
+use crate::layer::kernel::{Kernel, Operation};
 use crate::optimizer::{Optimizer, Update};
 
 /// Which [`Scalar`] a graph computes in, chosen in its file: `precision: F64`.

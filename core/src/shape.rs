@@ -52,6 +52,16 @@ impl Shape {
         }
     }
 
+    /// The shape of such arrays for all steps of a dimension, which comes after the batch. One that has no row for each
+    /// sequence stays as it is.
+    pub fn over_steps(&self, over: Dim) -> Self {
+        let mut dims = self.0.clone();
+        if self.batch_lead() > 0 {
+            dims.insert(1, over);
+        }
+        Shape(dims)
+    }
+
     /// This shape with its innermost dimension replaced.
     pub fn with_last(&self, last: Dim) -> Self {
         let mut dims = self.0.clone();

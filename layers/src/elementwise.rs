@@ -1,9 +1,82 @@
 //! Work on one element at a time, shared among threads. No element depends on how the work is shared.
 
-use engine_core::context::{Forward, Inputs};
-use engine_core::pointwise::Pointwise;
-use engine_core::{Backward, Scalar, Tensor, team};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use engine_core::layer::context::Inputs;
+use engine_core::pointwise::{Function, Pointwise};
+use engine_core::{
+    Backward, Dependence, Forward, Kernel, Meaning, PortShapes, Scalar, Signature, Tensor, team,
+};
 use smallvec::SmallVec;
+
+/// Makes a function of arrays of one shape, element by element, a layer with these ports: `elementwise!(Subtract: "a", "b")`.
+///
+/// The type implements [`Function`] and [`Pointwise`].
+macro_rules! elementwise {
+    ($type:ident: $($port:literal),+) => {
+        #[typetag::serde]
+        impl engine_core::Layer for $type {
+            fn ports(&self) -> Vec<engine_core::Port> {
+                vec![$(engine_core::Port::real($port, [engine_core::Axis::Rest])),+]
+            }
+
+            fn signature(
+                &self,
+                inputs: &engine_core::PortShapes<'_>,
+            ) -> Result<engine_core::Signature, engine_core::PlanError> {
+                Ok($crate::elementwise::signature(self, inputs))
+            }
+
+            fn plain(&self, _: &mut engine_core::Memory<'_>) -> engine_core::Lowered {
+                engine_core::Lowered::new($crate::elementwise::Elementwise(self.clone()))
+            }
+        }
+    };
+}
+
+/// Makes a function of one number a layer: `activation!(Tanh: math::tanh, tanh_slope)`. The first is the function, in place
+/// over a slice; the second its slope where its value is y. `is_relu` says that it is max(0, x).
+macro_rules! activation {
+    ($type:ident: $value:path, $slope:path $(, $is_relu:ident)?) => {
+        $crate::elementwise::elementwise!($type: "x");
+
+        impl engine_core::pointwise::Function for $type {
+            fn looks_at(&self) -> engine_core::pointwise::LooksAt {
+                engine_core::pointwise::LooksAt::Value
+            }
+            $(fn $is_relu(&self) -> bool {
+                true
+            })?
+        }
+
+        impl<T: engine_core::Scalar> engine_core::pointwise::Pointwise<T> for $type {
+            fn value(&self, x: &[&[T]], y: &mut [T]) {
+                y.copy_from_slice(x[0]);
+                $value(y);
+            }
+
+            fn add_slope(&self, _: &[&[T]], y: &[T], dy: &[T], _: usize, dx: &mut [T]) {
+                $crate::elementwise::add_slope(dx, dy, y, $slope);
+            }
+        }
+    };
+}
+
+pub(crate) use {activation, elementwise};
+
+/// The signature of a layer that is a function of all its inputs, element by element.
+pub(crate) fn signature<F: Function + Clone + 'static>(
+    function: &F,
+    inputs: &PortShapes<'_>,
+) -> Signature {
+    Signature::output(inputs.shape(0).clone(), Dependence::Elementwise)
+        .meaning(Meaning::Elementwise(Arc::new(function.clone())))
+}
+
+/// A function of all inputs, element by element.
+#[derive(Debug)]
+pub(crate) struct Elementwise<F>(pub(crate) F);
 
 /// The fewest elements that are worth a thread's while.
 const PIECE: usize = 1 << 13;
@@ -70,24 +143,24 @@ pub(crate) fn add_slope<T: Scalar>(dx: &mut [T], dy: &[T], y: &[T], slope: impl 
     dx.iter_mut().zip(dy).zip(y).for_each(|((dx, &dy), &y)| *dx += dy * slope(y));
 }
 
-/// The forward pass of a layer that is a function of all its inputs, element by element.
-pub(crate) fn forward<T: Scalar>(function: &impl Pointwise<T>, cx: &mut Forward<'_, T>) {
-    let x = Arguments::of(&cx.inputs);
-    team::for_each_chunk_mut(cx.outputs[0].as_mut_slice(), PIECE, |at, y| {
-        function.value(&x.part(at, y.len()), y);
-    });
-}
-
-/// Its backward pass.
-pub(crate) fn backward<T: Scalar>(function: &impl Pointwise<T>, cx: &mut Backward<'_, T>) {
-    let x = Arguments::of(&cx.inputs);
-    let (y, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
-    for port in 0..cx.inputs.len() {
-        let Some(dx) = cx.input_gradients.get(port) else { continue };
-        team::for_each_chunk_mut(dx.as_mut_slice(), PIECE, |at, dx| {
-            let (y, dy) = (part(y, at, dx), part(dy, at, dx));
-            function.add_slope(&x.part(at, dx.len()), y, dy, port, dx);
+impl<T: Scalar, F: Pointwise<T> + Debug> Kernel<T> for Elementwise<F> {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let x = Arguments::of(&cx.inputs);
+        team::for_each_chunk_mut(cx.outputs[0].as_mut_slice(), PIECE, |at, y| {
+            self.0.value(&x.part(at, y.len()), y);
         });
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        let x = Arguments::of(&cx.inputs);
+        let (y, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
+        for port in 0..cx.inputs.len() {
+            let Some(dx) = cx.input_gradients.get(port) else { continue };
+            team::for_each_chunk_mut(dx.as_mut_slice(), PIECE, |at, dx| {
+                let (y, dy) = (part(y, at, dx), part(dy, at, dx));
+                self.0.add_slope(&x.part(at, dx.len()), y, dy, port, dx);
+            });
+        }
     }
 }
 

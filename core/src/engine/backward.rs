@@ -3,8 +3,11 @@
 use super::memory::{noise, places};
 use super::network::Engine;
 use super::profile::measured;
-use crate::context::{Asked, Backward, InputGradients, Inputs, ParameterGradients, Parameters};
 use crate::graph::NodePlan;
+use crate::layer::context::{
+    Backward, GradientRequest, InputGradients, Inputs, ParameterGradients, Parameters,
+};
+use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 
@@ -74,10 +77,10 @@ impl<T: Scalar> Engine<T> {
             outputs: &rest[..node.outputs.len()],
             output_gradients: &rest_gradients[..node.outputs.len()],
             parameters: Parameters { ids: &node.parameters, table: parameters },
-            packed: packs.of(at),
-            steps: memory.steps.as_ref(),
-            saved: &mut arrays.saved,
-            scratch: &mut arrays.scratch,
+            packed: PackedWeights(packs.of(at)),
+            sequences: memory.steps.as_ref(),
+            saved: Arrays::new(&mut arrays.saved),
+            scratch: Arrays::new(&mut arrays.scratch),
             input_gradients: InputGradients {
                 slots: &node.slots,
                 wanted: &self.wanted,
@@ -89,7 +92,7 @@ impl<T: Scalar> Engine<T> {
                 table: &mut self.gradients,
                 fresh: &mut self.fresh.1,
             },
-            asked: Asked::All,
+            requested: GradientRequest::All,
             mode: self.mode,
             noise: noise(
                 self.seed,

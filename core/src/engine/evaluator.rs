@@ -10,9 +10,9 @@ use super::packs::Packs;
 use super::profile::{Profile, measured};
 use super::rooms::Rooms;
 use crate::batch::Batch;
-use crate::context::{Mode, Slot};
 use crate::graph::{Fold, Parameter, Passes, Plan, Purpose};
-use crate::operation::Packing;
+use crate::layer::context::{Mode, Slot};
+use crate::panels::Packing;
 use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::shape::Sizes;
@@ -93,7 +93,7 @@ impl<T: Scalar> Evaluator<T> {
         let rooms = Rooms::new(&program, &extents);
         let memory = Memory::of_inputs(&program, &sizes);
         for (node, rooms) in program.nodes.iter_mut().zip(&rooms.nodes) {
-            if let Some(over) = rooms.over.filter(|_| !node.hints.view) {
+            if let Some(over) = rooms.over.filter(|_| !node.is_view()) {
                 node.slots[over.port] = Slot::Output;
             }
         }
@@ -224,7 +224,7 @@ impl<T: Scalar> Evaluator<T> {
         let arrays = own.saved.iter_mut().zip(saved).chain(own.scratch.iter_mut().zip(scratch));
         arrays.for_each(|(array, extent)| extent.occupy(array, &rows));
         // A view is what was moved.
-        if home.over.is_none() || !node.hints.view {
+        if home.over.is_none() || !node.is_view() {
             memory.forward(program, at, &self.parameters, self.packs.of(at), (Mode::Eval, 0));
         }
         home.move_own(&mut memory.nodes[at], lent);
@@ -274,7 +274,7 @@ fn whole(plan: &Plan) -> Vec<bool> {
     let mut whole = vec![false; plan.parameters.len()];
     as_they_are(plan).for_each(|id| whole[id] = true);
     for node in &plan.nodes {
-        let transposed = node.hints.packings.iter().filter(|packing| packing.transposed);
+        let transposed = node.memory.packings.iter().filter(|packing| packing.transposed);
         transposed.for_each(|packing| whole[node.parameters[packing.parameter]] = true);
     }
     for Fold { weights, bias, from, .. } in &plan.folds {
@@ -286,12 +286,8 @@ fn whole(plan: &Plan) -> Vec<bool> {
 /// The parameters that kernels read as they are.
 fn as_they_are(plan: &Plan) -> impl Iterator<Item = usize> {
     plan.nodes.iter().flat_map(|node| {
-        let packed = |at: usize| {
-            let mut packings = node.hints.packings.iter();
-            node.hints.packed_alone && packings.any(|packing| packing.parameter == at)
-        };
-        let own = node.parameters.iter().enumerate().filter(move |(at, _)| !packed(*at));
-        own.map(|(_, id)| *id)
+        let stored = node.parameters.iter().zip(&node.memory.stored);
+        stored.filter(|(_, stored)| **stored).map(|(id, _)| *id)
     })
 }
 

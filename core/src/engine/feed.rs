@@ -2,12 +2,12 @@
 
 use super::memory::Memory;
 use crate::batch::{Array, Batch, Elements};
-use crate::context::Slot;
 use crate::dim::Symbol;
 use crate::graph::{CountedInput, InputPlan, Plan};
+use crate::layer::context::Slot;
 use crate::scalar::Scalar;
+use crate::sequence::PackedSequence;
 use crate::shape::{Shape, Sizes};
-use crate::steps::Steps;
 
 /// A batch that does not fit a graph's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +100,7 @@ pub(super) fn feed<T: Scalar>(
 
 /// Whether no node takes fewer steps than that.
 pub(super) fn fit_time(plan: &Plan, found: usize) -> Result<(), FeedError> {
-    let limits = plan.nodes.iter().filter_map(|node| Some((node, node.hints.longest?)));
+    let limits = plan.nodes.iter().filter_map(|node| Some((node, node.longest?)));
     for (node, (field, most)) in limits {
         if found > most {
             return Err(FeedError::TooLong { node: node.name.clone(), field, most, found });
@@ -182,7 +182,11 @@ fn fit(
 }
 
 /// Calls `copy` with each row of an input's array in memory and the row of the batch's array that belongs there.
-fn for_each_row(input: &InputPlan, steps: Option<&Steps>, mut copy: impl FnMut(usize, usize)) {
+fn for_each_row(
+    input: &InputPlan,
+    steps: Option<&PackedSequence>,
+    mut copy: impl FnMut(usize, usize),
+) {
     match (steps, input.has_time()) {
         (None, _) => copy(0, 0),
         (Some(steps), false) => {
@@ -195,7 +199,7 @@ fn for_each_row(input: &InputPlan, steps: Option<&Steps>, mut copy: impl FnMut(u
 }
 
 /// How many elements a row has; all of them where rows keep their order.
-fn row_length(input: &InputPlan, shape: &[usize], steps: Option<&Steps>) -> usize {
+fn row_length(input: &InputPlan, shape: &[usize], steps: Option<&PackedSequence>) -> usize {
     let lead = match steps {
         None => 0,
         Some(_) => 1 + usize::from(input.has_time()),

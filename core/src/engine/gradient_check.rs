@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::feed::FeedError;
 use super::network::Engine;
 use crate::batch::{Batch, Elements};
-use crate::context::{Mode, Slot};
+use crate::layer::context::{Mode, Slot};
 
 /// Where the two gradients differ most.
 #[derive(Debug, Clone, PartialEq)]

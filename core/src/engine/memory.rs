@@ -1,13 +1,14 @@
 //! The arrays of a running plan, and the one way a node is run over them.
 
 use super::extent::Extent;
-use crate::context::{Forward, Inputs, Mode, Noise, Parameters, Slot, Tokens};
 use crate::dim::Symbol;
 use crate::graph::{NodePlan, Plan};
+use crate::layer::context::{Forward, Inputs, Mode, Noise, Parameters, Slot, Tokens};
+use crate::layer::memory::{Arrays, PackedWeights};
 use crate::panels::Panels;
 use crate::scalar::Scalar;
+use crate::sequence::PackedSequence;
 use crate::shape::{Shape, Sizes};
-use crate::steps::Steps;
 use crate::tensor::Tensor;
 
 /// Every array that a forward pass reads and writes, but for the parameters.
@@ -17,7 +18,7 @@ pub(super) struct Memory<T> {
     pub(super) tokens: Vec<Tokens>,
     pub(super) nodes: Vec<NodeMemory<T>>,
     /// How the batch's sequences lie, where the plan leaves padding out.
-    pub(super) steps: Option<Steps>,
+    pub(super) steps: Option<PackedSequence>,
     /// The length of each sequence, to arrange steps by.
     pub(super) lengths: Vec<usize>,
     extents: Extents,
@@ -55,9 +56,9 @@ impl Extents {
             let all = |shapes: &[Shape]| {
                 shapes.iter().map(|shape| Extent::new(shape, node.words, sizes)).collect()
             };
-            let state = node.state.iter();
+            let state = node.memory.state.iter();
             let state = state.map(|shape| Extent::carried(shape, node.words, sizes)).collect();
-            [all(&node.saved), all(&node.scratch), state]
+            [all(&node.memory.saved), all(&node.memory.scratch), state]
         });
         Extents {
             values: plan.values.iter().zip(used).map(value).collect(),
@@ -83,12 +84,12 @@ impl<T: Scalar> Memory<T> {
                 .nodes
                 .iter()
                 .map(|node| NodeMemory {
-                    saved: empty(&node.saved),
-                    scratch: empty(&node.scratch),
-                    state: empty(&node.state),
+                    saved: empty(&node.memory.saved),
+                    scratch: empty(&node.memory.scratch),
+                    state: empty(&node.memory.state),
                 })
                 .collect(),
-            steps: plan.arranged.is_some().then(Steps::default),
+            steps: plan.arranged.is_some().then(PackedSequence::default),
             lengths: Vec::new(),
             extents: Extents::new(plan, sizes),
             bound: None,
@@ -122,7 +123,7 @@ impl<T: Scalar> Memory<T> {
         let rows = Rows {
             batch,
             time,
-            positions: self.steps.as_ref().map(Steps::rows),
+            positions: self.steps.as_ref().map(PackedSequence::rows),
             tokens: &self.tokens,
         };
         let shape = |tensor: &mut Tensor<T>, extent: &Extent| {
@@ -188,10 +189,10 @@ impl<T: Scalar> Memory<T> {
             inputs: Inputs { slots: &node.slots, values: before, tokens: &self.tokens },
             outputs: &mut rest[..node.outputs.len()],
             parameters: Parameters { ids: &node.parameters, table: parameters },
-            packed,
-            steps: self.steps.as_ref(),
-            saved: &mut memory.saved,
-            scratch: &mut memory.scratch,
+            packed: PackedWeights(packed),
+            sequences: self.steps.as_ref(),
+            saved: Arrays::new(&mut memory.saved),
+            scratch: Arrays::new(&mut memory.scratch),
             mode,
             noise: noise(seed, mode, node.stream, places(self.steps.as_ref(), plan, node)),
         };
@@ -215,7 +216,7 @@ pub(super) struct Rows<'a> {
 
 /// The places of the rows of a node's output.
 pub(super) fn places<'a>(
-    steps: Option<&'a Steps>,
+    steps: Option<&'a PackedSequence>,
     plan: &Plan,
     node: &NodePlan,
 ) -> Option<&'a [usize]> {

@@ -12,9 +12,9 @@ use super::memory::Memory;
 use super::packs::Packs;
 use super::profile::{Profile, measured};
 use crate::batch::Batch;
-use crate::context::{Mode, Slot};
 use crate::dim::Symbol;
 use crate::graph::{Passes, Plan};
+use crate::layer::context::{Mode, Slot};
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
@@ -299,7 +299,8 @@ pub(super) fn bound(plan: &Plan, sizes: &Sizes) -> Result<(Sizes, Vec<Vec<usize>
         resolve(&value.name, &value.shape)?;
     }
     for node in &plan.nodes {
-        for shape in node.saved.iter().chain(&node.scratch).chain(&node.state) {
+        let own = &node.memory;
+        for shape in own.saved.iter().chain(&own.scratch).chain(&own.state) {
             resolve(&node.name, shape)?;
         }
     }

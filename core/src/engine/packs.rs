@@ -1,7 +1,7 @@
 //! Parameters in the order in which kernels read them.
 
 use crate::graph::{NodePlan, Plan};
-use crate::operation::Packing;
+use crate::panels::Packing;
 use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
@@ -17,7 +17,7 @@ impl<T: Scalar> Packs<T> {
     /// Panels that take no memory yet.
     pub(super) fn new(plan: &Plan) -> Self {
         let empty = |count: usize| (0..count).map(|_| Panels::default()).collect();
-        let nodes = plan.nodes.iter().map(|node| empty(node.hints.packings.len())).collect();
+        let nodes = plan.nodes.iter().map(|node| empty(node.memory.packings.len())).collect();
         Packs { nodes, version: None }
     }
 
@@ -30,7 +30,7 @@ impl<T: Scalar> Packs<T> {
         let mut packs = Packs::new(plan);
         packs.version = Some(version);
         for (panels, node) in packs.nodes.iter_mut().zip(&plan.nodes) {
-            for (panels, packing) in panels.iter_mut().zip(&node.hints.packings) {
+            for (panels, packing) in panels.iter_mut().zip(&node.memory.packings) {
                 pack(node, *packing, panels)?;
             }
         }
@@ -44,7 +44,7 @@ impl<T: Scalar> Packs<T> {
         }
         self.version = Some(version);
         for (panels, node) in self.nodes.iter_mut().zip(&plan.nodes) {
-            for (panels, packing) in panels.iter_mut().zip(&node.hints.packings) {
+            for (panels, packing) in panels.iter_mut().zip(&node.memory.packings) {
                 let parameter = &parameters[node.parameters[packing.parameter]];
                 panels.pack(parameter.rows(), *packing);
             }

@@ -5,8 +5,8 @@
 
 use super::extent::Extent;
 use super::memory::{Extents, NodeMemory};
-use crate::context::Slot;
 use crate::graph::Plan;
+use crate::layer::context::Slot;
 use crate::tensor::Tensor;
 
 /// A room of a [`Rooms`], by its number.
@@ -158,7 +158,7 @@ fn last_readers(plan: &Plan) -> Vec<Last> {
 /// What node `at` can write over: an array that it is the last to need.
 fn over(plan: &Plan, at: usize, last: &[Last]) -> Option<Over> {
     let node = &plan.nodes[at];
-    if node.outputs.len() != 1 || !node.saved.is_empty() {
+    if node.outputs.len() != 1 || !node.memory.saved.is_empty() {
         return None;
     }
     let same_shape =
@@ -169,7 +169,7 @@ fn over(plan: &Plan, at: usize, last: &[Last]) -> Option<Over> {
     });
     arrays.into_iter().find(|Over { port, value }| {
         let once = node.reads().filter(|read| read == value).count() == 1;
-        let fits = node.hints.view || node.hints.over.contains(port) && same_shape(*value);
+        let fits = node.is_view() || node.abilities.in_place.contains(port) && same_shape(*value);
         once && last[*value] == Last::At(at) && fits
     })
 }

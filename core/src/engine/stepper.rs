@@ -11,9 +11,11 @@ use super::packs::Packs;
 use super::select::select;
 use super::word_tables::WordTables;
 use crate::batch::Batch;
-use crate::context::{Mode, Slot, Step};
 use crate::dim::Symbol;
 use crate::graph::{InputPlan, Plan, Purpose};
+use crate::layer::context::{Mode, Slot, Step};
+use crate::layer::memory::Arrays;
+use crate::layer::signature::Dependence;
 use crate::scalar::Scalar;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
@@ -181,9 +183,9 @@ impl<T: Scalar> Stepper<T> {
         }
         let stems = branches.select(rows, before);
         for &at in &self.every {
-            let rows = if plan.nodes[at].hints.branches { stems } else { rows };
+            let rows = if plan.nodes[at].abilities.branches { stems } else { rows };
             let stays = rows.len() == before && rows.iter().copied().eq(0..before);
-            let arrays = memory.nodes[at].state.iter_mut().zip(&plan.nodes[at].state);
+            let arrays = memory.nodes[at].state.iter_mut().zip(&plan.nodes[at].memory.state);
             arrays.filter(|_| !stays).for_each(|(state, shape)| select(state, shape, rows, spare));
         }
         memory.unbind();
@@ -206,7 +208,8 @@ impl<T: Scalar> Stepper<T> {
             let kernel = T::kernel(&*plan.nodes[node].operation);
             let (packed, mode) = (packs.of(node), (Mode::Eval, self.seed));
             memory.run(plan, node, engine.parameters(), packed, mode, |forward, state| {
-                let from = stems.filter(|_| plan.nodes[node].hints.branches);
+                let from = stems.filter(|_| plan.nodes[node].abilities.branches);
+                let state = Arrays::new(state);
                 kernel.step(&mut Step { forward, state, from, at, first });
             });
         }
@@ -233,7 +236,7 @@ fn kept(plan: &Plan, every: &[usize], timed: &[bool], target: usize) -> Vec<Kept
     let always = |slot| {
         let mut ports = nodes().flat_map(|node| {
             let read = node.slots.iter().enumerate().filter(move |(_, read)| **read == slot);
-            read.map(|(port, _)| !node.hints.starts.contains(&port))
+            read.map(|(port, _)| node.facts.of(port) != Dependence::StartOnly)
         });
         slot == Slot::Value(target) || ports.any(|later| later)
     };

@@ -1,8 +1,8 @@
 //! What depends on a word alone, computed for the whole vocabulary once it has been computed for as many words one by one.
 
 use super::memory::Memory;
-use crate::context::Slot;
 use crate::graph::{NodePlan, Plan};
+use crate::layer::context::Slot;
 use crate::scalar::Scalar;
 use crate::shape::Sizes;
 

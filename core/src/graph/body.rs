@@ -1,12 +1,14 @@
 //! The body of a scan: a plan for one step, and how values come in, are handed on and leave.
 
-use super::plan::Plan;
+use super::plan::{NodePlan, Parameter, Plan};
 use super::spec::Feed;
 use crate::dim::{Dim, Symbol};
-use crate::layer::LayerPlan;
-use crate::operation::{Packing, Reach};
+use crate::layer::form::Lowered;
+use crate::layer::memory::MemoryPlan;
+use crate::layer::signature::{Dependence, Facts, Meaning, Signature};
 use crate::scan::{Carried, Fed, Kind, Memory, Scan, ScanNode, Starting};
 use crate::shape::Shape;
+use engine_kernels::panels::Packing;
 
 /// A network that runs once for each step.
 ///
@@ -114,6 +116,21 @@ impl Body {
         }
     }
 
+    /// The shapes of what the node computes, and how that depends on its inputs. The parameters are the body's.
+    pub(crate) fn signature(&self) -> Signature {
+        let leaving = self.plan.outputs[..self.leaving].iter();
+        let each = leaving.map(|(_, value)| self.over_steps(&self.plan.values[*value].shape));
+        let last = self.last.iter().map(|carry| self.carries[*carry].shape.clone());
+        let names = self.names.iter().map(|name| name.clone().into());
+        let parameters = self.plan.parameters.iter().map(Parameter::planned);
+        Signature {
+            outputs: names.zip(each.chain(last)).collect(),
+            parameters: parameters.collect(),
+            facts: self.facts(),
+            longest: None,
+        }
+    }
+
     /// A shape in the body as it is for all steps.
     pub(crate) fn over_steps(&self, shape: &Shape) -> Shape {
         let mut dims = shape.dims().to_vec();
@@ -137,21 +154,13 @@ impl Body {
     }
 
     /// The scan as an operation, and the memory that it takes.
-    pub(crate) fn compile(&self) -> (Scan, LayerPlan) {
+    pub(crate) fn compile(&self) -> (Lowered, MemoryPlan) {
         let plan = &self.plan;
         let kinds: Vec<Kind> = (0..plan.values.len()).map(|value| self.kind(value)).collect();
-        let mut memory = LayerPlan::default();
-        for (_, value) in &plan.outputs[..self.leaving] {
-            let name = self.names[memory.outputs.len()].clone();
-            memory.outputs.push((name.into(), self.over_steps(&plan.values[*value].shape)));
-        }
-        for carry in &self.last {
-            let name = self.names[memory.outputs.len()].clone();
-            memory.outputs.push((name.into(), self.carries[*carry].shape.clone()));
-        }
+        let mut memory = MemoryPlan::default();
         // Values, then what nodes save; gradients, then what is handed back, then what nodes need for a moment.
         for (value, kind) in plan.values.iter().zip(&kinds) {
-            memory = memory.saved(self.kept(&value.shape, *kind));
+            memory.saved.push(self.kept(&value.shape, *kind));
         }
         let mut gradients = Vec::new();
         for (at, value) in plan.values.iter().enumerate() {
@@ -161,10 +170,11 @@ impl Body {
                 kind => self.kept(&value.shape, kind),
             };
             gradients.push(apart);
-            memory = memory.scratch(shape);
+            memory.scratch.push(shape);
         }
         for carry in &self.carries {
-            memory = memory.scratch(carry.shape.clone()).state(carry.shape.clone());
+            memory.scratch.push(carry.shape.clone());
+            memory.state.push(carry.shape.clone());
         }
         let (mut saved, mut scratch) = (memory.saved.len(), memory.scratch.len());
         let (mut parameters, mut packed) = (0, 0);
@@ -173,15 +183,17 @@ impl Body {
             *from - count..*from
         };
         let nodes = plan.nodes.iter().map(|node| {
-            for shape in &node.saved {
+            let own = &node.memory;
+            for shape in &own.saved {
                 // What has no row for each sequence is an array that nobody uses.
                 let by_row = shape.batch_lead() > 0;
                 memory.saved.push(if by_row { self.over_steps(shape) } else { shape.clone() });
             }
-            memory.scratch.extend(node.scratch.iter().cloned());
-            for packing in &node.hints.packings {
+            memory.scratch.extend(own.scratch.iter().cloned());
+            memory.stored.extend(&own.stored);
+            for packing in &own.packings {
                 let parameter = parameters + packing.parameter;
-                memory.hints.packings.push(Packing { parameter, ..*packing });
+                memory.packings.push(Packing { parameter, ..*packing });
             }
             let memory_of = |shapes: &[Shape]| {
                 let memory = |shape: &Shape| match shape.batch_lead() {
@@ -194,27 +206,17 @@ impl Body {
                 operation: node.operation.clone(),
                 slots: node.slots.clone(),
                 outputs: node.outputs.clone(),
-                saved: next(&mut saved, node.saved.len()),
-                saved_memory: memory_of(&node.saved),
-                scratch: next(&mut scratch, node.scratch.len()),
-                scratch_memory: memory_of(&node.scratch),
+                saved: next(&mut saved, own.saved.len()),
+                saved_memory: memory_of(&own.saved),
+                scratch: next(&mut scratch, own.scratch.len()),
+                scratch_memory: memory_of(&own.scratch),
                 parameters: next(&mut parameters, node.parameters.len()),
-                packed: next(&mut packed, node.hints.packings.len()),
+                packed: next(&mut packed, own.packings.len()),
                 stream: node.stream,
                 apart: node.outputs.clone().all(|value| gradients[value]),
             }
         });
         let nodes = nodes.collect();
-        memory.hints.reach = self.reach();
-        memory.hints.at_end = self.is_over_time() && !self.last.is_empty();
-        for (at, port) in self.ports.iter().enumerate() {
-            match self.fed(&port.name) {
-                None => memory.hints.starts.push(at),
-                Some(_) if port.feed == Feed::PerStep => memory.hints.indexed.push(at),
-                Some(_) if port.shape.has(Symbol::TIME) => memory.hints.whole.push(at),
-                Some(_) => {}
-            }
-        }
         let scan = Scan {
             nodes,
             kinds,
@@ -243,7 +245,27 @@ impl Body {
             last: self.last.clone(),
             over_time: self.is_over_time(),
         };
-        (scan, memory)
+        let lowered = Lowered::new(scan).facts(self.facts());
+        let ports = self.ports.iter().enumerate();
+        let by_step =
+            ports.filter(|(_, port)| port.feed == Feed::PerStep && self.fed(&port.name).is_some());
+        (by_step.fold(lowered, |lowered, (at, _)| lowered.indexed(at)), memory)
+    }
+
+    /// How what it computes depends on what comes in.
+    fn facts(&self) -> Facts {
+        let mut facts = Facts::new(self.dependence());
+        for (at, port) in self.ports.iter().enumerate() {
+            facts = match self.fed(&port.name) {
+                None => facts.port(at, Dependence::StartOnly),
+                Some(_) if port.feed == Feed::Static && port.shape.has(Symbol::TIME) => {
+                    facts.port(at, Dependence::Whole)
+                }
+                Some(_) => facts,
+            };
+        }
+        let ends = self.is_over_time() && !self.last.is_empty();
+        if ends { facts.meaning(Meaning::Last) } else { facts }
     }
 
     /// The shape of the array that a value lies in.
@@ -261,18 +283,21 @@ impl Body {
         let node = self.plan.nodes.iter().find(|node| node.outputs.contains(&value));
         node.is_some_and(|node| {
             let by_step = |value: usize| matches!(kinds[value], Kind::Steps { .. });
-            node.hints.separable && !node.parameters.is_empty() && node.reads().all(by_step)
+            node.abilities.separable && !node.parameters.is_empty() && node.reads().all(by_step)
         })
     }
 
     /// What an output at one step depends on: whatever its nodes say, and the steps before.
-    fn reach(&self) -> Reach {
+    fn dependence(&self) -> Dependence {
         let timed = |port: &BodyPort| port.shape.has(Symbol::TIME);
-        if self.plan.nodes.iter().any(|node| node.hints.reach == Reach::Whole)
-            || self.ports.iter().any(timed)
-        {
-            return Reach::Whole;
+        let of_all = |node: &NodePlan| match node.facts.widest() {
+            Dependence::Whole => true,
+            Dependence::Batch => node.reads().any(|v| self.plan.values[v].shape.has(Symbol::TIME)),
+            _ => false,
+        };
+        if self.plan.nodes.iter().any(of_all) || self.ports.iter().any(timed) {
+            return Dependence::Whole;
         }
-        if self.is_over_time() { Reach::Past } else { Reach::Row }
+        if self.is_over_time() { Dependence::Past } else { Dependence::Item }
     }
 }

@@ -29,7 +29,7 @@ impl Checker<'_> {
                 self.error(&carry.span, message, "keep one of the two");
                 continue;
             }
-            let shape = planned[node].as_ref().map(|plan| plan.layer.outputs[output].1.clone());
+            let shape = planned[node].as_ref().map(|plan| plan.signature.outputs[output].1.clone());
             self.fits(carry, input, shape);
             found.push(CarryWire { input, node, output });
         }
@@ -62,7 +62,7 @@ impl Checker<'_> {
         let Carry { input, value, span } = carry;
         let message = match find(self.graph, value) {
             Some(Wire::Node(node)) => {
-                let outputs = &planned[node].as_ref()?.layer.outputs;
+                let outputs = &planned[node].as_ref()?.signature.outputs;
                 match output_index(value, outputs) {
                     Some(output) => return Some((node, output)),
                     None => format!("carry `{input}`: there is no output `{value}`"),

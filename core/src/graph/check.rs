@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::definition::Definition;
 use super::fault::{Fault, Severity};
 use super::inline::between_copies;
 use super::layout::{Layout, Planned};
@@ -11,7 +12,10 @@ use super::spec::{Content, Graph, Located, Node};
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, Wiring, output_index, output_names};
 use crate::dim::Symbol;
-use crate::layer::{Kind, Layer, LayerPlan, Need, PlanError, Port, PortShapes};
+use crate::layer::form::Form;
+use crate::layer::port::{Kind, Need, Port, PortShapes};
+use crate::layer::signature::Signature;
+use crate::layer::{Layer, PlanError};
 use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
 
@@ -180,9 +184,18 @@ impl Checker<'_> {
             return None;
         }
         let inputs = PortShapes { shapes: &shapes, names: &fit.names, sizes: self.sizes };
-        let plan = layer.plan(&inputs);
-        let plan = self.planned(node, (tag, span), plan)?;
-        Some(Planned { operation: layer.0.clone(), layer: plan, ports, body: None })
+        let signature = self.planned(node, (tag, span), layer.signature(&inputs))?;
+        let definition = Definition {
+            layer: layer.clone(),
+            names: fit.names,
+            sizes: self.sizes.clone(),
+            outputs: signature.outputs.iter().map(|(_, shape)| shape.clone()).collect(),
+            parameters: signature.parameters.iter().map(|p| p.name.clone()).collect(),
+            inputs: shapes,
+        };
+        let (lowered, memory) = definition.lower(Form::PLAIN)?;
+        let definition = Some(definition);
+        Some(Planned { signature, ports, definition, lowered, memory, body: None })
     }
 
     /// Fits shapes to ports, and takes note of the first size that follows.
@@ -199,16 +212,16 @@ impl Checker<'_> {
         !(of_data || varies || symbol.is_composed())
     }
 
-    /// A layer's plan with known sizes filled in, or what keeps it from having one.
+    /// A layer's signature with known sizes filled in, or what keeps it from having one.
     fn planned(
         &mut self,
         node: &Node,
         (tag, span): (&str, &Range<usize>),
-        plan: Result<LayerPlan, PlanError>,
-    ) -> Option<LayerPlan> {
+        signature: Result<Signature, PlanError>,
+    ) -> Option<Signature> {
         let name = &node.name.value;
-        let plan = match plan {
-            Ok(plan) => self.bind(plan),
+        let signature = match signature {
+            Ok(signature) => self.bind(signature),
             Err(error) => {
                 let field = error.field.map_or(String::new(), |field| format!(" field `{field}`:"));
                 self.error(span, format!("node `{name}`, {tag}:{field} {error}"), "");
@@ -216,7 +229,7 @@ impl Checker<'_> {
             }
         };
         let varies = |shape: &Shape| shape.has(Symbol::BATCH) || shape.has(Symbol::TIME);
-        if let Some(parameter) = plan.parameters.iter().find(|p| varies(&p.shape)) {
+        if let Some(parameter) = signature.parameters.iter().find(|p| varies(&p.shape)) {
             let message = format!(
                 "node `{name}`, {tag}: parameter `{}` would have the shape {}, and the batch and time vary",
                 parameter.name, parameter.shape
@@ -225,7 +238,7 @@ impl Checker<'_> {
             self.error(span, message, help);
             return None;
         }
-        Some(plan)
+        Some(signature)
     }
 
     /// The shape that a wire carries.
@@ -240,7 +253,7 @@ impl Checker<'_> {
             Wire::Unknown => None,
             Wire::Input(at) => self.graph.inputs[at].shape.as_ref().map(|shape| self.bound(shape)),
             Wire::Node(node) => {
-                let outputs = &planned[node].as_ref()?.layer.outputs;
+                let outputs = &planned[node].as_ref()?.signature.outputs;
                 match output_index(&name.value, outputs) {
                     Some(output) => Some(outputs[output].1.clone()),
                     None => {
@@ -339,14 +352,12 @@ impl Checker<'_> {
         Shape::new(shape.dims().iter().map(|dim| self.sizes.bind(*dim)))
     }
 
-    /// Fills known sizes into a layer's plan, so that later messages show them.
-    fn bind(&self, mut plan: LayerPlan) -> LayerPlan {
+    /// Fills known sizes into a layer's signature, so that later messages show them.
+    fn bind(&self, mut signature: Signature) -> Signature {
         let bind = |shape: &mut Shape| *shape = self.bound(shape);
-        let memory = [&mut plan.saved, &mut plan.scratch, &mut plan.state];
-        memory.into_iter().flatten().for_each(bind);
-        plan.outputs.iter_mut().for_each(|(_, shape)| bind(shape));
-        plan.parameters.iter_mut().for_each(|parameter| bind(&mut parameter.shape));
-        plan
+        signature.outputs.iter_mut().for_each(|(_, shape)| bind(shape));
+        signature.parameters.iter_mut().for_each(|parameter| bind(&mut parameter.shape));
+        signature
     }
 
     /// Every size that has a name has a number: from the data, or because the graph says so.

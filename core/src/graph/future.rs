@@ -1,8 +1,9 @@
 //! Whether a network can run step by step.
 
 use super::plan::{NodePlan, Plan};
-use crate::context::Slot;
 use crate::dim::Symbol;
+use crate::layer::context::Slot;
+use crate::layer::signature::{Dependence, Meaning};
 
 impl Plan {
     /// The first node on the way to `value` that, at one step, needs what only later steps compute; an index into
@@ -21,7 +22,7 @@ impl Plan {
                 return Some(at);
             }
             for output in node.outputs.clone() {
-                ends[output] = node.hints.at_end && !timed[output];
+                ends[output] = matches!(node.facts.meaning, Meaning::Last) && !timed[output];
                 timed[output] = writes_time;
             }
         }
@@ -43,6 +44,7 @@ impl Plan {
 
 /// Whether a node looks at all steps of something at each of its own.
 fn reads_all_steps(node: &NodePlan, timed: &[bool]) -> bool {
-    let whole = node.hints.whole.iter().filter_map(|port| node.slots.get(*port));
-    whole.filter_map(|slot| slot.value()).any(|value| timed[value])
+    let whole = |port: &usize| node.facts.of(*port) == Dependence::Whole;
+    let slots = (0..node.slots.len()).filter(whole).map(|port| node.slots[port]);
+    slots.filter_map(|slot| slot.value()).any(|value| timed[value])
 }

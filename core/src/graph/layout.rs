@@ -4,22 +4,29 @@ use std::sync::Arc;
 
 use super::body::Body;
 use super::carry::CarryWire;
+use super::definition::Definition;
 use super::plan::{CarryPlan, InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
 use super::spec::{Content, Graph, Input};
 use super::wiring::{Wire, needed, output_index};
-use crate::context::Slot;
 use crate::dim::Dim;
-use crate::layer::{Axis, Kind, LayerPlan, Port};
-use crate::operation::Operation;
+use crate::layer::context::Slot;
+use crate::layer::form::{Form, Lowered};
+use crate::layer::memory::MemoryPlan;
+use crate::layer::port::{Axis, Kind, Port};
+use crate::layer::signature::Signature;
 use crate::shape::{Shape, Sizes};
 
 /// A node that is planned.
 pub(super) struct Planned {
-    pub(super) operation: Arc<dyn Operation>,
-    pub(super) layer: LayerPlan,
+    pub(super) signature: Signature,
     pub(super) ports: Vec<Port>,
-    /// The network that it runs once for each step, whose parameters are those of `layer`.
+    /// The layer in its place, unless it is a scan.
+    pub(super) definition: Option<Definition>,
+    /// Its plain form, and the memory that it needs.
+    pub(super) lowered: Lowered,
+    pub(super) memory: MemoryPlan,
+    /// The network that it runs once for each step, whose parameters are those of the signature.
     pub(super) body: Option<Body>,
 }
 
@@ -70,7 +77,7 @@ impl<'a> Layout<'a> {
         for &node in &order {
             first_value[node] = values.len();
             let name = &graph.nodes[node].name.value;
-            for (output, shape) in &self.planned(node).layer.outputs {
+            for (output, shape) in &self.planned(node).signature.outputs {
                 let name =
                     if output.is_empty() { name.clone() } else { format!("{name}.{output}") };
                 values.push(Value { name, shape: shape.clone(), words: None });
@@ -81,7 +88,7 @@ impl<'a> Layout<'a> {
             Some(Wire::Input(input)) => input_slots[*input],
             Some(Wire::Node(node)) => {
                 let name = &graph.nodes[reader].from[port].value;
-                let output = output_index(name, &self.planned(*node).layer.outputs);
+                let output = output_index(name, &self.planned(*node).signature.outputs);
                 Slot::Value(first_value[*node] + output.expect("checked with the shapes"))
             }
         };
@@ -96,25 +103,27 @@ impl<'a> Layout<'a> {
                     Some(Content::Layer(layer)) => Some(layer.clone()),
                     Some(Content::Scan(_)) | None => None,
                 };
-                let (mut body, mut operation) = (plan.body.clone(), plan.operation.clone());
+                let (mut body, mut operation) = (plan.body.clone(), plan.lowered.operation.clone());
                 if let Some(body) = &mut body {
                     body.settle(stream, &owned[at]);
-                    operation = Arc::new(body.compile().0);
+                    operation = body.compile().0.operation;
                 }
                 NodePlan {
                     name: node.name.value.clone(),
                     layer,
+                    definition: plan.definition.clone().map(Arc::new),
+                    form: Form::PLAIN,
                     operation,
-                    hints: plan.layer.hints.clone(),
+                    facts: plan.signature.facts.clone(),
+                    abilities: plan.lowered.abilities.clone(),
+                    memory: plan.memory.clone(),
+                    longest: plan.signature.longest,
                     words: None,
                     stream,
                     slots: (0..ports).map(|port| slot(at, port)).collect(),
-                    outputs: first_value[at]..first_value[at] + plan.layer.outputs.len(),
+                    outputs: first_value[at]..first_value[at] + plan.signature.outputs.len(),
                     parameters: body.as_ref().map_or_else(|| owned[at].clone(), Body::parameters),
                     body: body.map(Arc::new),
-                    saved: plan.layer.saved.clone(),
-                    scratch: plan.layer.scratch.clone(),
-                    state: plan.layer.state.clone(),
                 }
             })
             .collect();
@@ -157,7 +166,7 @@ impl<'a> Layout<'a> {
         let mut parameters: Vec<Parameter> = Vec::new();
         let mut used: Vec<Vec<usize>> = vec![Vec::new(); planned.len()];
         for &node in order {
-            let plans = planned[node].iter().flat_map(|plan| &plan.layer.parameters);
+            let plans = planned[node].iter().flat_map(|plan| &plan.signature.parameters);
             for (name, plan) in graph.parameter_names(node, planned).into_iter().zip(plans) {
                 let known = parameters.iter().position(|parameter| parameter.name == name);
                 let parameter = Parameter {
@@ -238,11 +247,13 @@ fn axis_of<'a>(
 mod tests {
     use serde::{Deserialize, Serialize};
 
-    use crate::context::{Backward, Forward};
     use crate::init::Fill;
-    use crate::layer::{Kernel, Layer, LayerPlan, PlanError, PortShapes};
+    use crate::layer::context::{Backward, Forward};
     use crate::testing::engine;
-    use crate::{Axis, Dim, Port, Sizes};
+    use crate::{
+        Axis, Dependence, Dim, Kernel, Layer, Lowered, Memory, PlanError, Port, PortShapes,
+        Signature, Sizes,
+    };
 
     /// A layer of these parameters, which does nothing.
     #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -257,11 +268,14 @@ mod tests {
         fn ports(&self) -> Vec<Port> {
             vec![Port::real("x", [Axis::BATCH, Axis::Rest])]
         }
-        fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-            let plan = LayerPlan::output(inputs.shape(0).clone());
+        fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+            let plan = Signature::output(inputs.shape(0).clone(), Dependence::Item);
             let plan = if self.other { plan.bias("u", [self.w], Fill::zero()) } else { plan };
-            let plan = if self.bias { plan.bias("b", [2.into()], Fill::zero()) } else { plan };
+            let plan = plan.bias_if(self.bias, "b", [2.into()]);
             Ok(if self.other { plan } else { plan.weights("w", [self.w], Fill::zero()) })
+        }
+        fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+            Lowered::new(self.clone())
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the nodes of a plan read, for whoever draws it or explains it.
 
 use super::plan::{NodePlan, Plan};
-use crate::context::Slot;
+use crate::layer::context::Slot;
 
 /// Where an array that a node reads comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,15 +15,15 @@ impl Checker<'_> {
             match find(self.graph, &output.value) {
                 Some(Wire::Node(node)) => {
                     let Some(plan) = &planned[node] else { continue };
-                    let Some(at) = output_index(&output.value, &plan.layer.outputs) else {
+                    let Some(at) = output_index(&output.value, &plan.signature.outputs) else {
                         let message = format!("there is no output `{}`", output.value);
                         let owner = &self.graph.nodes[node].name.value;
-                        let names = output_names(owner, &plan.layer.outputs);
+                        let names = output_names(owner, &plan.signature.outputs);
                         let names = names.iter().map(String::as_str);
                         self.error(&output.span, message, did_you_mean(&output.value, names));
                         continue;
                     };
-                    let shape = &plan.layer.outputs[at].1;
+                    let shape = &plan.signature.outputs[at].1;
                     if output.role == "loss" && shape.rank() > 0 {
                         let message = format!(
                             "the loss is a single number of shape [], found {shape} from `{}`",

@@ -4,13 +4,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::body::Body;
+use super::definition::Definition;
 use super::spec::SCAN;
-use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
 use crate::field::Factor;
 use crate::init::Fill;
-use crate::layer::{Layer, LayerPlan, ParameterPlan};
-use crate::operation::{ChannelMap, Hints, Operation, Part};
+use crate::layer::Layer;
+use crate::layer::context::Slot;
+use crate::layer::form::{Abilities, Form, Lowered, Part};
+use crate::layer::kernel::Operation;
+use crate::layer::memory::MemoryPlan;
+use crate::layer::signature::{ChannelMap, Facts, Meaning, ParameterPlan};
 use crate::scalar::Precision;
 use crate::shape::{Shape, Sizes};
 use crate::tagged::Tagged;
@@ -79,6 +83,15 @@ pub(crate) enum CountedInput {
     Mask(usize),
 }
 
+impl CountedInput {
+    /// Gives the value that it is another number.
+    pub(crate) fn rename(&mut self, new: impl Fn(usize) -> usize) {
+        if let CountedInput::Mask(value) = self {
+            *value = new(*value);
+        }
+    }
+}
+
 /// An array that data feeds.
 #[derive(Debug, Clone)]
 pub struct InputPlan {
@@ -124,20 +137,25 @@ pub struct NodePlan {
     pub layer: Option<Tagged<dyn Layer>>,
     /// The network that it runs once for each step, if it does.
     pub body: Option<Arc<Body>>,
+    /// What passes ask for other forms of it; a chain has none, nor has a scan.
+    pub(crate) definition: Option<Arc<Definition>>,
+    /// The form that it is computed in.
+    pub(crate) form: Form,
     /// What it computes, which may be a part of that layer, or more.
     pub(crate) operation: Arc<dyn Operation>,
-    pub(crate) hints: Hints,
+    pub(crate) facts: Facts,
+    pub(crate) abilities: Abilities,
+    pub(crate) memory: MemoryPlan,
+    /// The most steps that sequences may have, and the field of the layer that says so.
+    pub(crate) longest: Option<(&'static str, usize)>,
     /// Which stream of random numbers is its own: its place in the plan that was not rewritten.
     pub(crate) stream: u64,
     /// The token array whose different words it goes through in place of positions.
     pub(crate) words: Option<usize>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) outputs: Range<usize>,
-    /// Indices into the plan's parameters.
+    /// Indices into the plan's parameters, in the order of the layer's signature.
     pub parameters: Vec<usize>,
-    pub(crate) saved: Vec<Shape>,
-    pub(crate) scratch: Vec<Shape>,
-    pub(crate) state: Vec<Shape>,
 }
 
 /// An array that training changes.
@@ -171,19 +189,36 @@ impl Parameter {
 }
 
 impl NodePlan {
-    /// Takes on other mathematics and the memory that it needs.
-    pub(crate) fn become_operation(&mut self, operation: Arc<dyn Operation>, plan: LayerPlan) {
-        self.operation = operation;
-        self.saved = plan.saved;
-        self.scratch = plan.scratch;
-        self.state = plan.state;
-        self.hints = plan.hints;
+    /// Takes on other mathematics and the memory that it needs. Facts stay unless there are others.
+    pub(crate) fn become_lowered(&mut self, lowered: Lowered, memory: MemoryPlan) {
+        self.operation = lowered.operation;
+        self.abilities = lowered.abilities;
+        self.memory = memory;
+        if let Some(facts) = lowered.facts {
+            self.facts = facts;
+        }
     }
 
-    /// Becomes a part of itself, which has some of its parameters.
-    pub(crate) fn take_on(&mut self, part: Part) {
-        self.parameters = part.parameters.iter().map(|id| self.parameters[*id]).collect();
-        self.become_operation(part.operation, part.plan);
+    /// Takes on another form of its layer. Returns whether the layer has it.
+    pub(crate) fn take_form(&mut self, form: Form) -> bool {
+        let lowered = self.definition.as_ref().and_then(|definition| definition.lower(form));
+        let Some((lowered, memory)) = lowered else { return false };
+        self.form = form;
+        self.become_lowered(lowered, memory);
+        if form.relu {
+            self.facts.meaning = Meaning::Other;
+        }
+        true
+    }
+
+    /// Takes on a part of its layer that computes something else than the layer. Returns the shape of that.
+    pub(crate) fn take_part(&mut self, part: Part) -> Option<Shape> {
+        let form = self.form.part(part);
+        let (lowered, memory) = self.definition.as_ref()?.lower(form)?;
+        let shape = lowered.output.clone()?;
+        self.form = form;
+        self.become_lowered(lowered, memory);
+        Some(shape)
     }
 
     /// Changes the network that it runs once for each step, if it does, and becomes a loop over that.
@@ -191,8 +226,14 @@ impl NodePlan {
         let Some(body) = &self.body else { return };
         let mut body = Body::clone(body);
         change(&mut body);
-        let (scan, plan) = body.compile();
-        self.become_operation(Arc::new(scan), plan);
+        self.become_body(body);
+    }
+
+    /// Becomes a loop over a body.
+    pub(crate) fn become_body(&mut self, mut body: Body) {
+        body.plan.renumber();
+        let (lowered, memory) = body.compile();
+        self.become_lowered(lowered, memory);
         self.parameters = body.parameters();
         self.body = Some(Arc::new(body));
     }
@@ -200,6 +241,11 @@ impl NodePlan {
     /// The values it reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = usize> {
         self.slots.iter().filter_map(|slot| slot.value())
+    }
+
+    /// Whether its output is its input's numbers in another shape.
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self.facts.meaning, Meaning::View)
     }
 
     /// Whether it goes through different words in place of positions.

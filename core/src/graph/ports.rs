@@ -1,7 +1,7 @@
 //! Whether a node's inputs fit its layer's ports.
 
 use crate::dim::{Dim, Symbol};
-use crate::layer::{Axis, Need, Port};
+use crate::layer::port::{Axis, Need, Port};
 use crate::shape::{Shape, Sizes};
 
 /// One input too few, too many or of the wrong shape.

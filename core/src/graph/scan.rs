@@ -1,7 +1,6 @@
 //! The check of a scan: whether what it reads, hands on and yields fits its body.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::body::{Body, BodyCarry, BodyPort};
 use super::check::Checker;
@@ -13,7 +12,7 @@ use super::spec::{
 use super::suggest::did_you_mean;
 use super::wiring::Wire;
 use crate::dim::{Dim, Symbol};
-use crate::layer::{Axis, Port};
+use crate::layer::port::{Axis, Port};
 use crate::scan::Starting;
 use crate::shape::Shape;
 
@@ -72,10 +71,9 @@ impl Checker<'_> {
         let graph = self.body_graph(node, scan, &ports, &carries)?;
         let body = self.body((name, &graph), scan, over, ports, carries, last)?;
         self.rows_only(node, span, &body)?;
-        let (operation, mut layer) = body.compile();
-        layer.parameters =
-            body.plan.parameters.iter().map(super::plan::Parameter::planned).collect();
-        Some(Planned { operation: Arc::new(operation), layer, ports: kinds, body: Some(body) })
+        let (signature, (lowered, memory)) = (body.signature(), body.compile());
+        let (ports, body) = (kinds, Some(body));
+        Some(Planned { signature, ports, definition: None, lowered, memory, body })
     }
 
     /// What the body meets of an input.
@@ -302,7 +300,7 @@ impl Checker<'_> {
         let by_row = |shape: &Shape| shape.batch_lead() == 1 && !shape.has(Symbol::TIME);
         for inner in &body.plan.nodes {
             let computed = inner.outputs.clone().map(|value| &body.plan.values[value].shape);
-            if let Some(shape) = computed.chain(&inner.saved).find(|shape| !by_row(shape)) {
+            if let Some(shape) = computed.chain(&inner.memory.saved).find(|shape| !by_row(shape)) {
                 let message = format!(
                     "node `{}`, {}: in a body every array begins with Batch and has no Time, found {shape}",
                     inner.name,

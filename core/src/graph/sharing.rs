@@ -6,7 +6,7 @@ use super::check::Checker;
 use super::layout::Planned;
 use super::spec::{Content, Graph, Located, Node};
 use super::suggest::did_you_mean;
-use crate::layer::ParameterPlan;
+use crate::layer::signature::ParameterPlan;
 
 impl Graph {
     /// The names of a planned node's parameters, in the order of its plan. Nodes share what has the same name.
@@ -21,14 +21,14 @@ impl Graph {
         let shared = |name: &str| match other {
             // A node elsewhere: in a body, or around this one.
             None => true,
-            Some(other) => other.is_none_or(|other| has(&other.layer.parameters, name)),
+            Some(other) => other.is_none_or(|other| has(&other.signature.parameters, name)),
         };
         let name = |parameter: &ParameterPlan| match owner {
             _ if plan.body.is_some() => parameter.name.to_string(),
             Some(owner) if shared(&parameter.name) => format!("{owner}.{}", parameter.name),
             _ => format!("{}.{}", own.name.value, parameter.name),
         };
-        plan.layer.parameters.iter().map(name).collect()
+        plan.signature.parameters.iter().map(name).collect()
     }
 
     /// The paths of all nodes, those of bodies included, each with the layer's parameters' owner that it names.
@@ -94,12 +94,12 @@ impl Checker<'_> {
             };
             if let Some(owner) = &graph.nodes[at].weights_of
                 && plan.body.is_none()
-                && !plan.layer.parameters.is_empty()
+                && !plan.signature.parameters.is_empty()
                 && !names.iter().any(shares)
             {
                 self.cannot_share(at, owner, planned);
             }
-            for (name, parameter) in names.into_iter().zip(&plan.layer.parameters) {
+            for (name, parameter) in names.into_iter().zip(&plan.signature.parameters) {
                 all.push((name, parameter, at));
             }
         }
@@ -128,7 +128,7 @@ impl Checker<'_> {
     fn cannot_share(&mut self, at: usize, owner: &Located<String>, planned: &[Option<Planned>]) {
         let graph = self.graph;
         let list = |plan: Option<&Planned>| -> String {
-            let parameters = plan.map_or(&[][..], |plan| &plan.layer.parameters);
+            let parameters = plan.map_or(&[][..], |plan| &plan.signature.parameters);
             let all: Vec<String> =
                 parameters.iter().map(|p| format!("{} {}", p.name, p.shape)).collect();
             if all.is_empty() { "none".to_owned() } else { all.join(", ") }
@@ -142,7 +142,7 @@ impl Checker<'_> {
             list(other.and_then(|other| planned[other].as_ref()))
         );
         let names = |at: usize| -> Vec<&str> {
-            let parameters = planned[at].iter().flat_map(|plan| &plan.layer.parameters);
+            let parameters = planned[at].iter().flat_map(|plan| &plan.signature.parameters);
             parameters.map(|parameter| &*parameter.name).collect()
         };
         let common = other.is_some_and(|other| {

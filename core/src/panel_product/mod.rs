@@ -335,7 +335,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::operation::Packing;
+    use crate::panels::Packing;
     use crate::panels::Panels;
 
     fn random(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {

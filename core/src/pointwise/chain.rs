@@ -8,8 +8,8 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::{Columns, Function, Pointwise};
-use crate::context::{Backward, Forward, InputGradients, Inputs};
-use crate::layer::Kernel;
+use crate::layer::context::{Backward, Forward, InputGradients, Inputs};
+use crate::layer::kernel::Kernel;
 use crate::scalar::Scalar;
 use crate::shared::Shared;
 use crate::team;
@@ -167,7 +167,7 @@ where
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let form = self.form(&cx.outputs[0]);
         let (inputs, seen) = (cx.inputs, self.seen(form, &cx.inputs));
-        let (results, saved) = (shared(cx.outputs), shared(cx.saved));
+        let (results, saved) = (shared(cx.outputs), shared(cx.saved.arrays));
         let kept = || results.iter().zip(&self.results).chain(saved.iter().zip(&self.saved));
         form.for_each_piece(|rows, columns| {
             let mut values = [T::zero(); MOST_LINKS * BLOCK];
@@ -206,7 +206,8 @@ where
         let form = self.form(&cx.outputs[0]);
         let (inputs, seen) = (cx.inputs, self.seen(form, &cx.inputs));
         let Gradients { arrays, of, fresh } = Gradients::claim(self, &mut cx.input_gradients);
-        let (outputs, output_gradients, saved) = (cx.outputs, cx.output_gradients, &*cx.saved);
+        let (outputs, output_gradients, saved) =
+            (cx.outputs, cx.output_gradients, &*cx.saved.arrays);
         let count = self.arguments.len();
         form.for_each_piece(|rows, columns| {
             let mut gradients = [T::zero(); (MOST_ARGUMENTS + MOST_LINKS) * BLOCK];

@@ -16,10 +16,15 @@ pub trait Pointwise<T>: Send + Sync {
     fn add_slope(&self, x: &[&[T]], y: &[T], dy: &[T], port: usize, dx: &mut [T]);
 }
 
-/// A function of a layer in every precision: see [`pointwise`](crate::LayerPlan::pointwise).
+/// A function of a layer in every precision: see [`Meaning::Elementwise`](crate::Meaning::Elementwise).
 pub trait Function: Pointwise<f32> + Pointwise<f64> + Debug + Send + Sync {
     /// What its derivatives are computed from.
     fn looks_at(&self) -> LooksAt;
+
+    /// Whether it is max(0, x), which forms of other layers can end in.
+    fn is_relu(&self) -> bool {
+        false
+    }
 }
 
 /// What the derivatives of a function are computed from, beside the gradient of its value.

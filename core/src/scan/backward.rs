@@ -4,7 +4,10 @@ use smallvec::{SmallVec, smallvec};
 
 use super::rows::Rows;
 use super::{Kind, Memory, Scan, ScanNode, Starting};
-use crate::context::{Asked, Backward, InputGradients, Inputs, ParameterGradients, Parameters};
+use crate::layer::context::{
+    Backward, GradientRequest, InputGradients, Inputs, ParameterGradients, Parameters,
+};
+use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 
@@ -17,29 +20,32 @@ impl Scan {
     /// Gradients of what a step was handed are kept apart until the step before takes them up; those of static inputs add
     /// up over all steps; those of parameters that a node can add up for all steps at once wait until the end.
     pub(super) fn run_back<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
-        let rows = self.rows(cx.outputs, cx.steps);
+        let rows = self.rows(cx.outputs, cx.sequences);
         let wanted = self.wanted(cx);
         let mut fresh: Flags = smallvec![true; self.kinds.len()];
         let assigned: SmallVec<[bool; 16]> =
             self.ports.iter().map(|fed| fed.per_step && begin(cx, fed.port)).collect();
-        self.enter(cx.saved);
-        cx.scratch.iter_mut().for_each(Tensor::enter);
+        self.enter(cx.saved.arrays);
+        cx.scratch.arrays.iter_mut().for_each(Tensor::enter);
         for fed in self.ports.iter().filter(|fed| !fed.per_step) {
-            cx.scratch[fed.value].as_mut_slice().fill(T::zero());
+            cx.scratch.arrays[fed.value].as_mut_slice().fill(T::zero());
         }
         for t in (0..rows.steps()).rev() {
-            self.show(cx.saved, rows, t);
-            self.show_gradients(cx.scratch, rows, t);
+            self.show(cx.saved.arrays, rows, t);
+            self.show_gradients(cx.scratch.arrays, rows, t);
             for (fresh, kind) in fresh.iter_mut().zip(&self.kinds) {
                 *fresh = matches!(kind, Kind::Steps { .. });
             }
             self.take_up(cx, rows, t, &mut fresh);
             for node in self.nodes.iter().rev() {
                 if node.outputs.clone().any(|value| wanted[value]) {
-                    node.outputs.clone().for_each(|at| zeroed(cx.scratch, &mut fresh, at));
-                    node.show_scratch(cx.scratch, rows.alive(t));
-                    let asked = if node.apart { Asked::Inputs } else { Asked::All };
-                    self.back_through(node, cx, (rows, t), (&wanted, &mut fresh), asked);
+                    node.outputs.clone().for_each(|at| zeroed(cx.scratch.arrays, &mut fresh, at));
+                    node.show_scratch(cx.scratch.arrays, rows.alive(t));
+                    let request = match node.apart {
+                        true => GradientRequest::Inputs,
+                        false => GradientRequest::All,
+                    };
+                    self.back_through(node, cx, (rows, t), (&wanted, &mut fresh), request);
                 }
             }
             self.hand_back(cx, rows, t, &mut fresh);
@@ -47,8 +53,8 @@ impl Scan {
         }
         self.add_up(cx, rows, &wanted);
         self.give_rest(cx, &wanted);
-        cx.scratch.iter_mut().for_each(Tensor::leave);
-        self.leave(cx.saved);
+        cx.scratch.arrays.iter_mut().for_each(Tensor::leave);
+        self.leave(cx.saved.arrays);
     }
 
     /// The values whose gradients someone wants.
@@ -88,7 +94,7 @@ impl Scan {
         t: usize,
         fresh: &mut Flags,
     ) {
-        let (gradients, handed) = cx.scratch.split_at_mut(self.kinds.len());
+        let (gradients, handed) = cx.scratch.arrays.split_at_mut(self.kinds.len());
         for (output, value) in cx.output_gradients.iter().zip(&self.leaving) {
             let gradient = &mut gradients[*value];
             let assign = std::mem::take(&mut fresh[*value]);
@@ -120,11 +126,11 @@ impl Scan {
         cx: &mut Backward<'_, T>,
         (rows, t): (Rows<'_>, usize),
         (wanted, fresh): (&[bool], &mut [bool]),
-        asked: Asked,
+        request: GradientRequest,
     ) {
-        let (values, saved) = cx.saved.split_at_mut(self.kinds.len());
+        let (values, saved) = cx.saved.arrays.split_at_mut(self.kinds.len());
         let (before, rest) = values.split_at(node.outputs.start);
-        let (gradients, scratch) = cx.scratch.split_at_mut(self.kinds.len());
+        let (gradients, scratch) = cx.scratch.arrays.split_at_mut(self.kinds.len());
         let (before_gradients, rest_gradients) = gradients.split_at_mut(node.outputs.start);
         let own = |range: &std::ops::Range<usize>| {
             range.start - self.kinds.len()..range.end - self.kinds.len()
@@ -137,10 +143,10 @@ impl Scan {
                 ids: &cx.parameters.ids[node.parameters.clone()],
                 table: cx.parameters.table,
             },
-            packed: &cx.packed[node.packed.clone()],
-            steps: None,
-            saved: &mut saved[own(&node.saved)],
-            scratch: &mut scratch[own(&node.scratch)],
+            packed: PackedWeights(&cx.packed.0[node.packed.clone()]),
+            sequences: None,
+            saved: Arrays::new(&mut saved[own(&node.saved)]),
+            scratch: Arrays::new(&mut scratch[own(&node.scratch)]),
             input_gradients: InputGradients {
                 slots: &node.slots,
                 wanted,
@@ -152,7 +158,7 @@ impl Scan {
                 table: cx.parameter_gradients.table,
                 fresh: cx.parameter_gradients.fresh,
             },
-            asked,
+            requested: request,
             mode: cx.mode,
             noise: self.noise(node, cx.noise, rows, t),
         });
@@ -166,7 +172,7 @@ impl Scan {
         t: usize,
         fresh: &mut Flags,
     ) {
-        let (gradients, handed) = cx.scratch.split_at_mut(self.kinds.len());
+        let (gradients, handed) = cx.scratch.arrays.split_at_mut(self.kinds.len());
         for (carry, handed) in self.carries.iter().zip(handed) {
             handed.show(0..rows.alive(t), carry.rank);
             match carry.value {
@@ -193,8 +199,8 @@ impl Scan {
             if !fed.per_step || !wanted[fed.value] {
                 continue;
             }
-            zeroed(cx.scratch, fresh, fed.value);
-            let from = &cx.scratch[fed.value];
+            zeroed(cx.scratch.arrays, fresh, fed.value);
+            let from = &cx.scratch.arrays[fed.value];
             let Some(to) = cx.input_gradients.claim(fed.port) else { continue };
             let length = from.as_slice().len() / rows.alive(t).max(1);
             let (to, from) = (to.array.as_mut_slice(), from.as_slice());
@@ -218,22 +224,22 @@ impl Scan {
         let mut fresh: Flags = smallvec![false; self.kinds.len()];
         for (at, kind) in self.kinds.iter().enumerate() {
             if let Kind::Steps { rank } = *kind {
-                cx.saved[at].show(0..rows.all(), rank);
+                cx.saved.arrays[at].show(0..rows.all(), rank);
                 if self.apart[at] {
-                    cx.scratch[at].show(0..rows.all(), rank);
+                    cx.scratch.arrays[at].show(0..rows.all(), rank);
                 }
             }
         }
         let apart = |node: &&ScanNode| node.apart && node.outputs.clone().any(|at| wanted[at]);
         for node in self.nodes.iter().filter(apart) {
-            let saved = &mut cx.saved[node.saved.clone()];
+            let saved = &mut cx.saved.arrays[node.saved.clone()];
             for (saved, memory) in saved.iter_mut().zip(&node.saved_memory) {
                 if let Memory::Rows { rank } = *memory {
                     saved.show(0..rows.all(), rank);
                 }
             }
             let flags = (&nobody[..], &mut fresh[..]);
-            self.back_through(node, cx, (rows, 0), flags, Asked::Parameters);
+            self.back_through(node, cx, (rows, 0), flags, GradientRequest::Parameters);
         }
     }
 
@@ -241,10 +247,10 @@ impl Scan {
     fn give_rest<T: Scalar>(&self, cx: &mut Backward<'_, T>, wanted: &[bool]) {
         for fed in self.ports.iter().filter(|fed| !fed.per_step && wanted[fed.value]) {
             if let Some(to) = cx.input_gradients.claim(fed.port) {
-                put(to.array.as_mut_slice(), cx.scratch[fed.value].entered(), to.fresh);
+                put(to.array.as_mut_slice(), cx.scratch.arrays[fed.value].entered(), to.fresh);
             }
         }
-        let handed = &cx.scratch[self.kinds.len()..];
+        let handed = &cx.scratch.arrays[self.kinds.len()..];
         for (carry, handed) in self.carries.iter().zip(handed) {
             if let Starting::Port(port) = carry.start
                 && let Some(to) = cx.input_gradients.claim(port)

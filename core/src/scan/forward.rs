@@ -2,18 +2,19 @@
 
 use super::rows::Rows;
 use super::{Carried, Kind, Memory, Scan, ScanNode, Starting};
-use crate::context::{Forward, Inputs, Noise, Parameters};
+use crate::layer::context::{Forward, Inputs, Noise, Parameters};
+use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 
 impl Scan {
     /// Computes every step, from what is handed on in `before`, or from the start.
     pub(super) fn run<T: Scalar>(&self, cx: &mut Forward<'_, T>, before: Option<&[Tensor<T>]>) {
-        let rows = self.rows(cx.outputs, cx.steps);
-        self.enter(cx.saved);
-        cx.scratch.iter_mut().for_each(Tensor::enter);
+        let rows = self.rows(cx.outputs, cx.sequences);
+        self.enter(cx.saved.arrays);
+        cx.scratch.arrays.iter_mut().for_each(Tensor::enter);
         for fed in &self.ports {
-            let (from, to) = (cx.inputs[fed.port].as_slice(), &mut cx.saved[fed.value]);
+            let (from, to) = (cx.inputs[fed.port].as_slice(), &mut cx.saved.arrays[fed.value]);
             match (fed.per_step, cx.inputs.index(fed.port)) {
                 (true, Some(index)) => rows.bring_in_indexed(from, index, to.entered_mut()),
                 (true, None) => rows.bring_in(from, to.entered_mut()),
@@ -21,31 +22,33 @@ impl Scan {
             }
         }
         for t in 0..rows.steps() {
-            self.show(cx.saved, rows, t);
+            self.show(cx.saved.arrays, rows, t);
             for (at, carry) in self.carries.iter().enumerate() {
                 let start = || start(carry, cx.inputs);
                 match (t, before) {
-                    (0, Some(before)) => hand(cx.saved, carry, Some(before[at].as_slice()), 0.0),
+                    (0, Some(before)) => {
+                        hand(cx.saved.arrays, carry, Some(before[at].as_slice()), 0.0)
+                    }
                     (0, None) => {
                         let (from, constant) = start();
-                        hand(cx.saved, carry, from, constant);
+                        hand(cx.saved.arrays, carry, from, constant);
                     }
-                    _ => self.hand_on(cx.saved, carry, rows, t),
+                    _ => self.hand_on(cx.saved.arrays, carry, rows, t),
                 }
             }
             for node in &self.nodes {
-                node.show_scratch(cx.scratch, rows.alive(t));
+                node.show_scratch(cx.scratch.arrays, rows.alive(t));
                 self.forward_node(node, cx, rows, t);
             }
         }
         for (output, value) in cx.outputs.iter_mut().zip(&self.leaving) {
-            rows.take_out(cx.saved[*value].entered(), output.as_mut_slice());
+            rows.take_out(cx.saved.arrays[*value].entered(), output.as_mut_slice());
         }
         for (output, carry) in cx.outputs[self.leaving.len()..].iter_mut().zip(&self.last) {
-            self.last_rows(cx.saved, *carry, rows, output);
+            self.last_rows(cx.saved.arrays, *carry, rows, output);
         }
-        cx.scratch.iter_mut().for_each(Tensor::leave);
-        self.leave(cx.saved);
+        cx.scratch.arrays.iter_mut().for_each(Tensor::leave);
+        self.leave(cx.saved.arrays);
     }
 
     fn forward_node<T: Scalar>(
@@ -55,7 +58,7 @@ impl Scan {
         rows: Rows<'_>,
         t: usize,
     ) {
-        let (values, saved) = cx.saved.split_at_mut(self.kinds.len());
+        let (values, saved) = cx.saved.arrays.split_at_mut(self.kinds.len());
         let (before, rest) = values.split_at_mut(node.outputs.start);
         let own = node.saved.start - self.kinds.len()..node.saved.end - self.kinds.len();
         T::kernel(&*node.operation).forward(&mut Forward {
@@ -65,10 +68,10 @@ impl Scan {
                 ids: &cx.parameters.ids[node.parameters.clone()],
                 table: cx.parameters.table,
             },
-            packed: &cx.packed[node.packed.clone()],
-            steps: None,
-            saved: &mut saved[own],
-            scratch: &mut cx.scratch[node.scratch.clone()],
+            packed: PackedWeights(&cx.packed.0[node.packed.clone()]),
+            sequences: None,
+            saved: Arrays::new(&mut saved[own]),
+            scratch: Arrays::new(&mut cx.scratch.arrays[node.scratch.clone()]),
             mode: cx.mode,
             noise: self.noise(node, cx.noise, rows, t),
         });
@@ -92,7 +95,7 @@ impl Scan {
     pub(super) fn rows<'a, T: Copy + Default>(
         &self,
         outputs: &[Tensor<T>],
-        steps: Option<&'a crate::steps::Steps>,
+        steps: Option<&'a crate::sequence::PackedSequence>,
     ) -> Rows<'a> {
         match steps.filter(|_| self.over_time) {
             Some(steps) => Rows::Arranged(steps),

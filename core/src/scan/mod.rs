@@ -1,6 +1,6 @@
 //! A network that runs once for each step of a sequence, as an operation of one node.
 //!
-//! A body's arrays of all steps lie one step after the other, as [`Steps`] arranges them or, where arrays are full, a
+//! A body's arrays of all steps lie one step after the other, as [`PackedSequence`](crate::sequence::PackedSequence) arranges them or, where arrays are full, a
 //! step being a row for every sequence. So the rows of a step lie side by side, and a layer of the body is shown them as if
 //! there were no others ([`Tensor::show`]).
 
@@ -12,9 +12,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::context::{Backward, Forward, Slot, Step};
-use crate::layer::Kernel;
-use crate::operation::Operation;
+use crate::layer::context::{Backward, Forward, Slot, Step};
+use crate::layer::kernel::{Kernel, Operation};
 use crate::scalar::Scalar;
 
 /// The loop: what it runs at each step, in which order, and what goes in and out.
@@ -117,10 +116,10 @@ impl<T: Scalar> Kernel<T> for Scan {
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let before = (!cx.first).then_some(&*cx.state);
+        let before = (!cx.first).then_some(&*cx.state.arrays);
         self.run(&mut cx.forward, before);
-        for (carry, state) in self.carries.iter().zip(cx.state.iter_mut()) {
-            state.as_mut_slice().copy_from_slice(cx.forward.saved[carry.next].as_slice());
+        for (carry, state) in self.carries.iter().zip(cx.state.arrays.iter_mut()) {
+            state.as_mut_slice().copy_from_slice(cx.forward.saved.arrays[carry.next].as_slice());
         }
     }
 

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use crate::scalar::Scalar;
-use crate::steps::Steps;
+use crate::sequence::PackedSequence;
 use crate::team;
 
 /// The rows of every step, in a body's arrays and in those of the plan around it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rows<'a> {
     /// Step by step within and without, the sequences that last longest first.
-    Arranged(&'a Steps),
+    Arranged(&'a PackedSequence),
     /// Step by step within, one sequence after the other without.
     Even { sequences: usize, steps: usize },
 }

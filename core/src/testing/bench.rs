@@ -3,11 +3,12 @@
 use super::engine::engine;
 use super::stepwise::stepwise;
 use crate::batch::Batch;
-use crate::context::Mode;
 use crate::dim::Symbol;
 use crate::engine::{Engine, gradient_check};
 use crate::graph::Document;
-use crate::layer::{Axis, Layer, Need};
+use crate::layer::Layer;
+use crate::layer::context::Mode;
+use crate::layer::port::{Axis, Need};
 use crate::scalar::Scalar;
 use crate::shape::Sizes;
 use crate::tagged::Tagged;

@@ -4,7 +4,8 @@ use rand::{Rng, RngExt};
 
 use super::bench::Value;
 use crate::dim::Symbol;
-use crate::layer::{Axis, Kind, Layer, Need};
+use crate::layer::Layer;
+use crate::layer::port::{Axis, Kind, Need};
 use crate::shape::Sizes;
 use crate::tensor::Tensor;
 

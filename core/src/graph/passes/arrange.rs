@@ -1,9 +1,9 @@
 //! Whether arrays with time can be arranged step by step.
 
-use crate::context::Slot;
 use crate::dim::{Dim, Symbol};
 use crate::graph::plan::{NodePlan, Plan};
-use crate::operation::Reach;
+use crate::layer::context::Slot;
+use crate::layer::signature::{Dependence, Meaning};
 use crate::shape::Shape;
 
 /// Whether every node does the same whatever the order of sequences and however many positions they have, and whether no
@@ -28,8 +28,22 @@ fn of_batch(dim: &Dim) -> bool {
 }
 
 fn any_order(plan: &Plan, node: &NodePlan) -> bool {
-    let of_values = node.reads().any(|value| plan.values[value].shape.has(Symbol::BATCH));
-    let reads_sequences =
-        of_values || node.slots.iter().any(|slot| matches!(slot, Slot::Tokens(_) | Slot::Words(_)));
-    node.hints.counted.is_some() || node.hints.reach != Reach::Whole || !reads_sequences
+    let timed =
+        |slot: &Slot| slot.value().is_some_and(|value| plan.values[value].shape.has(Symbol::TIME));
+    let fits = |(port, slot): (usize, &Slot)| match node.facts.of(port) {
+        Dependence::Whole => !plan.reads_sequences(*slot),
+        Dependence::Batch => !timed(slot),
+        _ => true,
+    };
+    matches!(node.facts.meaning, Meaning::Objective(_)) || node.slots.iter().enumerate().all(fits)
+}
+
+impl Plan {
+    /// Whether what lies at a slot has a row for each sequence.
+    fn reads_sequences(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Tokens(_) | Slot::Words(_) => true,
+            slot => slot.value().is_some_and(|value| self.values[value].shape.has(Symbol::BATCH)),
+        }
+    }
 }

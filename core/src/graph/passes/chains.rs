@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::{Pass, Purpose};
-use crate::context::Slot;
-use crate::graph::plan::{NodePlan, Plan, Value};
-use crate::layer::LayerPlan;
-use crate::operation::Reach;
+use crate::graph::patch::Patch;
+use crate::graph::plan::{NodePlan, Plan};
+use crate::layer::context::Slot;
+use crate::layer::form::{Form, Lowered};
+use crate::layer::memory::MemoryPlan;
+use crate::layer::signature::{Dependence, Facts, Meaning};
 use crate::pointwise::{
-    Argument, Chain, Columns, Link, LooksAt, MOST_ARGUMENTS, MOST_LINKS, MOST_READS,
+    Argument, Chain, Columns, Function, Link, LooksAt, MOST_ARGUMENTS, MOST_LINKS, MOST_READS,
 };
 
 /// Gates are sums, squashed, multiplied and added: written as nodes, each would read its arguments from memory and write
@@ -54,9 +56,17 @@ fn groups(plan: &Plan) -> Vec<Vec<usize>> {
     groups
 }
 
+/// The function that a node takes, element by element, if it does.
+fn function(node: &NodePlan) -> Option<&Arc<dyn Function>> {
+    match &node.facts.meaning {
+        Meaning::Elementwise(function) => Some(function),
+        _ => None,
+    }
+}
+
 fn is_function(plan: &Plan, at: usize) -> bool {
     let node = &plan.nodes[at];
-    node.hints.pointwise.is_some()
+    function(node).is_some()
         && node.outputs.len() == 1
         && node.slots.iter().all(|slot| matches!(slot, Slot::Value(_)))
         && node.slots.len() <= MOST_READS
@@ -107,7 +117,7 @@ fn arguments(plan: &Plan, group: &[usize]) -> (Vec<Source>, Vec<usize>) {
 fn source(plan: &Plan, group: &[usize], slot: Slot, writer: Option<usize>) -> Source {
     let cut = writer.and_then(|writer| {
         let node = &plan.nodes[writer];
-        let columns = node.hints.columns?;
+        let Meaning::Columns(columns) = node.facts.meaning else { return None };
         let value = node.outputs.start;
         let alone = plan.readers(value).all(|(reader, _)| group.contains(&reader));
         let whole = matches!(node.slots[0], Slot::Value(_));
@@ -146,7 +156,7 @@ fn join(plan: &mut Plan, group: &[usize], purpose: Purpose) {
         .filter_map(|node| {
             let node = &plan.nodes[*node];
             let reads = node.slots.iter().map(register).collect();
-            Some(Link { function: node.hints.pointwise.clone()?, reads })
+            Some(Link { function: function(node)?.clone(), reads })
         })
         .collect();
     let outside = |node: usize| {
@@ -167,55 +177,33 @@ fn join(plan: &mut Plan, group: &[usize], purpose: Purpose) {
     };
     let saved: Vec<usize> = (0..group.len()).filter(kept).collect();
     let shape = plan.values[value(group[0])].shape.clone();
-    let words = plan.values[value(group[0])].words;
-    let mut memory = LayerPlan::default().reach(Reach::Row).any_lead();
-    memory.saved = vec![shape; saved.len()];
     let whole = |port: &usize| {
         arguments.iter().all(|a: &Argument| a.port != *port || a.columns == Columns::All)
     };
-    if results.len() == 1 {
-        memory.hints.over = (0..slots.len()).filter(whole).collect();
-    }
-    let old: Vec<usize> = results.iter().map(|link| value(group[*link])).collect();
-    let last = plan.nodes[group[group.len() - 1]].clone();
-    let chain = Chain { arguments, links, results, saved };
-    let first = last.outputs.start;
-    let mut node = NodePlan {
-        slots,
-        outputs: first..first + old.len(),
-        parameters: Vec::new(),
-        words,
-        ..last
+    let in_place: Vec<usize> = match results.len() {
+        1 => (0..slots.len()).filter(whole).collect(),
+        _ => Vec::new(),
     };
-    node.become_operation(Arc::new(chain), memory);
-    let gone: Vec<usize> = group.iter().chain(&cutters).copied().collect();
-    replace(plan, group[group.len() - 1], node, &gone, &old);
-}
-
-/// Puts a node in the place of others, and its outputs in the place of their values.
-fn replace(plan: &mut Plan, at: usize, mut node: NodePlan, gone: &[usize], old: &[usize]) {
-    let first = node.outputs.start;
-    let copies: Vec<Value> = old.iter().map(|value| plan.values[*value].clone()).collect();
-    // What is read lies before, so it stays where it is; the old values move behind the new ones if they do not.
-    for _ in old {
-        plan.make_room(first);
-    }
-    plan.values.splice(first..first, copies);
-    let moved = |value: usize| if value >= first { value + old.len() } else { value };
-    let new = |value: usize| old.iter().position(|old| moved(*old) == value).map(|at| first + at);
-    for slot in plan.nodes.iter_mut().flat_map(|node| &mut node.slots) {
-        if let Slot::Value(value) | Slot::Indexed { value, .. } = slot {
-            *value = new(*value).unwrap_or(*value);
-        }
-    }
-    for (_, value) in &mut plan.outputs {
-        *value = new(*value).unwrap_or(*value);
-    }
-    node.name.clone_from(&plan.nodes[at].name);
-    plan.nodes[at] = node;
-    let mut place = 0..;
-    plan.nodes.retain(|_| {
-        let here = place.next().unwrap_or_default();
-        here == at || !gone.contains(&here)
-    });
+    let old: Vec<usize> = results.iter().map(|link| value(group[*link])).collect();
+    let memory = MemoryPlan { saved: vec![shape; saved.len()], ..MemoryPlan::default() };
+    let chain = Lowered::new(Chain { arguments, links, results, saved });
+    let chain = in_place.into_iter().fold(chain, Lowered::in_place);
+    let last = group[group.len() - 1];
+    let mut patch = Patch::of(plan);
+    let new: Vec<usize> =
+        old.iter().map(|value| patch.value(plan.values[*value].clone())).collect();
+    old.iter().zip(&new).for_each(|(old, new)| patch.redirect(*old, *new));
+    let mut node = NodePlan {
+        definition: None,
+        form: Form::PLAIN,
+        facts: Facts::new(Dependence::Row),
+        slots,
+        outputs: new[0]..new[0] + new.len(),
+        parameters: Vec::new(),
+        ..plan.nodes[last].clone()
+    };
+    node.become_lowered(chain, memory);
+    group.iter().chain(&cutters).filter(|at| **at != last).for_each(|at| patch.remove(*at));
+    patch.replace(last, node);
+    plan.apply(patch);
 }

@@ -1,9 +1,9 @@
 //! Each different word once.
 
 use super::{Pass, Purpose};
-use crate::context::Slot;
-use crate::graph::plan::Plan;
-use crate::operation::Reach;
+use crate::graph::plan::{NodePlan, Plan};
+use crate::layer::context::Slot;
+use crate::layer::signature::{Dependence, Meaning};
 
 /// A batch of a hundred captions has over a thousand words and about two hundred different ones. What is computed from a
 /// word's vector alone is computed once for each different word; whoever needs it at a position looks it up by index.
@@ -35,18 +35,18 @@ fn words_only(plan: &Plan, tokens: usize) -> Vec<bool> {
         let writer = |value| plan.writer(value).is_some_and(|node| chosen[node]);
         let fits = |at: usize| {
             let node = &plan.nodes[at];
-            let reads_words = match node.hints.lookup {
+            let reads_words = match is_lookup(node) {
                 true => node.slots[0] == Slot::Tokens(tokens),
                 false => {
                     let mut slots = node.slots.iter().filter(|slot| **slot != Slot::Absent);
-                    node.hints.reach == Reach::Row
+                    node.facts.widest() <= Dependence::Item
                         && !node.slots.is_empty()
                         && slots.all(|slot| slot.value().is_some_and(writer))
                 }
             };
             let read_by_words = |value| {
                 plan.readers(value).all(|(reader, port)| {
-                    chosen[reader] || plan.nodes[reader].hints.indexed.contains(&port)
+                    chosen[reader] || plan.nodes[reader].abilities.indexed.contains(&port)
                 })
             };
             let inside = |value| !plan.is_output(value) && read_by_words(value);
@@ -60,10 +60,14 @@ fn words_only(plan: &Plan, tokens: usize) -> Vec<bool> {
     }
 }
 
+fn is_lookup(node: &NodePlan) -> bool {
+    matches!(node.facts.meaning, Meaning::Lookup)
+}
+
 fn mark(plan: &mut Plan, tokens: usize, chosen: &[bool]) {
     for (node, _) in plan.nodes.iter_mut().zip(chosen).filter(|(_, chosen)| **chosen) {
         node.words = Some(tokens);
-        if node.hints.lookup {
+        if is_lookup(node) {
             node.slots[0] = Slot::Words(tokens);
         }
         for value in node.outputs.clone() {

@@ -1,8 +1,12 @@
 //! Normalisation by running averages within the weights before it.
 
+use std::sync::Arc;
+
 use super::{Pass, Purpose};
-use crate::graph::plan::{Fold, Parameter, Plan};
+use crate::graph::definition::Definition;
+use crate::graph::plan::{Fold, NodePlan, Parameter, Plan};
 use crate::init::Fill;
+use crate::layer::signature::{ChannelMap, Meaning};
 use crate::shape::Shape;
 
 /// A network that is not trained normalises channels by averages that stay: it scales and shifts each. A layer whose
@@ -18,17 +22,19 @@ fn apply(plan: &mut Plan, purpose: Purpose) {
     if purpose != Purpose::Evaluation {
         return;
     }
-    while let Some((maker, norm)) = pattern(plan) {
-        fold(plan, maker, norm);
+    while let Some((maker, norm, map)) = pattern(plan) {
+        fold(plan, maker, norm, map);
     }
 }
 
 /// A node with a row of weights for each channel, and one that alone reads it and scales and shifts its channels.
-fn pattern(plan: &Plan) -> Option<(usize, usize)> {
+fn pattern(plan: &Plan) -> Option<(usize, usize, Arc<dyn ChannelMap>)> {
     plan.nodes.iter().enumerate().find_map(|(norm, node)| {
-        let maker = plan.only_source(norm).filter(|_| node.hints.scales_channels.is_some())?;
-        let fits = plan.nodes[maker].hints.per_channel.is_some() && owns_parameters(plan, maker);
-        fits.then_some((maker, norm))
+        let Meaning::ChannelMap(map) = &node.facts.meaning else { return None };
+        let maker = plan.only_source(norm)?;
+        let linear = matches!(plan.nodes[maker].facts.meaning, Meaning::LinearChannels);
+        let fits = linear && owns_parameters(plan, maker);
+        (fits && with_bias(&plan.nodes[maker], 0).is_some()).then(|| (maker, norm, map.clone()))
     })
 }
 
@@ -39,12 +45,28 @@ fn owns_parameters(plan: &Plan, at: usize) -> bool {
     !others.any(|(_, other)| other.parameters.iter().any(|id| own.contains(id)))
 }
 
-fn fold(plan: &mut Plan, maker: usize, norm: usize) {
-    let node = &plan.nodes[maker];
-    let part = node.hints.per_channel.clone().expect("part of the pattern");
-    let map = plan.nodes[norm].hints.scales_channels.clone().expect("part of the pattern");
+/// The name of the parameter that is added to each channel.
+const BIAS: &str = "b";
+
+/// A node with a bias, which is the parameter `folded` of the plan, in place of its own if it has one.
+fn with_bias(node: &NodePlan, folded: usize) -> Option<NodePlan> {
+    let mut node = node.clone();
+    let mut definition = Definition::clone(node.definition.as_ref()?);
+    match definition.parameters.iter().position(|name| name == BIAS) {
+        Some(at) => node.parameters[at] = folded,
+        None => {
+            definition.parameters.push(BIAS.into());
+            node.parameters.push(folded);
+        }
+    }
+    node.definition = Some(definition.into());
+    node.take_form(node.form.with_bias()).then_some(node)
+}
+
+fn fold(plan: &mut Plan, maker: usize, norm: usize, map: Arc<dyn ChannelMap>) {
+    let (node, folded) = (&plan.nodes[maker], plan.parameters.len());
+    let Some(changed) = with_bias(node, folded) else { return };
     let weights = node.parameters[0];
-    let folded = plan.parameters.len();
     plan.folds.push(Fold {
         weights,
         bias: node.parameters.get(1).copied(),
@@ -59,7 +81,5 @@ fn fold(plan: &mut Plan, maker: usize, norm: usize) {
         decays: false,
         momentum: None,
     });
-    plan.nodes[maker].take_on(*part);
-    plan.nodes[maker].parameters.push(folded);
-    plan.absorb(maker, norm);
+    plan.absorb(maker, changed, norm);
 }

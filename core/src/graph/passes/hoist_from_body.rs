@@ -1,14 +1,12 @@
 //! What a body computes from the loop's inputs alone.
 
-use std::sync::Arc;
-
-use crate::context::Slot;
-use crate::dim::Dim;
 use crate::graph::body::{Body, BodyPort};
+use crate::graph::definition::Definition;
+use crate::graph::patch::Patch;
 use crate::graph::plan::{InputPlan, NodePlan, Plan, Value};
 use crate::graph::spec::Feed;
-use crate::operation::{Part, Reach};
-use crate::shape::Shape;
+use crate::layer::context::Slot;
+use crate::layer::signature::Dependence;
 
 /// Moves nodes of the body of node `at` before it. What a body computes from static inputs is the same at every step; what
 /// it computes from a step's part of inputs, by mathematics of rows, is computed for all steps at once.
@@ -20,26 +18,16 @@ pub(super) fn hoist_from_body(plan: &mut Plan, at: usize) {
     }
     let mut body = Body::clone(&body);
     let mut node = plan.nodes[at].clone();
-    let first = node.outputs.start;
-    let mut new = New { outer: outer_slots(&body, &node), nodes: Vec::new(), values: Vec::new() };
+    let mut patch = Patch::of(plan);
+    let mut before = Before { outer: outer_slots(&body, &node), nodes: Vec::new() };
     let mut kept = Vec::new();
     for (inner, feed) in std::mem::take(&mut body.plan.nodes).into_iter().zip(moves) {
         match feed {
             None => kept.push(inner),
-            Some(feed) => new.take(inner, feed, &mut body, first),
+            Some(feed) => before.take(inner, feed, &mut body, &mut patch),
         }
     }
     body.plan.nodes = kept;
-    let New { outer, nodes, values } = new;
-    let count = values.len();
-    for _ in 0..count {
-        plan.make_room(first);
-    }
-    plan.values.splice(first..first, values);
-    // What is there still leads where it did, whatever has moved.
-    let moved = node.outputs.len();
-    node.outputs = first + count..first + count + moved;
-    node.slots = plan.nodes[at].slots.clone();
     let read = |name: &str| body.fed(name).is_some() || starts(&body, name);
     for (port, slot) in node.slots.iter_mut().enumerate() {
         if !read(&body.ports[port].name) {
@@ -47,59 +35,48 @@ pub(super) fn hoist_from_body(plan: &mut Plan, at: usize) {
         }
     }
     for port in &body.ports[node.slots.len()..] {
-        let value = outer.iter().find(|(name, _)| *name == port.name).map(|(_, slot)| *slot);
-        node.slots.push(value.unwrap_or(Slot::Absent));
+        let value = before.outer.iter().find(|(name, _)| *name == port.name);
+        node.slots.push(value.map_or(Slot::Absent, |(_, slot)| *slot));
     }
-    let (scan, memory) = body.compile();
-    node.become_operation(Arc::new(scan), memory);
-    node.parameters = body.parameters();
-    node.body = Some(Arc::new(body));
-    plan.nodes[at] = node;
-    plan.nodes.splice(at..at, nodes);
+    node.become_body(body);
+    before.nodes.into_iter().for_each(|node| patch.insert(at, node));
+    patch.replace(at, node);
+    plan.apply(patch);
 }
 
 /// What comes to stand before a loop.
-struct New {
+struct Before {
     /// The slots of the outer plan that the body's inputs are, by name.
     outer: Vec<(String, Slot)>,
     nodes: Vec<NodePlan>,
-    values: Vec<Value>,
 }
 
-impl New {
+impl Before {
     /// Moves a node out: the body is fed with what it computes.
-    fn take(&mut self, inner: NodePlan, feed: Feed, body: &mut Body, first: usize) {
-        let over = match feed {
-            Feed::PerStep => Some(body.over),
-            Feed::Static => None,
-        };
+    fn take(&mut self, inner: NodePlan, feed: Feed, body: &mut Body, patch: &mut Patch) {
+        let over = (feed == Feed::PerStep).then_some(body.over);
         let slots = inner.slots.iter().map(|slot| match slot.value() {
             Some(value) => self.slot(&body.plan, value),
             None => Slot::Absent,
         });
         let slots = slots.collect();
-        let start = first + self.values.len();
+        let mut new = Vec::new();
         for value in inner.outputs.clone() {
-            let Value { name, shape, .. } = &body.plan.values[value];
-            let (name, shape) = (name.clone(), shape.clone());
-            self.outer.push((name.clone(), Slot::Value(first + self.values.len())));
-            self.values.push(Value { name: name.clone(), shape: long(&shape, over), words: None });
+            let Value { name, shape, .. } = body.plan.values[value].clone();
+            let outer = over.map_or_else(|| shape.clone(), |over| shape.over_steps(over));
+            new.push(patch.value(Value { name: name.clone(), shape: outer, words: None }));
+            self.outer.push((name.clone(), Slot::Value(new[new.len() - 1])));
             body.ports.push(BodyPort { name: name.clone(), feed, shape: shape.clone() });
             let input = InputPlan { name, shape, slot: Slot::Value(value), below: Vec::new() };
             body.plan.inputs.push(input);
         }
-        let outputs = start..start + inner.outputs.len();
+        let outputs = new[0]..new[0] + new.len();
         let mut outer = NodePlan { slots, outputs, ..inner };
-        for shapes in [&mut outer.saved, &mut outer.scratch] {
-            shapes.iter_mut().for_each(|shape| *shape = long(shape, over));
+        if let (Some(over), Some(definition)) = (over, &outer.definition) {
+            let longer = Definition::clone(definition).over_steps(over);
+            outer.definition = Some(longer.into());
+            outer.take_form(outer.form);
         }
-        let fits = |part: &Part| {
-            let LayerMemory { saved, scratch } = LayerMemory::of(part);
-            saved.is_empty() && scratch.is_empty()
-        };
-        let hints = &mut outer.hints;
-        hints.packed_weights = hints.packed_weights.take().filter(|part| fits(part));
-        (hints.looped, hints.fused, hints.split, hints.over_affine) = (None, None, None, None);
         self.nodes.push(outer);
     }
 
@@ -108,18 +85,6 @@ impl New {
         let name = input.map(|input| &input.name);
         let found = self.outer.iter().find(|(known, _)| Some(known) == name);
         found.map_or(Slot::Absent, |(_, slot)| *slot)
-    }
-}
-
-/// The memory that a part takes.
-struct LayerMemory<'a> {
-    saved: &'a [Shape],
-    scratch: &'a [Shape],
-}
-
-impl<'a> LayerMemory<'a> {
-    fn of(part: &'a Part) -> Self {
-        LayerMemory { saved: &part.plan.saved, scratch: &part.plan.scratch }
     }
 }
 
@@ -153,10 +118,10 @@ fn moves(body: &Body) -> Vec<Option<Feed>> {
             let reads = reads.filter(|reads| !reads.is_empty())?;
             let all = |feed: Feed| reads.iter().all(|read| *read == feed);
             let feed = match () {
-                () if all(Feed::Static) && node.hints.reach == Reach::Row => Feed::Static,
+                () if all(Feed::Static) && node.facts.widest() <= Dependence::Item => Feed::Static,
                 () if all(Feed::PerStep)
-                    && node.hints.any_lead
-                    && matches!(node.hints.reach, Reach::Row | Reach::Position) =>
+                    && node.definition.is_some()
+                    && node.facts.widest() <= Dependence::Row =>
                 {
                     Feed::PerStep
                 }
@@ -170,16 +135,4 @@ fn moves(body: &Body) -> Vec<Option<Feed>> {
             Some(feed)
         })
         .collect()
-}
-
-/// A shape of the body as it is for all steps, or as it is.
-fn long(shape: &Shape, over: Option<Dim>) -> Shape {
-    match over {
-        Some(over) if shape.batch_lead() > 0 => {
-            let mut dims = shape.dims().to_vec();
-            dims.insert(1, over);
-            Shape::new(dims)
-        }
-        _ => shape.clone(),
-    }
 }

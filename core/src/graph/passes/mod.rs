@@ -1,7 +1,8 @@
 //! Rewrites of plans: exact ones, that a network known before it runs makes possible. One a file.
 //!
-//! A pass looks for a pattern in what layers say about themselves ([`operation`](crate::operation)), never for names.
-//! Loss and gradients are the same with and without each; only rounding differs.
+//! A pass looks for a pattern in what layers say about themselves ([`Facts`](crate::layer::signature::Facts)), never for
+//! names. It asks layers for other [forms](crate::layer::form), or changes the plan by a patch that is applied whole. Loss
+//! and gradients are the same with and without each; only rounding differs.
 
 mod arrange;
 mod blocked_loss;
@@ -15,9 +16,10 @@ mod packed_weights;
 mod padding;
 mod rectified;
 
-use super::plan::Plan;
+use super::patch::Patch;
+use super::plan::{NodePlan, Plan};
 use super::suggest::did_you_mean;
-use crate::context::Slot;
+use crate::layer::context::Slot;
 
 /// A rewrite that can be switched off by its name.
 #[derive(Clone, Copy)]
@@ -154,10 +156,11 @@ impl Plan {
     ) -> Plan {
         let mut plan = self.restricted(roles, purpose);
         passes.0.iter().for_each(|pass| pass.run(&mut plan, purpose));
+        plan.renumber();
         plan
     }
 
-    /// The part of the plan that values depend on, in this batch and in those to come. Values keep their places.
+    /// The part of the plan that values depend on, in this batch and in those to come. Values keep their numbers.
     fn restricted(&self, roles: Vec<(String, usize)>, purpose: Purpose) -> Plan {
         let targets = roles.iter().map(|(_, target)| *target).collect();
         let needed = match purpose {
@@ -214,43 +217,21 @@ impl Plan {
         (alone && self.nodes[writer].outputs.len() == 1).then_some(writer)
     }
 
-    /// Lets a node compute what `next`, which alone reads it, has computed so far. `next` is gone then.
-    fn absorb(&mut self, node: usize, next: usize) {
-        let next = self.nodes.remove(next);
-        let node = &mut self.nodes[node];
-        node.name = format!("{}+{}", node.name, next.name);
-        node.outputs = next.outputs;
+    /// Lets a node, changed by a pass, compute what `next`, which alone reads it, has computed so far.
+    fn absorb(&mut self, at: usize, mut node: NodePlan, next: usize) {
+        let absorbed = &self.nodes[next];
+        node.name = format!("{}+{}", node.name, absorbed.name);
+        node.outputs = absorbed.outputs.clone();
+        let mut patch = Patch::of(self);
+        patch.replace(at, node);
+        patch.remove(next);
+        self.apply(patch);
     }
 
     /// Whether a value is a result, or is carried to the next batch.
     fn is_output(&self, value: usize) -> bool {
         self.outputs.iter().any(|(_, at)| *at == value)
             || self.carries.iter().any(|carry| carry.value == value)
-    }
-
-    /// Moves every value from `at` on by one, so that there is room for another.
-    fn make_room(&mut self, at: usize) {
-        let moved = |value: &mut usize| *value += usize::from(*value >= at);
-        for node in &mut self.nodes {
-            for slot in &mut node.slots {
-                if let Slot::Value(value) | Slot::Indexed { value, .. } = slot {
-                    moved(value);
-                }
-            }
-            let length = node.outputs.len();
-            moved(&mut node.outputs.start);
-            node.outputs.end = node.outputs.start + length;
-        }
-        for input in &mut self.inputs {
-            if let Slot::Value(value) = &mut input.slot {
-                moved(value);
-            }
-        }
-        self.outputs.iter_mut().for_each(|(_, value)| moved(value));
-        for carry in &mut self.carries {
-            moved(&mut carry.input);
-            moved(&mut carry.value);
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Pass, Purpose};
 use crate::graph::plan::Plan;
+use crate::layer::form::{Part, WeightOrder};
 
 /// A product brings its factors into the order in which its kernel reads them. While sentences are written, weights stay
 /// the same from step to step: an affine map that reads them in that order spares the work at every step but the first. In
@@ -14,14 +15,15 @@ pub(super) const PASS: Pass = Pass {
 };
 
 fn apply(plan: &mut Plan, purpose: Purpose) {
+    let order = match purpose {
+        Purpose::Sequences => return,
+        Purpose::Steps | Purpose::Evaluation => WeightOrder::Panels,
+        Purpose::Loop => WeightOrder::PanelsBothWays,
+    };
     for node in &mut plan.nodes {
-        let part = match purpose {
-            Purpose::Sequences => None,
-            Purpose::Steps | Purpose::Evaluation => node.hints.packed_weights.clone(),
-            Purpose::Loop => node.hints.looped.clone(),
-        };
-        if let Some(part) = part {
-            node.take_on(*part);
+        // A recurrence has another pass.
+        if node.form.weights == WeightOrder::Stored && node.form.part != Part::Recurrence {
+            node.take_form(node.form.weights(order));
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::arrange::arrangeable;
 use super::{Pass, Purpose};
-use crate::context::Slot;
 use crate::dim::Symbol;
 use crate::graph::plan::{CountedInput, Plan};
+use crate::layer::context::Slot;
+use crate::layer::signature::Meaning;
 
 /// Captions are shorter than the arrays that hold them: over a quarter of COCO's positions are padding. Where the result
 /// does not depend on what comes after the last position that counts, sequences end there, and arrays hold nothing
@@ -14,7 +15,7 @@ pub(super) const PASS: Pass =
 
 fn apply(plan: &mut Plan, purpose: Purpose) {
     // What a loop ends with would be another step's.
-    let at_end = plan.nodes.iter().any(|node| node.hints.at_end);
+    let at_end = plan.nodes.iter().any(|node| matches!(node.facts.meaning, Meaning::Last));
     if purpose == Purpose::Sequences && !at_end && arrangeable(plan) && !carries_positions(plan) {
         plan.arranged = counts(plan).filter(|counts| !counts.is_empty()).or(plan.arranged.take());
     }
@@ -42,14 +43,14 @@ fn carries_positions(plan: &Plan) -> bool {
 fn counts(plan: &Plan) -> Option<Vec<CountedInput>> {
     let mut counts = Vec::new();
     for node in &plan.nodes {
-        let Some(hint) = node.hints.counted else { continue };
+        let Meaning::Objective(counted) = node.facts.meaning else { continue };
         let slot = |port: usize| node.slots.get(port).copied().unwrap_or(Slot::Absent);
-        let deciding = match slot(hint.mask) {
-            Slot::Absent => slot(hint.targets),
+        let deciding = match slot(counted.mask) {
+            Slot::Absent => slot(counted.targets),
             mask => mask,
         };
         if over_time(plan, deciding) {
-            counts.push(counted_input(plan, deciding, hint.ignore)?);
+            counts.push(counted_input(plan, deciding, counted.ignore)?);
         }
     }
     Some(counts)

@@ -1,16 +1,11 @@
 //! The hyperbolic tangent of every number, between -1 and 1.
 
-use engine_core::context::Forward;
-use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, math,
-    register,
-};
+use engine_core::{math, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
+use crate::elementwise::{self, activation};
 
 /// The hyperbolic tangent of every number, between -1 and 1.
 ///
@@ -25,48 +20,7 @@ use crate::elementwise;
 #[serde(deny_unknown_fields)]
 pub struct Tanh {}
 
-const X: usize = 0;
-
-#[typetag::serde]
-impl Layer for Tanh {
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::real("x", [Axis::Rest])]
-    }
-
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone())
-            .reach(Reach::Row)
-            .any_lead()
-            .pointwise(self.clone()))
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Tanh {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::forward(self, cx);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        elementwise::backward(self, cx);
-    }
-}
-
-impl Function for Tanh {
-    fn looks_at(&self) -> LooksAt {
-        LooksAt::Value
-    }
-}
-
-impl<T: Scalar> Pointwise<T> for Tanh {
-    fn value(&self, x: &[&[T]], y: &mut [T]) {
-        y.copy_from_slice(x[X]);
-        math::tanh(y);
-    }
-
-    fn add_slope(&self, _: &[&[T]], y: &[T], dy: &[T], _: usize, dx: &mut [T]) {
-        elementwise::add_slope(dx, dy, y, elementwise::tanh_slope);
-    }
-}
+activation!(Tanh: math::tanh, elementwise::tanh_slope);
 
 register!(Tanh in LAYER, example: "Tanh()", checks: ["Tanh()"]);
 
@@ -75,7 +29,6 @@ mod tests {
     use engine_core::Mode;
     use engine_core::testing::LayerBench;
 
-    use super::*;
     use crate::samples::{SIZES, array, assert_near, random};
 
     #[test]
@@ -86,7 +39,7 @@ mod tests {
             let mut bench = LayerBench::<f64>::new("Tanh()", vec![array(&[1, 1], &[x]).into()]);
             assert_near(&bench.forward(Mode::Eval), &array(&[1, 1], &[y]));
             bench.backward(&array(&[1, 1], &[2.0]));
-            assert_near(bench.input_gradient(X), &array(&[1, 1], &[2.0 * slope]));
+            assert_near(bench.input_gradient(0), &array(&[1, 1], &[2.0 * slope]));
         }
     }
 

@@ -3,7 +3,7 @@
 /// The different words among many, in the order in which they first occur, and for each position which of them stands
 /// there.
 #[derive(Debug, Clone, Default)]
-pub struct Words {
+pub struct DistinctTokens {
     distinct: Vec<u32>,
     index: Vec<u32>,
     /// For every word of the vocabulary met so far, its place in `distinct`, or [`ABSENT`].
@@ -14,7 +14,7 @@ pub struct Words {
 
 const ABSENT: u32 = u32::MAX;
 
-impl Words {
+impl DistinctTokens {
     /// Forgets all words. Memory is kept.
     pub fn clear(&mut self) {
         for word in self.distinct.drain(..) {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_vocabulary_that_is_covered_stays() {
-        let mut words = Words::default();
+        let mut words = DistinctTokens::default();
         words.collect(&[4, 2, 4]);
         words.cover(6);
         for array in [&[3, 3, 0][..], &[5]] {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_word_once_in_order_of_appearance() {
-        let mut words = Words::default();
+        let mut words = DistinctTokens::default();
         words.collect(&[7, 2, 7, 0, 2]);
         assert_eq!(words.distinct(), [7, 2, 0]);
         assert_eq!(words.index(), [0, 1, 0, 2, 1]);

@@ -1,16 +1,14 @@
 //! The same affine map at every step.
 
-use engine_core::context::Forward;
-use engine_core::init::{Fill, Init};
+use engine_core::init::Init;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach,
-    Scalar, Shape, register,
+    Axis, Dim, Form, Layer, Lowered, Memory, PlanError, Port, PortShapes, Signature, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{affine, fused};
+use super::affine::Affine;
 
 /// The same affine map at every step: hidden states to scores of words.
 ///
@@ -28,16 +26,12 @@ pub struct TemporalAffine {
     /// How many numbers come out at each step.
     pub units: Dim,
     /// Whether `b` is added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "super::affine::with_bias")]
     pub bias: bool,
     /// How the first `w` is drawn; `b` starts at 0.
     #[serde(default)]
     pub init: Init,
 }
-
-const X: usize = 0;
-const W: usize = 0;
-const B: usize = 1;
 
 #[typetag::serde]
 impl Layer for TemporalAffine {
@@ -45,61 +39,23 @@ impl Layer for TemporalAffine {
         vec![Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let plan = map_plan(inputs.shape(X).with_last(self.units), self.bias).weights(
-            "w",
-            [inputs.dim("Inputs"), self.units],
-            Fill::Random(self.init),
-        );
-        Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        self.map().signature(inputs)
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        self.map().plain(memory)
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        self.map().form(form, memory)
     }
 }
 
-/// What every affine map of this output says to passes.
-pub(crate) fn map_plan(output: Shape, bias: bool) -> LayerPlan {
-    let (packed, looped) = (packed_map(output.clone(), bias), looped_map(output.clone(), bias));
-    let rectified = rectified_map(output.clone(), bias);
-    LayerPlan::output(output)
-        .affine()
-        .separable()
-        .any_lead()
-        .reach(Reach::Row)
-        .with_packed_weights(packed)
-        .looped(looped)
-        .rectified(rectified)
-}
-
-/// The same over weights in the order of kernels.
-pub(crate) fn packed_map(output: Shape, bias: bool) -> Part {
-    Part::new(fused::Affine { bias, back: false }, fused::Affine::plan(output), own(bias))
-}
-
-/// The same, and its way back as well.
-fn looped_map(output: Shape, bias: bool) -> Part {
-    Part::new(fused::Affine { bias, back: true }, fused::Affine::looped_plan(output), own(bias))
-}
-
-/// The same, and the positive part of that.
-fn rectified_map(output: Shape, bias: bool) -> Part {
-    let packed = fused::Rectified(fused::Affine { bias, back: false });
-    let packed = Part::new(packed, fused::Affine::plan(output.clone()), own(bias));
-    let plain = TemporalAffine { units: output.last(), bias, init: Init::default() };
-    let plan = LayerPlan::output(output).reach(Reach::Row).any_lead().with_packed_weights(packed);
-    Part::new(fused::Rectified(plain), plan, own(bias))
-}
-
-fn own(bias: bool) -> Vec<usize> {
-    if bias { vec![W, B] } else { vec![W] }
-}
-
-impl<T: Scalar> Kernel<T> for TemporalAffine {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        let b = self.bias.then(|| &cx.parameters[B]);
-        affine::forward(cx.inputs[X].rows(), &cx.parameters[W], b, &mut cx.outputs[0]);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        affine::backward(cx, self.bias);
+impl TemporalAffine {
+    fn map(&self) -> Affine {
+        let TemporalAffine { units, bias, init } = *self;
+        Affine { units, bias, init }
     }
 }
 

@@ -1,19 +1,15 @@
-//! y = x w + b over the rows of x: a layer by itself, and what every layer with weights does to its input.
+//! Affine maps: of any rows, of whole examples, of every step.
 
-use engine_core::context::Forward;
-use engine_core::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar,
-    Tensor, register, team,
+    Axis, Dependence, Dim, Form, Layer, Lowered, Meaning, Memory, PlanError, Port, PortShapes,
+    Shape, Signature, register,
 };
-use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise::rows_a_piece;
-use crate::temporal_affine::map_plan;
+use super::kernel::lower;
 
 /// The same affine map of every row: of each example's features, of each step, of each region at each step.
 ///
@@ -38,9 +34,12 @@ pub struct Affine {
     pub init: Init,
 }
 
+/// The default of the field `bias`.
+pub(crate) fn with_bias() -> bool {
+    true
+}
+
 const X: usize = 0;
-const W: usize = 0;
-const B: usize = 1;
 
 #[typetag::serde]
 impl Layer for Affine {
@@ -48,24 +47,26 @@ impl Layer for Affine {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Inputs")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let plan = map_plan(inputs.shape(X).with_last(self.units), self.bias).weights(
-            "w",
-            [inputs.dim("Inputs"), self.units],
-            Fill::Random(self.init),
-        );
-        Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        let output = inputs.shape(X).with_last(self.units);
+        Ok(self.signature_of(inputs.dim("Inputs"), output).meaning(Meaning::Affine))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        lower(Form::PLAIN, ["w", "b"], self.bias, memory)
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        form.is_of_whole_map().then(|| lower(form, ["w", "b"], self.bias, memory))
     }
 }
 
-impl<T: Scalar> Kernel<T> for Affine {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        let b = self.bias.then(|| &cx.parameters[B]);
-        forward(cx.inputs[X].rows(), &cx.parameters[W], b, &mut cx.outputs[0]);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        backward(cx, self.bias);
+impl Affine {
+    /// The signature of a map of rows of so many numbers.
+    pub(super) fn signature_of(&self, width: Dim, output: Shape) -> Signature {
+        Signature::output(output, Dependence::Row)
+            .weights("w", [width, self.units], Fill::Random(self.init))
+            .bias_if(self.bias, "b", [self.units])
     }
 }
 
@@ -78,102 +79,6 @@ register!(
         "Affine(units: 3, init: Xavier)",
     ],
 );
-
-/// The default of the field `bias`.
-pub(crate) fn with_bias() -> bool {
-    true
-}
-
-/// y = x w + b.
-pub(crate) fn forward<T: Scalar>(
-    x: ArrayView2<'_, T>,
-    w: &Tensor<T>,
-    b: Option<&Tensor<T>>,
-    y: &mut Tensor<T>,
-) {
-    forward_by(x, w.rows(), b, y);
-}
-
-/// As [`forward`], by a matrix that may be a transposed one.
-pub(crate) fn forward_by<T: Scalar>(
-    x: ArrayView2<'_, T>,
-    w: ArrayView2<'_, T>,
-    b: Option<&Tensor<T>>,
-    y: &mut Tensor<T>,
-) {
-    match b {
-        // A product of one row that adds to something takes its sums in another order than those of many rows, and a row
-        // is to have the same bits whatever others are with it.
-        Some(b) if y.rows().nrows() == 1 => {
-            product(x, w, y.rows_mut());
-            y.as_mut_slice().iter_mut().zip(b.as_slice()).for_each(|(y, b)| *y += *b);
-        }
-        Some(b) => {
-            let b = b.as_slice();
-            team::for_each_chunk_mut(
-                y.as_mut_slice(),
-                rows_a_piece(b.len()) * b.len(),
-                |_, rows| {
-                    rows.chunks_exact_mut(b.len()).for_each(|row| row.copy_from_slice(b));
-                },
-            );
-            add_product(x, w, y.rows_mut());
-        }
-        None => product(x, w, y.rows_mut()),
-    }
-}
-
-/// The whole backward pass of a layer that is nothing but this map: its only port is x, its parameters are w and, with
-/// `bias`, b.
-pub(crate) fn backward<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
-    let dy = &cx.output_gradients[0];
-    if let Some(dx) = cx.input_gradients.get(0) {
-        add_input_gradient(dy, &cx.parameters[0], dx.rows_mut());
-    }
-    add_parameter_gradients(cx, bias);
-}
-
-/// The gradients of w and b, where they are asked for.
-pub(crate) fn add_parameter_gradients<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
-    if cx.asked == Asked::Inputs {
-        return;
-    }
-    let (dy, x) = (&cx.output_gradients[0], &cx.inputs[0]);
-    add_weight_gradient(x.rows(), dy, &mut cx.parameter_gradients[0]);
-    if bias {
-        add_bias_gradient(dy, &mut cx.parameter_gradients[1]);
-    }
-}
-
-/// dx = dx + dy w^T.
-pub(crate) fn add_input_gradient<T: Scalar>(
-    dy: &Tensor<T>,
-    w: &Tensor<T>,
-    dx: ArrayViewMut2<'_, T>,
-) {
-    add_product(dy.rows(), w.rows().reversed_axes(), dx);
-}
-
-/// dw = dw + x^T dy.
-pub(crate) fn add_weight_gradient<T: Scalar>(
-    x: ArrayView2<'_, T>,
-    dy: &Tensor<T>,
-    dw: &mut Tensor<T>,
-) {
-    add_product(x.reversed_axes(), dy.rows(), dw.rows_mut());
-}
-
-/// db = db + the sum of dy's rows, one row after the other, so that the bits do not depend on the number of threads.
-pub(crate) fn add_bias_gradient<T: Scalar>(dy: &Tensor<T>, db: &mut Tensor<T>) {
-    const COLUMNS: usize = 128;
-    let width = db.as_slice().len();
-    team::for_each_chunk_mut(db.as_mut_slice(), COLUMNS, |block, db| {
-        for row in dy.as_slice().chunks_exact(width) {
-            let row = &row[block * COLUMNS..][..db.len()];
-            db.iter_mut().zip(row).for_each(|(db, &dy)| *db += dy);
-        }
-    });
-}
 
 #[cfg(test)]
 mod tests {

@@ -7,10 +7,9 @@ use std::ops::{Index, IndexMut, Range};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::panels::Panels;
-use crate::steps::Steps;
+use super::memory::{Arrays, PackedWeights, Saved, Scratch, State, Weight};
+use crate::sequence::{DistinctTokens, PackedSequence};
 use crate::tensor::Tensor;
-use crate::words::Words;
 
 /// Where a port's array lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub struct Inputs<'a, T> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tokens {
     pub(crate) all: Tensor<u32>,
-    pub(crate) words: Words,
+    pub(crate) words: DistinctTokens,
     /// Whether anyone goes through different words in place of positions.
     pub(crate) counts_words: bool,
 }
@@ -69,7 +68,7 @@ impl<'a, T> Inputs<'a, T> {
 
     /// For each position the row of the array at `port` that stands there; `None` where rows are positions.
     ///
-    /// Only an operation that says it takes [`indexed`](crate::LayerPlan::indexed) inputs meets an index.
+    /// Only an operation that says it takes [`indexed`](super::form::Lowered::indexed) inputs meets an index.
     pub fn index(&self, port: usize) -> Option<&'a [u32]> {
         match self.slots.get(port)? {
             Slot::Indexed { tokens, .. } => Some(self.tokens[*tokens].words.index()),
@@ -114,10 +113,10 @@ pub struct Parameters<'a, T> {
     pub(crate) table: &'a [Tensor<T>],
 }
 
-impl<T> Index<usize> for Parameters<'_, T> {
+impl<T> Index<Weight> for Parameters<'_, T> {
     type Output = Tensor<T>;
-    fn index(&self, at: usize) -> &Tensor<T> {
-        &self.table[self.ids[at]]
+    fn index(&self, at: Weight) -> &Tensor<T> {
+        &self.table[self.ids[at.0]]
     }
 }
 
@@ -143,23 +142,23 @@ pub struct ParameterGradients<'a, T> {
 }
 
 impl<T: Copy + Default> ParameterGradients<'_, T> {
-    /// The gradient of parameter `at`, to be overwritten or added to.
-    pub fn claim(&mut self, at: usize) -> Gradient<'_, T> {
-        let id = self.ids[at];
+    /// The gradient of a parameter, to be overwritten or added to.
+    pub fn claim(&mut self, at: Weight) -> Gradient<'_, T> {
+        let id = self.ids[at.0];
         let fresh = std::mem::take(&mut self.fresh[id]);
         Gradient { array: &mut self.table[id], fresh }
     }
 }
 
-impl<T> Index<usize> for ParameterGradients<'_, T> {
+impl<T> Index<Weight> for ParameterGradients<'_, T> {
     type Output = Tensor<T>;
-    fn index(&self, at: usize) -> &Tensor<T> {
-        &self.table[self.ids[at]]
+    fn index(&self, at: Weight) -> &Tensor<T> {
+        &self.table[self.ids[at.0]]
     }
 }
 
-impl<T: Copy + Default> IndexMut<usize> for ParameterGradients<'_, T> {
-    fn index_mut(&mut self, at: usize) -> &mut Tensor<T> {
+impl<T: Copy + Default> IndexMut<Weight> for ParameterGradients<'_, T> {
+    fn index_mut(&mut self, at: Weight) -> &mut Tensor<T> {
         self.claim(at).or_zero()
     }
 }
@@ -278,13 +277,13 @@ pub struct Forward<'a, T> {
     /// Its parameters.
     pub parameters: Parameters<'a, T>,
     /// The parameters that it asked for in the order of kernels.
-    pub packed: &'a [Panels<T>],
+    pub packed: PackedWeights<'a, T>,
     /// How sequences lie in arrays with time, where padding is left out; `None` where arrays are as their shapes say.
-    pub steps: Option<&'a Steps>,
+    pub sequences: Option<&'a PackedSequence>,
     /// What its backward pass will find.
-    pub saved: &'a mut [Tensor<T>],
+    pub saved: Arrays<'a, T, Saved>,
     /// Memory for this call.
-    pub scratch: &'a mut [Tensor<T>],
+    pub scratch: Arrays<'a, T, Scratch>,
     /// Training or not.
     pub mode: Mode,
     /// Random numbers of this node and step.
@@ -293,7 +292,7 @@ pub struct Forward<'a, T> {
 
 /// Which gradients a backward pass is to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum GradientRequest {
     /// Those of inputs and parameters.
     All,
     /// Those of inputs.
@@ -314,20 +313,20 @@ pub struct Backward<'a, T> {
     /// Its parameters.
     pub parameters: Parameters<'a, T>,
     /// The parameters that it asked for in the order of kernels.
-    pub packed: &'a [Panels<T>],
+    pub packed: PackedWeights<'a, T>,
     /// As in the forward pass.
-    pub steps: Option<&'a Steps>,
+    pub sequences: Option<&'a PackedSequence>,
     /// What its forward pass left; it may be overwritten.
-    pub saved: &'a mut [Tensor<T>],
+    pub saved: Arrays<'a, T, Saved>,
     /// Memory for this call.
-    pub scratch: &'a mut [Tensor<T>],
+    pub scratch: Arrays<'a, T, Scratch>,
     /// To be added to.
     pub input_gradients: InputGradients<'a, T>,
     /// To be added to.
     pub parameter_gradients: ParameterGradients<'a, T>,
-    /// Which gradients this call is about. Only a layer that is [`separable`](crate::LayerPlan::separable) is asked for
-    /// some of them.
-    pub asked: Asked,
+    /// Which gradients this call is about. Only a kernel that is
+    /// [`separable`](super::form::Lowered::separable) is asked for some of them.
+    pub requested: GradientRequest,
     /// That of the forward pass.
     pub mode: Mode,
     /// That of the forward pass.
@@ -340,10 +339,10 @@ pub struct Step<'a, T> {
     /// The step as a forward pass over a time of length 1.
     pub forward: Forward<'a, T>,
     /// What the step before left, in the order of the plan; zero at the first.
-    pub state: &'a mut [Tensor<T>],
-    /// For each sequence the row of the state that it goes on from; `None` where it is its own. Every row is that of the
-    /// first sequence that goes on from it or of one after it, and they are numbered in the order of these first
-    /// sequences; rows beyond them hold nothing. Only a layer that [`branches`](crate::LayerPlan::branches) finds one.
+    pub state: Arrays<'a, T, State>,
+    /// For each sequence the row of the state that it continues; `None` where it is its own. Every row is that of the
+    /// first sequence that continues it or of one after it, and they are numbered in the order of these first
+    /// sequences; rows beyond them hold nothing. Only a kernel that [`branches`](super::form::Lowered::branches) finds one.
     pub from: Option<&'a [usize]>,
     /// How many steps came before this one.
     pub at: usize,

@@ -1,18 +1,15 @@
 //! One affine map of a whole row of the batch.
 
-use engine_core::context::Forward;
-use engine_core::init::{Fill, Init};
+use engine_core::init::Init;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach,
-    Scalar, Shape, Symbol, Tensor, register,
+    Axis, Dependence, Dim, Form, Layer, Lowered, Meaning, Memory, PlanError, Port, PortShapes,
+    Shape, Signature, Symbol, register,
 };
-use ndarray::ArrayView2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::affine;
-use crate::temporal_affine::map_plan;
+use super::affine::Affine;
 
 /// An affine map of everything an example has: features to a state, a state to scores.
 ///
@@ -34,7 +31,7 @@ pub struct Projection {
     /// How many numbers come out for each example.
     pub units: Dim,
     /// Whether `b` is added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "super::affine::with_bias")]
     pub bias: bool,
     /// How the first `w` is drawn; `b` starts at 0.
     #[serde(default)]
@@ -42,8 +39,6 @@ pub struct Projection {
 }
 
 const X: usize = 0;
-const W: usize = 0;
-const B: usize = 1;
 
 #[typetag::serde]
 impl Layer for Projection {
@@ -51,7 +46,7 @@ impl Layer for Projection {
         vec![Port::real("x", [Axis::BATCH, Axis::Rest])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         if x.has(Symbol::TIME) {
             return Err(PlanError::new(format!(
@@ -59,52 +54,28 @@ impl Layer for Projection {
             )));
         }
         let width = x.dims()[1..].iter().copied().reduce(Dim::by).unwrap_or(Dim::Fixed(1));
-        let output = Shape::new([x[0], self.units]);
-        let plan = match x.rank() {
-            2 => map_plan(output, self.bias),
-            _ => LayerPlan::output(output).reach(Reach::Row),
-        };
-        let plan = plan.weights("w", [width, self.units], Fill::Random(self.init));
-        Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
+        let signature = self.map().signature_of(width, Shape::new([x[0], self.units]));
+        Ok(match x.rank() {
+            2 => signature.meaning(Meaning::Affine),
+            _ => signature.port(X, Dependence::Item),
+        })
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        self.map().plain(memory)
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        // Other forms read rows of the last dimension.
+        (memory.input(X).rank() == 2).then(|| self.map().form(form, memory))?
     }
 }
 
-impl<T: Scalar> Kernel<T> for Projection {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        let b = self.bias.then(|| &cx.parameters[B]);
-        affine::forward(
-            rows(&cx.inputs[X], &cx.parameters[W]),
-            &cx.parameters[W],
-            b,
-            &mut cx.outputs[0],
-        );
+impl Projection {
+    fn map(&self) -> Affine {
+        let Projection { units, bias, init } = *self;
+        Affine { units, bias, init }
     }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        let (dy, w) = (&cx.output_gradients[0], &cx.parameters[W]);
-        if let Some(dx) = cx.input_gradients.get(X) {
-            let dx = if in_rows(dx, w) { dx.rows_mut() } else { dx.flat_mut() };
-            affine::add_input_gradient(dy, w, dx);
-        }
-        if cx.asked == Asked::Inputs {
-            return;
-        }
-        let x = rows(&cx.inputs[X], w);
-        affine::add_weight_gradient(x, dy, &mut cx.parameter_gradients[W]);
-        if self.bias {
-            affine::add_bias_gradient(dy, &mut cx.parameter_gradients[B]);
-        }
-    }
-}
-
-/// Whether examples are rows of the last dimension alone, whatever the dimensions before it.
-fn in_rows<T: Scalar>(x: &Tensor<T>, w: &Tensor<T>) -> bool {
-    x.rows().ncols() == w.dim(0)
-}
-
-/// Each example in one row.
-fn rows<'a, T: Scalar>(x: &'a Tensor<T>, w: &Tensor<T>) -> ArrayView2<'a, T> {
-    if in_rows(x, w) { x.rows() } else { x.flat() }
 }
 
 register!(

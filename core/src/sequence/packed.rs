@@ -12,7 +12,7 @@ use std::ops::Range;
 /// lengths 3, 1, 2      rows 0 1 2 | 3 4 | 5      sequences 0 2 1 | 0 2 | 0
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Steps {
+pub struct PackedSequence {
     /// The first row of each step, and the number of rows.
     starts: Vec<usize>,
     /// The sequence of the batch that is at each place of a step.
@@ -21,7 +21,7 @@ pub struct Steps {
     places: Vec<usize>,
 }
 
-impl Steps {
+impl PackedSequence {
     /// Takes on the order for sequences of these lengths, `time` with padding; of equally long ones the first comes
     /// first. A sequence of length 0 counts as one of length 1, so that none is without rows. Memory is kept.
     pub fn arrange(&mut self, lengths: &[usize], time: usize) {
@@ -107,8 +107,8 @@ impl Steps {
 mod tests {
     use super::*;
 
-    fn steps(lengths: &[usize]) -> Steps {
-        let mut steps = Steps::default();
+    fn steps(lengths: &[usize]) -> PackedSequence {
+        let mut steps = PackedSequence::default();
         steps.arrange(lengths, 3);
         steps
     }
@@ -129,7 +129,7 @@ mod tests {
         let steps = steps(&[0, 2, 0]);
         assert_eq!(steps.order(), [1, 0, 2]);
         assert_eq!((steps.at(0), steps.at(1)), (0..3, 3..4));
-        assert!(super::Steps::default().is_empty());
+        assert!(super::PackedSequence::default().is_empty());
     }
 
     #[test]
