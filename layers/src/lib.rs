@@ -34,10 +34,15 @@
 //! layers out.
 
 pub mod activation;
+pub mod arithmetic;
 mod elementwise;
 pub mod linear;
+mod reduce;
 #[cfg(test)]
 mod samples;
+pub mod shape;
 
-pub use activation::{Relu, Sigmoid, Tanh};
+pub use activation::{Dropout, Gelu, Relu, Scale, Sigmoid, Tanh};
+pub use arithmetic::{Add, Mean, Multiply, ScaleRows, Subtract, Sum};
 pub use linear::{Affine, Projection, TemporalAffine};
+pub use shape::{Chunk, Concat, Reshape, Slice, Transpose};

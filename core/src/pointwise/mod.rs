@@ -56,7 +56,7 @@ pub enum Columns {
 
 impl Columns {
     /// The first of them, when there are `width`.
-    pub(crate) fn first(self, width: usize) -> usize {
+    pub fn first(self, width: usize) -> usize {
         match self {
             Columns::All => 0,
             Columns::Part { index, .. } => index * width,

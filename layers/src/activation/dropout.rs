@@ -1,11 +1,11 @@
 //! Noise that switches numbers off.
 
-use engine_core::context::{Forward, Noise};
 use engine_core::field::Fraction;
+use engine_core::layer::context::Noise;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar,
-    register,
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, Mode, PlanError, Port,
+    PortShapes, Saved, Scalar, Signature, register,
 };
 use rand::Rng;
 use schemars::JsonSchema;
@@ -41,7 +41,6 @@ impl Default for Dropout {
 }
 
 const X: usize = 0;
-const MASK: usize = 0;
 
 #[typetag::serde]
 impl Layer for Dropout {
@@ -49,10 +48,21 @@ impl Layer for Dropout {
         vec![Port::real("x", [Axis::Rest])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let shape = inputs.shape(X);
-        Ok(LayerPlan::output(shape.clone()).saved(shape.clone()).reach(Reach::Position))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        Ok(Signature::output(inputs.shape(X).clone(), Dependence::Position))
     }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let mask = memory.saved(memory.output().clone());
+        Lowered::new(DropoutKernel { dropout: self.clone(), mask })
+    }
+}
+
+/// The noise; `mask` holds m.
+#[derive(Debug)]
+struct DropoutKernel {
+    dropout: Dropout,
+    mask: Saved,
 }
 
 impl Dropout {
@@ -77,13 +87,13 @@ impl Dropout {
     }
 }
 
-impl<T: Scalar> Kernel<T> for Dropout {
+impl<T: Scalar> Kernel<T> for DropoutKernel {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let y = cx.outputs[0].as_mut_slice();
         y.copy_from_slice(cx.inputs[X].as_slice());
         if let Mode::Train { .. } = cx.mode {
-            let mask = cx.saved[MASK].as_mut_slice();
-            self.draw(mask, cx.noise);
+            let mask = cx.saved[self.mask].as_mut_slice();
+            self.dropout.draw(mask, cx.noise);
             elementwise::multiply(y, mask);
         }
     }
@@ -93,7 +103,12 @@ impl<T: Scalar> Kernel<T> for Dropout {
         let Some(dx) = cx.input_gradients.get(X) else { return };
         match cx.mode {
             Mode::Train { .. } => {
-                elementwise::add_scaled(dx.as_mut_slice(), dy, cx.saved[MASK].as_slice(), |m| m);
+                elementwise::add_scaled(
+                    dx.as_mut_slice(),
+                    dy,
+                    cx.saved[self.mask].as_slice(),
+                    |m| m,
+                );
             }
             Mode::Eval => elementwise::add(dx.as_mut_slice(), dy),
         }

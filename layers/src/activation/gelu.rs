@@ -1,10 +1,9 @@
 //! The Gaussian error linear unit.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, math,
-    register,
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Scratch, Signature, math, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,19 +31,27 @@ pub struct Gelu {
 
 const X: usize = 0;
 
-/// Scratch: for each number P of it.
-const SHARES: usize = 0;
-
 #[typetag::serde]
 impl Layer for Gelu {
     fn ports(&self) -> Vec<Port> {
         vec![Port::real("x", [Axis::Rest])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let x = inputs.shape(X);
-        Ok(LayerPlan::output(x.clone()).scratch(x.clone()).reach(Reach::Row).any_lead())
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        Ok(Signature::output(inputs.shape(X).clone(), Dependence::Elementwise))
     }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let slopes = memory.scratch(memory.output().clone());
+        Lowered::new(GeluKernel { gelu: self.clone(), slopes })
+    }
+}
+
+/// The function and its slope; `slopes` holds P, then the slope, of each number.
+#[derive(Debug)]
+struct GeluKernel {
+    gelu: Gelu,
+    slopes: Scratch,
 }
 
 impl Gelu {
@@ -57,10 +64,10 @@ impl Gelu {
     }
 }
 
-impl<T: Scalar> Kernel<T> for Gelu {
+impl<T: Scalar> Kernel<T> for GeluKernel {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         elementwise::map(cx.inputs[X].as_slice(), cx.outputs[0].as_mut_slice(), |x, y| {
-            self.shares(x, y);
+            self.gelu.shares(x, y);
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = times(x, *y));
         });
     }
@@ -68,10 +75,10 @@ impl<T: Scalar> Kernel<T> for Gelu {
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (x, dy) = (cx.inputs[X].as_slice(), cx.output_gradients[0].as_slice());
         let Some(dx) = cx.input_gradients.get(X) else { return };
-        let slopes = cx.scratch[SHARES].as_mut_slice();
+        let slopes = cx.scratch[self.slopes].as_mut_slice();
         elementwise::map(x, slopes, |x, slopes| {
-            self.shares(x, slopes);
-            let slope = if self.approximate { approximate_slope } else { slope };
+            self.gelu.shares(x, slopes);
+            let slope = if self.gelu.approximate { approximate_slope } else { slope };
             slopes.iter_mut().zip(x).for_each(|(p, &x)| *p = slope(x, *p));
         });
         elementwise::add_scaled(dx.as_mut_slice(), dy, slopes, |slope| slope);

@@ -1,16 +1,13 @@
 //! Every number times one number, plus another.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
 use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
-};
+use engine_core::{Scalar, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
+use crate::elementwise::elementwise;
 
 /// Every number times one number, plus another: `Scale(by: -1, plus: 1)` is 1 - x.
 ///
@@ -42,29 +39,7 @@ fn zero() -> Finite {
 
 const X: usize = 0;
 
-#[typetag::serde]
-impl Layer for Scale {
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::real("x", [Axis::Rest])]
-    }
-
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone())
-            .reach(Reach::Row)
-            .any_lead()
-            .pointwise(self.clone()))
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Scale {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::forward(self, cx);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        elementwise::backward(self, cx);
-    }
-}
+elementwise!(Scale: "x");
 
 impl Function for Scale {
     fn looks_at(&self) -> LooksAt {

@@ -1,14 +1,11 @@
 //! The mean over one dimension.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
-};
+use engine_core::{Layer, Lowered, Memory, PlanError, Port, PortShapes, Signature, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::over_axis;
+use super::over_axis;
 
 /// The mean over one dimension, such as that of a grid's regions.
 ///
@@ -39,18 +36,12 @@ impl Layer for Mean {
         vec![over_axis::port(self.axis)]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        over_axis::plan(inputs.shape(X), self.axis)
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Mean {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        over_axis::forward(cx, |places| 1.0 / places as f64);
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        over_axis::signature(inputs.shape(X), self.axis)
     }
 
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        over_axis::backward(cx, |places| 1.0 / places as f64);
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        over_axis::lower(memory, self.axis, |places| 1.0 / places as f64)
     }
 }
 

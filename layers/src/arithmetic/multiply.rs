@@ -1,15 +1,14 @@
 //! The product of arrays, element by element.
 
-use engine_core::context::Forward;
 use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
+    Axis, Layer, Lowered, Memory, PlanError, Port, PortShapes, Scalar, Signature, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
+use crate::elementwise::{self, Elementwise};
 
 /// The product of two or more arrays of one shape, element by element.
 ///
@@ -34,21 +33,12 @@ impl Layer for Multiply {
         vec![Port::real("x", [Axis::Rest]).at_least(2)]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(FIRST).clone())
-            .reach(Reach::Row)
-            .any_lead()
-            .pointwise(self.clone()))
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Multiply {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::forward(self, cx);
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        Ok(elementwise::signature(self, inputs))
     }
 
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        elementwise::backward(self, cx);
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(Elementwise(self.clone()))
     }
 }
 

@@ -1,16 +1,15 @@
 //! Every row times a number of its own.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    register, team,
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Signature, register, team,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::rows;
+use crate::reduce;
 
 /// Every row times a number of its own, such as a gate that opens for a whole vector.
 ///
@@ -38,8 +37,12 @@ impl Layer for ScaleRows {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(X).clone()).reach(Reach::Row).any_lead())
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        Ok(Signature::output(inputs.shape(X).clone(), Dependence::Row))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 
@@ -72,7 +75,7 @@ impl<T: Scalar> Kernel<T> for ScaleRows {
             team::for_each_chunk_mut(dg.as_mut_slice(), piece, |at, dg| {
                 for (dg, at) in dg.iter_mut().zip(at * piece..) {
                     let row = at * width..(at + 1) * width;
-                    *dg += T::of(rows::dot(&x[row.clone()], &dy[row]));
+                    *dg += T::of(reduce::dot(&x[row.clone()], &dy[row]));
                 }
             });
         }

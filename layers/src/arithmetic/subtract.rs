@@ -1,15 +1,12 @@
 //! The difference of two arrays.
 
-use engine_core::context::Forward;
 use engine_core::pointwise::{Function, LooksAt, Pointwise};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register,
-};
+use engine_core::{Scalar, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
+use crate::elementwise::elementwise;
 
 /// The difference of two arrays of one shape.
 ///
@@ -28,29 +25,7 @@ pub struct Subtract {}
 const A: usize = 0;
 const B: usize = 1;
 
-#[typetag::serde]
-impl Layer for Subtract {
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::real("a", [Axis::Rest]), Port::real("b", [Axis::Rest])]
-    }
-
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        Ok(LayerPlan::output(inputs.shape(A).clone())
-            .reach(Reach::Row)
-            .any_lead()
-            .pointwise(self.clone()))
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Subtract {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::forward(self, cx);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        elementwise::backward(self, cx);
-    }
-}
+elementwise!(Subtract: "a", "b");
 
 impl Function for Subtract {
     fn looks_at(&self) -> LooksAt {

@@ -1,19 +1,13 @@
 //! One of several equal parts of an array.
 
-use std::ops::Range;
-
-use engine_core::context::Forward;
 use engine_core::field::Count;
 use engine_core::pointwise::Columns;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Tensor,
-    register,
-};
+use engine_core::{Axis, Layer, Lowered, Memory, PlanError, Port, PortShapes, Signature, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::columns;
+use super::columns::{self, TakeColumns};
 
 /// One of several equal parts of every row, such as one gate of the sums of all gates.
 ///
@@ -45,7 +39,7 @@ impl Layer for Chunk {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let (x, of) = (inputs.shape(X), self.of.as_usize());
         if self.index >= of {
             let message = format!("expected a part from 0 to {}, found {}", of - 1, self.index);
@@ -55,32 +49,17 @@ impl Layer for Chunk {
             let message = format!("expected a width that {of} divides, found {x}");
             PlanError::field("of", message)
         })?;
-        Ok(LayerPlan::output(x.with_last(part))
-            .reach(Reach::Row)
-            .any_lead()
-            .columns(Columns::Part { index: self.index, of }))
+        Ok(columns::signature(x.with_last(part), self.columns()))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(TakeColumns(self.columns()))
     }
 }
 
 impl Chunk {
-    /// The columns that are taken, known by what they are copied to.
-    fn columns<T: Scalar>(&self, y: &Tensor<T>) -> Range<usize> {
-        let width = y.rows().ncols();
-        self.index * width..(self.index + 1) * width
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Chunk {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        let columns = self.columns(&cx.outputs[0]);
-        columns::take(&cx.inputs[X], columns, &mut cx.outputs[0]);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = &cx.output_gradients[0];
-        if let Some(dx) = cx.input_gradients.get(X) {
-            columns::add_back(dx, self.columns(dy), dy);
-        }
+    fn columns(&self) -> Columns {
+        Columns::Part { index: self.index, of: self.of.as_usize() }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Arrays side by side.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Shape, Symbol, Tensor, register,
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Shape, Signature, Symbol, Tensor, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,7 +55,7 @@ impl Layer for Concat {
         vec![Port::real("x", pattern).at_least(2)]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let first = inputs.shape(FIRST);
         let at = match self.axis {
             None => first.rank() - 1,
@@ -78,25 +77,32 @@ impl Layer for Concat {
         let width = widths().reduce(Dim::plus).expect("the port takes two inputs or more");
         let mut dims = first.dims().to_vec();
         dims[at] = width;
-        let plan = LayerPlan::output(Shape::new(dims));
-        // Where Batch and Time are one dimension, the others are not where `axis` counts them.
-        Ok(match self.axis {
-            None => plan.reach(Reach::Row).any_lead(),
-            Some(_) if first.has(Symbol::TIME) => plan,
-            Some(_) => plan.reach(Reach::Row),
-        })
+        let dependence = if self.axis.is_none() { Dependence::Row } else { Dependence::Item };
+        Ok(Signature::output(Shape::new(dims), dependence))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let rank = memory.output().rank();
+        Lowered::new(Join { joined: self.axis.map_or(1, |axis| rank - axis) })
     }
 }
 
-impl Concat {
-    /// How many numbers of an array stay together: those of the joined dimension and of all after it.
+/// Joins arrays whose last `joined` dimensions stay together in each. They are counted from the last, for packed arrays
+/// have fewer before.
+#[derive(Debug)]
+struct Join {
+    joined: usize,
+}
+
+impl Join {
+    /// How many numbers of an array stay together.
     fn length<T: Scalar>(&self, x: &Tensor<T>) -> usize {
-        let from = self.axis.unwrap_or(x.shape().len().saturating_sub(1));
+        let from = x.shape().len().saturating_sub(self.joined);
         x.shape()[from..].iter().product::<usize>().max(1)
     }
 }
 
-impl<T: Scalar> Kernel<T> for Concat {
+impl<T: Scalar> Kernel<T> for Join {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let y = &mut cx.outputs[0];
         let whole = self.length(y);

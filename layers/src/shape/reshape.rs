@@ -1,15 +1,14 @@
 //! The same numbers in another shape.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Shape, register,
+    Axis, Dependence, Dim, Layer, Lowered, Meaning, Memory, PlanError, Port, PortShapes, Shape,
+    Signature, Symbol, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
+use super::view::View;
 
 /// The same numbers in another shape: a vector as the vectors of several heads.
 ///
@@ -39,7 +38,7 @@ impl Layer for Reshape {
         vec![Port::real("x", lead.chain([Axis::Rest]).collect::<Vec<_>>())]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let to = Shape::new(self.to.iter().map(|dim| inputs.bind(*dim)));
         let refused = |what: &str| {
@@ -57,7 +56,11 @@ impl Layer for Reshape {
         if Product::of(&within(&to)).differs(&Product::of(&within(x))) {
             return refused("as many numbers");
         }
-        Ok(LayerPlan::output(to).reach(Reach::Row).view())
+        Ok(Signature::output(to, Dependence::Item).meaning(Meaning::View))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(View)
     }
 }
 
@@ -77,25 +80,13 @@ impl Product {
         Product {
             known: known.fold(1, usize::saturating_mul),
             unknown,
-            varies: shape.has(engine_core::Symbol::BATCH) || shape.has(engine_core::Symbol::TIME),
+            varies: shape.has(Symbol::BATCH) || shape.has(Symbol::TIME),
         }
     }
 
     /// Whether two products are known to differ. Where other sizes are unknown, that shows once they are bound.
     fn differs(&self, other: &Self) -> bool {
         self.unknown == other.unknown && self.known != other.known
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Reshape {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::copy(cx.outputs[0].as_mut_slice(), cx.inputs[X].as_slice());
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        if let Some(dx) = cx.input_gradients.get(X) {
-            elementwise::add(dx.as_mut_slice(), cx.output_gradients[0].as_slice());
-        }
     }
 }
 

@@ -1,18 +1,14 @@
 //! Neighbouring columns of an array.
 
-use std::ops::Range;
-
-use engine_core::context::Forward;
 use engine_core::pointwise::Columns;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Tensor, register,
+    Axis, Dim, Layer, Lowered, Memory, PlanError, Port, PortShapes, Signature, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::columns;
+use super::columns::{self, TakeColumns};
 
 /// Neighbouring numbers of every row.
 ///
@@ -44,7 +40,7 @@ impl Layer for Slice {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let whole = columns::width(x)?;
         let width = inputs.bind(self.width);
@@ -59,31 +55,17 @@ impl Layer for Slice {
             );
             return Err(PlanError::field("width", message));
         }
-        Ok(LayerPlan::output(x.with_last(width))
-            .reach(Reach::Row)
-            .any_lead()
-            .columns(Columns::From(self.start)))
+        Ok(columns::signature(x.with_last(width), self.columns()))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(TakeColumns(self.columns()))
     }
 }
 
 impl Slice {
-    /// The columns that are taken, known by what they are copied to.
-    fn columns<T: Scalar>(&self, y: &Tensor<T>) -> Range<usize> {
-        self.start..self.start + y.rows().ncols()
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Slice {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        let columns = self.columns(&cx.outputs[0]);
-        columns::take(&cx.inputs[X], columns, &mut cx.outputs[0]);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dy = &cx.output_gradients[0];
-        if let Some(dx) = cx.input_gradients.get(X) {
-            columns::add_back(dx, self.columns(dy), dy);
-        }
+    fn columns(&self) -> Columns {
+        Columns::From(self.start)
     }
 }
 

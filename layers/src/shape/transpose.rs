@@ -1,10 +1,9 @@
 //! Dimensions in another order.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape,
-    Symbol, register, team,
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Shape, Signature, Symbol, register, team,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +44,7 @@ impl Layer for Transpose {
         vec![Port::real("x", [Axis::BATCH].into_iter().chain(others).collect::<Vec<_>>())]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let mut sorted = self.axes.clone();
         sorted.sort_unstable();
         let each_once = sorted.iter().copied().eq(0..sorted.len());
@@ -60,8 +59,12 @@ impl Layer for Transpose {
         let x = inputs.shape(X);
         let output = Shape::new(self.axes.iter().map(|axis| x[*axis]));
         let moves_time = x.has(Symbol::TIME) && self.axes.get(1) != Some(&1);
-        let reach = if moves_time { Reach::Whole } else { Reach::Row };
-        Ok(LayerPlan::output(output).reach(reach))
+        let dependence = if moves_time { Dependence::Position } else { Dependence::Item };
+        Ok(Signature::output(output, dependence))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 

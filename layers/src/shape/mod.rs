@@ -1,0 +1,15 @@
+//! The same numbers in another shape or order, and parts of them.
+
+pub mod chunk;
+mod columns;
+pub mod concat;
+pub mod reshape;
+pub mod slice;
+pub mod transpose;
+mod view;
+
+pub use chunk::Chunk;
+pub use concat::Concat;
+pub use reshape::Reshape;
+pub use slice::Slice;
+pub use transpose::Transpose;
