@@ -1,7 +1,8 @@
 //! Limits on gradients, so that one bad batch cannot throw the weights far off.
 
+use crate::Scalar;
 use crate::field::Positive;
-use crate::{Scalar, team};
+use engine_kernels::team;
 
 /// Elements of one task's sum or change.
 const CHUNK: usize = 1 << 14;

@@ -14,31 +14,19 @@
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
 //! | [`clip`], [`field`], [`pair`], [`init`] | limits on gradients, ranges in types, two numbers for two sides, first values of parameters |
-//! | [`gemm`], [`lanes`], [`math`], [`panel_product`] | the kernels that all mathematics goes through |
-//! | [`team`] | the threads that share work |
-
-extern crate self as engine_kernels;
 
 pub mod batch;
 pub mod clip;
 pub mod dim;
 pub mod engine;
 pub mod field;
-pub mod flops;
-pub mod gemm;
 pub mod graph;
 pub mod init;
-pub mod interleave;
-pub mod lanes;
 pub mod layer;
-pub mod math;
 pub mod optimizer;
 pub mod optimizers;
 pub mod pair;
-pub mod panel_product;
-pub mod panels;
 pub mod pointwise;
-pub mod prefetch;
 pub mod registry;
 pub mod scalar;
 mod scan;
@@ -46,9 +34,7 @@ pub mod schedule;
 pub mod schedules;
 pub mod sequence;
 pub mod shape;
-pub mod shared;
 pub mod tagged;
-pub mod team;
 pub mod tensor;
 pub mod testing;
 pub mod windows;

@@ -20,7 +20,9 @@ pub enum Precision {
 }
 
 /// A floating-point type. Layers and update rules are written once for all of them.
-pub trait Scalar: NdFloat + Default + Sum + crate::gemm::Gemm + crate::math::Math {
+pub trait Scalar:
+    NdFloat + Default + Sum + engine_kernels::gemm::Gemm + engine_kernels::math::Math
+{
     /// The [`Precision`] that names this type.
     const PRECISION: Precision;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use engine_core::layer::context::Inputs;
 use engine_core::pointwise::{Function, Pointwise};
 use engine_core::{
-    Backward, Dependence, Forward, Kernel, Meaning, PortShapes, Scalar, Signature, Tensor, team,
+    Backward, Dependence, Forward, Kernel, Meaning, PortShapes, Scalar, Signature, Tensor,
 };
+use engine_kernels::team;
 use smallvec::SmallVec;
 
 /// Makes a function of arrays of one shape, element by element, a layer with these ports: `elementwise!(Subtract: "a", "b")`.

@@ -2,7 +2,8 @@
 
 use engine_core::graph::Passes;
 use engine_core::testing::{LayerBench, Value, engine};
-use engine_core::{Batch, Mode, Sizes, Tensor, team};
+use engine_core::{Batch, Mode, Sizes, Tensor};
+use engine_kernels::team;
 use engine_layers as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

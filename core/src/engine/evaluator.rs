@@ -12,11 +12,11 @@ use super::rooms::Rooms;
 use crate::batch::Batch;
 use crate::graph::{Fold, Parameter, Passes, Plan, Purpose};
 use crate::layer::context::{Mode, Slot};
-use crate::panels::Packing;
-use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::shape::Sizes;
 use crate::tensor::Tensor;
+use engine_kernels::panels::Packing;
+use engine_kernels::panels::Panels;
 
 /// Runs the part of a graph that some values depend on, forward, with noise off.
 ///

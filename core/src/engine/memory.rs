@@ -5,11 +5,11 @@ use crate::dim::Symbol;
 use crate::graph::{NodePlan, Plan};
 use crate::layer::context::{Forward, Inputs, Mode, Noise, Parameters, Slot, Tokens};
 use crate::layer::memory::{Arrays, PackedWeights};
-use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::sequence::PackedSequence;
 use crate::shape::{Shape, Sizes};
 use crate::tensor::Tensor;
+use engine_kernels::panels::Panels;
 
 /// Every array that a forward pass reads and writes, but for the parameters.
 #[derive(Debug, Clone)]

@@ -1,10 +1,10 @@
 //! Parameters in the order in which kernels read them.
 
 use crate::graph::{NodePlan, Plan};
-use crate::panels::Packing;
-use crate::panels::Panels;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use engine_kernels::panels::Packing;
+use engine_kernels::panels::Panels;
 
 /// For each node of a plan the parameters that it asks for in panels, and which state of the parameters they show.
 #[derive(Debug, Clone)]

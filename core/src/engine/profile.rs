@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::flops;
 use crate::graph::Plan;
+use engine_kernels::flops;
 
 /// Time and operations of some work, added up over all steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

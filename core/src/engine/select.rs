@@ -2,8 +2,8 @@
 
 use crate::dim::Symbol;
 use crate::shape::Shape;
-use crate::team;
 use crate::tensor::Tensor;
+use engine_kernels::team;
 
 /// Sequences that one thread copies at a time.
 const ROWS: usize = 16;

@@ -17,7 +17,7 @@ pub use momentum::Momentum;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
-use crate::team::{self, Chunks};
+use engine_kernels::team::{self, Chunks};
 
 /// Elements that one task updates: few enough to share out small parameters, enough that a task's own cost vanishes.
 const CHUNK: usize = 1 << 14;
@@ -40,7 +40,7 @@ fn update_each<T, const S: usize>(
     assert!(slots.iter().all(|slot| slot.len() == weights.len()), "a slot for each weight");
     let slots: &mut [Vec<T>; S] = slots.try_into().expect("an array for each slot of the rule");
     let slots = slots.each_mut().map(|slot| Chunks::new(slot, CHUNK));
-    team::for_each_cut((Chunks::new(weights, CHUNK), slots), |at, (weights, slots)| {
+    team::for_each_disjoint((Chunks::new(weights, CHUNK), slots), |at, (weights, slots)| {
         update_chunk(weights, &gradients[at * CHUNK..], slots, &rule);
     });
 }

@@ -11,9 +11,9 @@ use super::{Columns, Function, Pointwise};
 use crate::layer::context::{Backward, Forward, InputGradients, Inputs};
 use crate::layer::kernel::Kernel;
 use crate::scalar::Scalar;
-use crate::shared::Shared;
-use crate::team;
 use crate::tensor::Tensor;
+use engine_kernels::shared::Shared;
+use engine_kernels::team;
 
 /// Functions in the order of computation.
 ///

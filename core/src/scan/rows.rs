@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::scalar::Scalar;
 use crate::sequence::PackedSequence;
-use crate::team;
+use engine_kernels::team;
 
 /// The rows of every step, in a body's arrays and in those of the plan around it.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,8 @@ use divan::counter::ItemsCount;
 use engine_core::engine::Engine;
 use engine_core::graph::Passes;
 use engine_core::testing::engine;
-use engine_core::{Batch, Mode, Sizes, flops};
+use engine_core::{Batch, Mode, Sizes};
+use engine_kernels::flops;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -3,8 +3,9 @@
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
-    PortShapes, Scalar, Scratch, Signature, math, register,
+    PortShapes, Scalar, Scratch, Signature, register,
 };
+use engine_kernels::math;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -2,10 +2,8 @@
 
 use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, math,
-    register, team,
-};
+use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_kernels::{math, team};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
 //! The hyperbolic tangent of every number, between -1 and 1.
 
+use engine_core::register;
 use engine_core::registry::LAYER;
-use engine_core::{math, register};
+use engine_kernels::math;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

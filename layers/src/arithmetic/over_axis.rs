@@ -2,8 +2,9 @@
 
 use engine_core::{
     Axis, Backward, Dependence, Forward, Kernel, Lowered, Memory, PlanError, Port, Scalar, Shape,
-    Signature, Symbol, Tensor, team,
+    Signature, Symbol, Tensor,
 };
+use engine_kernels::team;
 
 use crate::elementwise::rows_a_piece;
 

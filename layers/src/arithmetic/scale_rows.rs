@@ -3,8 +3,9 @@
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
-    PortShapes, Scalar, Signature, register, team,
+    PortShapes, Scalar, Signature, register,
 };
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

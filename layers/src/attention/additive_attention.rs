@@ -2,12 +2,10 @@
 
 use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Symbol,
-    Tensor, flops, math, register, team,
-};
+use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Symbol, Tensor, register};
+use engine_kernels::{flops, math, team};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,13 +8,11 @@ mod tests;
 
 use engine_core::context::{Forward, InputGradients, Inputs, ParameterGradients, Parameters};
 use engine_core::field::Count;
-use engine_core::gemm::product;
+use engine_kernels::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Shape, Step, Symbol, Tensor, register, team,
-};
+use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape, Step, Symbol, Tensor, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

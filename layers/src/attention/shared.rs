@@ -1,6 +1,7 @@
 //! What layers that attend share: weights that add up to 1 over what is there.
 
-use engine_core::{Scalar, math};
+use engine_core::{Scalar};
+use engine_kernels::math;
 
 /// s = e^s / sum of e^s, over the places that are visible; 0 at the others, and everywhere if none is.
 pub(crate) fn softmax<T: Scalar>(scores: &mut [T], visible: impl Fn(usize) -> bool) {

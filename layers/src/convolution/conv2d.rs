@@ -13,7 +13,7 @@ mod winograd;
 use std::any::Any;
 
 use engine_core::context::Forward;
-use engine_core::flops;
+use engine_kernels::flops;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{

@@ -1,7 +1,8 @@
 //! y = x w + b over the rows of x, and its gradients: what every layer with weights does to its input.
 
-use engine_core::gemm::{add_product, product};
-use engine_core::{Scalar, Tensor, team};
+use engine_core::{Scalar, Tensor};
+use engine_kernels::gemm::{add_product, product};
+use engine_kernels::team;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::elementwise::rows_a_piece;

@@ -1,12 +1,10 @@
 //! Products of matrices that are both computed.
 
 use engine_core::context::Forward;
-use engine_core::gemm::{add_product, product};
+use engine_kernels::gemm::{add_product, product};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape,
-    Symbol, Tensor, register, team,
-};
+use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape, Symbol, Tensor, register};
+use engine_kernels::team;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

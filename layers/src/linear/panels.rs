@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use engine_core::layer::context::Gradient;
-use engine_core::panel_product::{Left, ROWS, Target, multiply};
-use engine_core::panels::{Cut, copy_piece, width};
-use engine_core::shared::Shared;
-use engine_core::{Backward, Forward, Kernel, Packed, Scalar, Tensor, Weight, flops, team};
+use engine_core::{Backward, Forward, Kernel, Packed, Scalar, Tensor, Weight};
+use engine_kernels::panel_product::{Left, ROWS, Target, multiply};
+use engine_kernels::panels::{PanelLayout, copy_piece, width};
+use engine_kernels::shared::Shared;
+use engine_kernels::{flops, team};
 
 use super::{kernel, map};
 use crate::elementwise;
@@ -81,8 +82,8 @@ fn add_input_gradient<T: Scalar>(cx: &mut Backward<'_, T>, back: Packed) {
 }
 
 /// How the rows of an array are cut into panels.
-pub(crate) fn cut<T: Scalar>(array: &Tensor<T>) -> Cut {
-    Cut { length: array.rows().ncols(), gates: 1 }
+pub(crate) fn cut<T: Scalar>(array: &Tensor<T>) -> PanelLayout {
+    PanelLayout { length: array.rows().ncols(), gates: 1 }
 }
 
 /// Some rows of an array as the left factor of a product.
@@ -94,7 +95,7 @@ pub(crate) fn left<T: Scalar>(array: &Tensor<T>, rows: Range<usize>) -> Left<'_,
 /// Calls `f` with pieces of `rows` rows and panels, all pieces for one panel before the next.
 pub(crate) fn for_each_tile<T: Scalar>(
     rows: usize,
-    cut: Cut,
+    cut: PanelLayout,
     f: impl Fn(Range<usize>, usize) + Sync,
 ) {
     let pieces = rows.div_ceil(PIECE);
@@ -108,7 +109,7 @@ pub(crate) fn for_each_tile<T: Scalar>(
 pub(crate) fn fill_columns<T: Scalar>(
     y: &Shared<'_, T>,
     rows: Range<usize>,
-    cut: Cut,
+    cut: PanelLayout,
     at: usize,
     b: &[T],
 ) {

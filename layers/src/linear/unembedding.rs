@@ -2,7 +2,7 @@
 
 use engine_core::context::Forward;
 use engine_core::field::Positive;
-use engine_core::gemm::add_product;
+use engine_kernels::gemm::add_product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{

@@ -1,12 +1,13 @@
 //! Scores and their loss, a block of positions at a time.
 
 use engine_core::context::{Forward, Gradient};
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::math::exp_v;
-use engine_core::panel_product::{Left, ROWS, Target, multiply, stand};
-use engine_core::panels::{Cut, copy_piece, width};
-use engine_core::shared::Shared;
-use engine_core::{Backward, Kernel, LayerPlan, Mode, Packing, Scalar, Shape, Tensor, flops, team};
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::math::exp_v;
+use engine_kernels::panel_product::{Left, ROWS, Target, multiply, stand};
+use engine_kernels::panels::{PanelLayout, copy_piece, width};
+use engine_kernels::shared::Shared;
+use engine_core::{Backward, Kernel, LayerPlan, Mode, Packing, Scalar, Shape, Tensor};
+use engine_kernels::{flops, team};
 
 use crate::softmax_loss::{SoftmaxLoss, within_range};
 
@@ -101,7 +102,7 @@ impl AffineLoss {
         let x = &cx.inputs[X];
         let (depth, rows) = (x.rows().ncols(), last - first);
         let b = cx.parameters[B].as_slice();
-        let (cut, width) = (Cut { length: b.len(), gates: 1 }, width::<T>());
+        let (cut, width) = (PanelLayout { length: b.len(), gates: 1 }, width::<T>());
         let panels = cut.panels::<T>();
         let positions = self.0.positions(&cx.inputs);
         let training = matches!(cx.mode, Mode::Train { .. });
@@ -141,7 +142,7 @@ impl AffineLoss {
             });
             if training {
                 let to = Shared::new(dx);
-                let cut = Cut { length: depth, gates: 1 };
+                let cut = PanelLayout { length: depth, gates: 1 };
                 for panel in 0..cut.panels::<T>() {
                     // SAFETY: the scores of these positions are this call's, and so are the rows of dx.
                     let (left, target) = unsafe {
@@ -171,7 +172,7 @@ fn weight_gradients<T: Scalar>(cx: &mut Forward<'_, T>, first: usize, last: usiz
         stand(rows, x.chunks_exact(depth), at * COLUMNS, standing);
     });
     let (scores, standing) = (scores.as_slice(), standing.as_slice());
-    let cut = Cut { length: db.as_slice().len(), gates: 1 };
+    let cut = PanelLayout { length: db.as_slice().len(), gates: 1 };
     flops::count_product(depth, rows, cut.length);
     let dw = Shared::new(dw.as_mut_slice());
     team::for_each_chunk_mut(db.as_mut_slice(), width, |at, db| {

@@ -2,10 +2,8 @@
 
 use engine_core::context::{Forward, Inputs};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape,
-    register, team,
-};
+use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

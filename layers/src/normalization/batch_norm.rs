@@ -4,10 +4,8 @@ use engine_core::context::{Forward, ParameterGradients, Parameters};
 use engine_core::field::{Factor, Positive};
 use engine_core::init::Fill;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar,
-    Symbol, Tensor, register, team,
-};
+use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar, Symbol, Tensor, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

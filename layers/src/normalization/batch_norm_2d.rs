@@ -3,12 +3,10 @@
 use engine_core::context::Forward;
 use engine_core::field::{Factor, Positive};
 use engine_core::init::Fill;
-use engine_core::lanes::{self, Simd, WithSimd};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Backward, ChannelMap, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach,
-    Scalar, Tensor, register, team,
-};
+use engine_core::{Backward, ChannelMap, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar, Tensor, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -4,10 +4,8 @@ use engine_core::context::Forward;
 use engine_core::field::Positive;
 use engine_core::init::Fill;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Tensor, register, team,
-};
+use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Tensor, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

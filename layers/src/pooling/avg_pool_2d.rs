@@ -1,12 +1,10 @@
 //! The mean of each window of a picture.
 
 use engine_core::context::Forward;
-use engine_core::lanes::{self, Simd, WithSimd};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Backward, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Scalar, Windows,
-    register, team,
-};
+use engine_core::{Backward, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Scalar, Windows, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -2,9 +2,8 @@
 
 use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register, team,
-};
+use engine_core::{Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

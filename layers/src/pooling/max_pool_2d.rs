@@ -1,11 +1,10 @@
 //! The largest number of each window of a picture.
 
 use engine_core::context::Forward;
-use engine_core::lanes::{self, Simd, WithSimd};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Backward, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Scalar, register, team,
-};
+use engine_core::{Backward, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Scalar, register};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! Which step of its sequence a row of an array with time is.
 
-use engine_core::{Scalar, Steps, Tensor, team};
+use engine_core::{Scalar, Steps, Tensor};
+use engine_kernels::team;
 
 use crate::elementwise::rows_a_piece;
 

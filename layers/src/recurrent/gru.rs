@@ -1,13 +1,11 @@
 //! The gated recurrent unit.
 
 use engine_core::context::Forward;
-use engine_core::gemm::{add_product, product};
+use engine_kernels::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
-    Shape, Step, math, register,
-};
+use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
+use engine_kernels::math;
 use ndarray::{ArrayView2, Axis as Side};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,13 +1,11 @@
 //! One step of the gated recurrent unit.
 
 use engine_core::context::Forward;
-use engine_core::gemm::{add_product, product};
+use engine_kernels::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    register, team,
-};
+use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_kernels::team;
 use ndarray::Axis as Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

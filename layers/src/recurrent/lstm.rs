@@ -2,13 +2,11 @@
 
 use engine_core::context::Forward;
 use engine_core::field::Finite;
-use engine_core::gemm::product;
+use engine_kernels::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar,
-    Shape, Step, math, register,
-};
+use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
+use engine_kernels::math;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -5,8 +5,9 @@
 //! the gates a step.
 
 use engine_core::context::{Backward, Forward};
-use engine_core::gemm::add_product;
-use engine_core::{Scalar, Tensor, team};
+use engine_kernels::gemm::add_product;
+use engine_core::{Scalar, Tensor};
+use engine_kernels::team;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::{affine, elementwise};

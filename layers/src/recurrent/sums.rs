@@ -1,7 +1,7 @@
 //! The sums that a cell's gates squash, of one step: a = x wx + h wh + b. A cell's first ports are x and h, its first
 //! parameters wx, wh and, unless left out, b; its first saved array is a, in whose place gradients find da.
 
-use engine_core::gemm::add_product;
+use engine_kernels::gemm::add_product;
 use engine_core::{Asked, Backward, Scalar, context::Forward};
 
 use crate::affine;

@@ -5,8 +5,9 @@ use std::ops::Range;
 use engine_core::pointwise::Columns;
 use engine_core::{
     Backward, Dependence, Dim, Forward, Kernel, Meaning, PlanError, Scalar, Shape, Signature,
-    Symbol, Tensor, team,
+    Symbol, Tensor,
 };
+use engine_kernels::team;
 
 use crate::elementwise::rows_a_piece;
 

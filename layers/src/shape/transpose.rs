@@ -3,8 +3,9 @@
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
-    PortShapes, Scalar, Shape, Signature, Symbol, register, team,
+    PortShapes, Scalar, Shape, Signature, Symbol, register,
 };
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! The attention of one sequence, head by head.
 
-use engine_core::{Scalar, Tensor, flops};
+use engine_core::{Scalar, Tensor};
+use engine_kernels::flops;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::rows::Rows;

@@ -1,6 +1,7 @@
 //! One step of attention, as sentences are written.
 
-use engine_core::{Scalar, Step, Tensor, flops, team};
+use engine_core::{Scalar, Step, Tensor};
+use engine_kernels::{flops, team};
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 use super::heads::{Heads, attend, attend_head};

@@ -1,6 +1,7 @@
 //! Where the positions of sequences lie in an array of rows, and copies from there to arrays by heads and back.
 
-use engine_core::{Scalar, Steps, Tensor, team};
+use engine_core::{Scalar, Steps, Tensor};
+use engine_kernels::team;
 
 use super::heads::Heads;
 use crate::elementwise::rows_a_piece;

@@ -1,7 +1,8 @@
 use engine_core::engine::{Engine, StepError, Stepper, gradient_check};
 use engine_core::graph::Passes;
 use engine_core::testing::{engine, stepwise};
-use engine_core::{Batch, Mode, Scalar, Sizes, Tensor, team};
+use engine_core::{Batch, Mode, Scalar, Sizes, Tensor};
+use engine_kernels::team;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

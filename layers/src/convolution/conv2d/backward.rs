@@ -10,10 +10,10 @@
 
 use std::ops::{AddAssign, Range};
 
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::panels::line;
-use engine_core::shared::Shared;
-use engine_core::team;
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::panels::line;
+use engine_kernels::shared::Shared;
+use engine_kernels::team;
 
 use super::geometry::Geometry;
 use super::runs::{fold, unfold};

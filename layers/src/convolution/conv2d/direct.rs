@@ -11,9 +11,9 @@
 
 use std::ops::Range;
 
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::panels::line;
-use engine_core::shared::Shared;
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::panels::line;
+use engine_kernels::shared::Shared;
 
 use super::geometry::Geometry;
 use super::runs::unfold;

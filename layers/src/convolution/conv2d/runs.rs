@@ -1,7 +1,7 @@
 //! Strips of positions as the pixels that filters see there.
 
 use engine_core::Pair;
-use engine_core::lanes::{Lanes, Simd};
+use engine_kernels::lanes::{Lanes, Simd};
 
 use super::geometry::{Geometry, seen};
 use super::strip::width;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use engine_core::team;
+use engine_kernels::team;
 
 /// How many parts of some work have memory of their own: at most so many threads share it.
 pub(super) const SLOTS: usize = 8;

@@ -3,8 +3,8 @@
 //! A strip is a few cache lines wide. For each step along the shared dimension the kernel reads one row of the strip and
 //! one number for each unit; every sum is one chain of fused multiplications and additions, whatever it is a part of.
 
-use engine_core::lanes::{Lanes, Simd};
-use engine_core::panels::line;
+use engine_kernels::lanes::{Lanes, Simd};
+use engine_kernels::panels::line;
 
 /// Units of a block.
 pub(super) const UNITS: usize = 8;

@@ -1,8 +1,8 @@
 //! Every way of convolving against sums as they are written, over random shapes.
 
 use engine_core::Pair;
-use engine_core::lanes::{Lanes, on_each_form};
-use engine_core::team;
+use engine_kernels::lanes::{Lanes, on_each_form};
+use engine_kernels::team;
 use engine_core::testing::LayerBench;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -250,11 +250,11 @@ struct Block<T> {
     standing: bool,
 }
 
-impl<T: Scalar> engine_core::lanes::WithSimd for Block<T> {
+impl<T: Scalar> engine_kernels::lanes::WithSimd for Block<T> {
     type Output = Vec<T>;
 
     #[inline(always)]
-    fn with_simd<S: engine_core::lanes::Simd>(self, simd: S) -> Vec<T> {
+    fn with_simd<S: engine_kernels::lanes::Simd>(self, simd: S) -> Vec<T> {
         let mut target = vec![T::one(); UNITS * width::<T>()];
         let (unit, step) = if self.standing { (1, UNITS) } else { (self.depth, 1) };
         let bias = [T::one(); UNITS];
@@ -282,7 +282,7 @@ impl<T: Scalar> engine_core::lanes::WithSimd for Block<T> {
 
 fn assert_blocks<T: Scalar>(bound: f64) {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let line = engine_core::panels::line::<T>();
+    let line = engine_kernels::panels::line::<T>();
     for units in 1..=UNITS {
         for lines in 1..=LINES {
             for standing in [false, true] {

@@ -20,10 +20,10 @@ mod tiles;
 
 use std::ops::Range;
 
-use engine_core::interleave::ALL;
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::shared::Shared;
-use engine_core::team;
+use engine_kernels::interleave::ALL;
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::shared::Shared;
+use engine_kernels::team;
 
 use self::pictures::Pictures;
 use self::results::Results;

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use engine_core::lanes::Simd;
-use engine_core::math::Math;
-use engine_core::panels::width;
+use engine_kernels::lanes::Simd;
+use engine_kernels::math::Math;
+use engine_kernels::panels::width;
 
 /// The mathematics of one sequence's step, for the units of one panel.
 ///

@@ -9,14 +9,13 @@
 use std::ops::Range;
 
 use engine_core::context::{Forward, Gradient};
-use engine_core::lanes;
-use engine_core::math;
-use engine_core::panel_product::{Left, Target, multiply};
-use engine_core::panels::{Cut, Panels, width};
-use engine_core::shared::Shared;
-use engine_core::{
-    Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor, flops, team,
-};
+use engine_kernels::lanes;
+use engine_kernels::math;
+use engine_kernels::panel_product::{Left, Target, multiply};
+use engine_kernels::panels::{PanelLayout, Panels, width};
+use engine_kernels::shared::Shared;
+use engine_core::{Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor};
+use engine_kernels::{flops, team};
 
 use super::gru_gates::{Blend, BlendGradient, LetThrough, LetThroughGradient, ResetAfter};
 use super::over_time::{
@@ -89,7 +88,7 @@ impl<T: Scalar> Kernel<T> for GatedRecurrence {
         let (rows, units) = cx.outputs[0].rows().dim();
         let span = Span { steps: cx.steps, rows };
         self.go_back(cx, span, units);
-        let (a, cut) = (cx.saved[A].as_slice(), Cut { length: units * GATES, gates: GATES });
+        let (a, cut) = (cx.saved[A].as_slice(), PanelLayout { length: units * GATES, gates: GATES });
         if let Some(gradient) = cx.input_gradients.claim(SUMS) {
             sums_gradient(a, rows, cut, cx.inputs.index(SUMS), gradient);
         }
@@ -206,7 +205,7 @@ impl GatedRecurrence {
     }
 
     /// Adds the gradient of `wh`: for r and z with h before each step, for n with what its product was of.
-    fn weight_gradients<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, cut: Cut) {
+    fn weight_gradients<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, cut: PanelLayout) {
         let (units, panels) = (cut.units(), cut.panels::<T>() / GATES);
         let (rz, n) = cx.saved[A].as_slice().split_at(2 * panels * span.rows * width::<T>());
         let (h, h0) = (cx.outputs[0].as_slice(), cx.inputs.get(H0));
@@ -274,7 +273,7 @@ impl<T: Scalar> StepForward<'_, T> {
 
     /// What the input adds to the sums of a panel, and with `left` the product of that and `wh`.
     fn sum(&self, panel: usize, left: Option<&[T]>, to: &mut [T]) {
-        let cut = Cut { length: self.units * GATES, gates: GATES };
+        let cut = PanelLayout { length: self.units * GATES, gates: GATES };
         gather(self.sums, self.index, self.now.clone(), cut, panel, to);
         if let Some(left) = left {
             let left = Left::rows(left, self.units);

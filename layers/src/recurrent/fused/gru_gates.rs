@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use engine_core::lanes::{Simd, WithSimd};
-use engine_core::math::{Math, sigmoid_v, tanh_v};
-use engine_core::panels::width;
-use engine_core::shared::Shared;
+use engine_kernels::lanes::{Simd, WithSimd};
+use engine_kernels::math::{Math, sigmoid_v, tanh_v};
+use engine_kernels::panels::width;
+use engine_kernels::shared::Shared;
 
 /// The numbers of a step's row `row` from unit `first` of a panel on that a vector holds: where they lie in a panel, and
 /// where in an array of all units.

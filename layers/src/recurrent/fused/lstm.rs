@@ -1,7 +1,7 @@
 //! The gates of the long short-term memory.
 
-use engine_core::lanes::Simd;
-use engine_core::math::{Math, sigmoid_v, tanh_v};
+use engine_kernels::lanes::Simd;
+use engine_kernels::math::{Math, sigmoid_v, tanh_v};
 
 use super::cell::{Cell, Close, Open, share};
 

@@ -5,11 +5,12 @@
 //! the products are spared.
 
 use engine_core::context::Forward;
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::panel_product::{Left, Target, multiply};
-use engine_core::panels::{Cut, width};
-use engine_core::shared::Shared;
-use engine_core::{Scalar, Tensor, flops, team};
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::panel_product::{Left, Target, multiply};
+use engine_kernels::panels::{PanelLayout, width};
+use engine_kernels::shared::Shared;
+use engine_core::{Scalar, Tensor};
+use engine_kernels::{flops, team};
 
 use super::cell::{Cell, Open, share};
 use super::recurrence::{FORWARD, Recurrence, SUMS};
@@ -26,7 +27,7 @@ impl<C: Cell> Recurrence<C> {
         let (sums, index) = (&cx.inputs[SUMS], cx.inputs.index(SUMS));
         let h = &mut cx.outputs[0];
         let (rows, units) = h.rows().dim();
-        let cut = Cut { length: units * C::GATES, gates: C::GATES };
+        let cut = PanelLayout { length: units * C::GATES, gates: C::GATES };
         let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
         gates.reshape(&[cut.panels::<T>(), rows, width::<T>()]);
         let c = memory.first_mut().map(Tensor::as_mut_slice).unwrap_or_default();
@@ -71,7 +72,7 @@ struct StepRows<'a, C, T> {
     from: Option<&'a [usize]>,
     sums: &'a [T],
     index: Option<&'a [u32]>,
-    cut: Cut,
+    cut: PanelLayout,
     panel: usize,
     c_before: Option<&'a [T]>,
     h: &'a Shared<'a, T>,

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use engine_core::context::Gradient;
-use engine_core::panel_product::{Left, ROWS, Target, multiply, stand};
-use engine_core::panels::{Cut, copy_piece, width};
-use engine_core::shared::Shared;
-use engine_core::{Scalar, Steps, Tensor, flops, team};
+use engine_kernels::panel_product::{Left, ROWS, Target, multiply, stand};
+use engine_kernels::panels::{PanelLayout, copy_piece, width};
+use engine_kernels::shared::Shared;
+use engine_core::{Scalar, Steps, Tensor};
+use engine_kernels::{flops, team};
 
 /// Which rows of arrays over time belong to which step.
 #[derive(Clone, Copy)]
@@ -59,7 +60,7 @@ pub(super) fn gather<T: Scalar>(
     sums: &Tensor<T>,
     index: Option<&[u32]>,
     now: Range<usize>,
-    cut: Cut,
+    cut: PanelLayout,
     panel: usize,
     to: &mut [T],
 ) {
@@ -81,7 +82,7 @@ pub(super) fn gather<T: Scalar>(
 pub(super) fn sums_gradient<T: Scalar>(
     gates: &[T],
     rows: usize,
-    cut: Cut,
+    cut: PanelLayout,
     index: Option<&[u32]>,
     Gradient { array, fresh }: Gradient<'_, T>,
 ) {
@@ -134,7 +135,7 @@ pub(super) fn stand_before<'a, T: Scalar>(
 pub(super) fn weight_gradient<T: Scalar>(
     (standing, depth): (&Tensor<T>, usize),
     (gradients, rows): (&[T], usize),
-    (cut, first): (Cut, usize),
+    (cut, first): (PanelLayout, usize),
     dwh: Gradient<'_, T>,
 ) {
     if depth == 0 {

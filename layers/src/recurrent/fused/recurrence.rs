@@ -7,13 +7,12 @@
 use std::ops::Range;
 
 use engine_core::context::{Forward, Gradient};
-use engine_core::lanes::{self, Simd, WithSimd};
-use engine_core::panel_product::{Left, Target, multiply};
-use engine_core::panels::{Cut, Panels, width};
-use engine_core::shared::Shared;
-use engine_core::{
-    Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor, flops, team,
-};
+use engine_kernels::lanes::{self, Simd, WithSimd};
+use engine_kernels::panel_product::{Left, Target, multiply};
+use engine_kernels::panels::{PanelLayout, Panels, width};
+use engine_kernels::shared::Shared;
+use engine_core::{Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor};
+use engine_kernels::{flops, team};
 
 use super::cell::{Cell, Close, Open, share};
 use super::over_time::{Span, gather, rows_before, stand_before, sums_gradient, weight_gradient};
@@ -106,7 +105,7 @@ impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
         if let Some(dc0) = cx.input_gradients.get(C0) {
             elementwise::add(dc0.as_mut_slice(), cx.scratch[DC].as_slice());
         }
-        let cut = Cut { length: units * C::GATES, gates: C::GATES };
+        let cut = PanelLayout { length: units * C::GATES, gates: C::GATES };
         if let Some(gradient) = cx.input_gradients.claim(SUMS) {
             sums_gradient(gates, rows, cut, cx.inputs.index(SUMS), gradient);
         }
@@ -125,7 +124,7 @@ impl<C: Cell> Recurrence<C> {
         let h = &mut cx.outputs[0];
         let (rows, units) = h.rows().dim();
         let span = Span { steps: cx.steps, rows };
-        let cut = Cut { length: units * C::GATES, gates: C::GATES };
+        let cut = PanelLayout { length: units * C::GATES, gates: C::GATES };
         let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
         gates.reshape(&[cut.panels::<T>(), rows, width::<T>()]);
         let memory = memory.first_mut().map(Tensor::as_mut_slice).unwrap_or_default();
@@ -218,7 +217,7 @@ fn start_gradient<T: Scalar>(
     wh: &Panels<T>,
     dh0: Gradient<'_, T>,
 ) {
-    let cut = Cut { length: dh0.array.rows().ncols(), gates: 1 };
+    let cut = PanelLayout { length: dh0.array.rows().ncols(), gates: 1 };
     flops::count_product(first.len(), wh.depth(), cut.length);
     let to = Shared::new(dh0.array.as_mut_slice());
     team::for_each(cut.panels::<T>(), |at| {

@@ -1,7 +1,7 @@
 //! The one sum of a plain recurrence.
 
-use engine_core::lanes::Simd;
-use engine_core::math::{Math, tanh_v};
+use engine_kernels::lanes::Simd;
+use engine_kernels::math::{Math, tanh_v};
 
 use super::cell::{Cell, Close, Open};
 use crate::rnn::Activation;

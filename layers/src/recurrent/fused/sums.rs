@@ -1,10 +1,11 @@
 //! The sums of a cell's step over weights in panels: those of [`sums`](crate::sums).
 
 use engine_core::context::Forward;
-use engine_core::panel_product::{Target, multiply};
-use engine_core::panels::{Panels, width};
-use engine_core::shared::Shared;
-use engine_core::{Backward, LayerPlan, Packing, Scalar, Tensor, flops};
+use engine_kernels::panel_product::{Target, multiply};
+use engine_kernels::panels::{Panels, width};
+use engine_kernels::shared::Shared;
+use engine_core::{Backward, LayerPlan, Packing, Scalar, Tensor};
+use engine_kernels::flops;
 
 use super::affine::{cut, fill_columns, for_each_tile, left};
 use crate::recurrent::{A, B, WH, WX, X};

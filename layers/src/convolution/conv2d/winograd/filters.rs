@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use engine_core::lanes::{Lanes, Simd};
+use engine_kernels::lanes::{Lanes, Simd};
 
 use super::{Call, LINE, Line, PAIR, SIDE, Vector, fma, splat};
 use crate::conv2d::strip::UNITS;

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use engine_core::interleave::{ALL, apart};
-use engine_core::lanes::{Lanes, Simd, WithSimd};
-use engine_core::prefetch::prefetch;
-use engine_core::shared::Shared;
+use engine_kernels::interleave::{ALL, apart};
+use engine_kernels::lanes::{Lanes, Simd, WithSimd};
+use engine_kernels::prefetch::prefetch;
+use engine_kernels::shared::Shared;
 
 use super::tiles::{Run, Tiles};
 use super::{Call, ELEMENTS, LINE, Line, Row, SIDE, STRIP, TILE, Vector, copy, fma, splat};

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use engine_core::interleave::{ALL, together};
-use engine_core::lanes::{Lanes, Simd};
-use engine_core::shared::Shared;
+use engine_kernels::interleave::{ALL, together};
+use engine_kernels::lanes::{Lanes, Simd};
+use engine_kernels::shared::Shared;
 
 use super::tiles::Tiles;
 use super::{Call, LINE, Row, SIDE, STRIP, TILE, Vector, copy, fma, splat};

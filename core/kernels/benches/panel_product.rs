@@ -6,10 +6,10 @@ use std::fmt;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use engine_core::panel_product::{Left, Target, multiply};
-use engine_core::panels::{Cut, Panels};
-use engine_core::shared::Shared;
-use engine_core::{Packing, gemm, team};
+use engine_kernels::panel_product::{Left, Target, multiply};
+use engine_kernels::panels::{Packing, PanelLayout, Panels};
+use engine_kernels::shared::Shared;
+use engine_kernels::{gemm, team};
 use ndarray::Array2;
 
 fn main() {
@@ -55,7 +55,7 @@ const PLAIN: Packing = Packing { parameter: 0, transposed: false, gates: 1 };
 #[divan::bench(args = SIZES, consts = THREADS)]
 fn panels<const N: usize>(bencher: Bencher<'_, '_>, size: &Size) {
     let [a, b, mut c] = size.matrices();
-    let cut = Cut { length: size.2, gates: 1 };
+    let cut = PanelLayout { length: size.2, gates: 1 };
     let mut panels = Panels::default();
     panels.pack(b.view(), PLAIN);
     let a = a.as_slice().expect("an array of its own");

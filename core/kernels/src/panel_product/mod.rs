@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use self::block::{Block, Edge};
 use crate::lanes::{self, Lanes, Simd, WithSimd};
-use crate::panels::{Cut, line, width};
+use crate::panels::{PanelLayout, line, width};
 use crate::shared::Shared;
 
 /// Rows of a block.
@@ -163,7 +163,7 @@ impl<'a, T> Target<'a, T> {
     ///
     /// # Safety
     /// As long as the target lives, nobody else has these columns of any row.
-    pub unsafe fn columns(matrix: &'a Shared<'_, T>, cut: Cut, at: usize) -> Self {
+    pub unsafe fn columns(matrix: &'a Shared<'_, T>, cut: PanelLayout, at: usize) -> Self {
         let rows = matrix.len().checked_div(cut.length).unwrap_or(0);
         // SAFETY: passed on from the caller.
         unsafe { Target::block(matrix, 0..rows, cut, at) }
@@ -179,7 +179,7 @@ impl<'a, T> Target<'a, T> {
     pub unsafe fn block(
         matrix: &'a Shared<'_, T>,
         rows: Range<usize>,
-        cut: Cut,
+        cut: PanelLayout,
         at: usize,
     ) -> Self {
         let all = matrix.len().checked_div(cut.length).unwrap_or(0);
@@ -347,7 +347,7 @@ mod tests {
     struct Whole<'a> {
         left: Left<'a, f64>,
         panels: &'a Panels<f64>,
-        cut: Cut,
+        cut: PanelLayout,
         start: &'a Array2<f64>,
         add: bool,
     }
@@ -387,7 +387,7 @@ mod tests {
             let (a, b, start) =
                 (random(m, k, &mut rng), random(k, n, &mut rng), random(m, n, &mut rng));
             let expected = if add { a.dot(&b) + &start } else { a.dot(&b) };
-            let cut = Cut { length: n, gates };
+            let cut = PanelLayout { length: n, gates };
             let mut panels = Panels::default();
             panels.pack(b.view(), Packing { parameter: 0, transposed: false, gates });
 
@@ -412,7 +412,7 @@ mod tests {
             [(1, 1, 1, 1), (7, 9, 3, 4), (13, 40, 33, 1), (20, 17, 40, 4), (9, 37, 5, 3)]
         {
             let (a, w) = (random(m, units * gates, &mut rng), random(n, units * gates, &mut rng));
-            let cut = Cut { length: units * gates, gates };
+            let cut = PanelLayout { length: units * gates, gates };
             let width = width::<f64>();
             // Two rows of something else stand before.
             let mut left = vec![0.0; cut.panels::<f64>() * (m + 2) * width];
@@ -427,7 +427,7 @@ mod tests {
             }
             let mut panels = Panels::default();
             panels.pack(w.view(), Packing { parameter: 0, transposed: true, gates });
-            let (plain, start) = (Cut { length: n, gates: 1 }, Array2::zeros((m, n)));
+            let (plain, start) = (PanelLayout { length: n, gates: 1 }, Array2::zeros((m, n)));
             let left = Left::panels(&left, m + 2, 2..m + 2);
             let whole = Whole { left, panels: &panels, cut: plain, start: &start, add: false };
             for (form, found) in lanes::on_each_form(whole) {

@@ -8,7 +8,7 @@
 //! Every result must be the same whoever computes it. A call from within a job, or while another thread keeps the team
 //! busy, is done by the calling thread alone.
 
-mod cut;
+mod chunks;
 mod seat;
 
 use std::cell::RefCell;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
-pub(crate) use self::cut::{Chunks, Cut};
+pub use self::chunks::{Chunks, DisjointChunks};
 use self::seat::{Job, Padded, Payload, Seat};
 
 /// Why a team cannot be had.
@@ -76,7 +76,7 @@ pub fn for_each_chunk_mut<T: Send>(
     chunk: usize,
     f: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    for_each_cut(Chunks::new(items, chunk), f);
+    for_each_disjoint(Chunks::new(items, chunk), f);
 }
 
 /// Calls `f` with the chunks of two arrays side by side, each cut to its own length of chunk.
@@ -89,7 +89,7 @@ pub fn for_each_chunk_mut2<A: Send, B: Send>(
     f: impl Fn(usize, &mut [A], &mut [B]) + Sync,
 ) {
     let cut = (Chunks::new(a, a_chunk), Chunks::new(b, b_chunk));
-    for_each_cut(cut, |at, (a, b)| f(at, a, b));
+    for_each_disjoint(cut, |at, (a, b)| f(at, a, b));
 }
 
 /// Calls `f` with the chunks of three arrays side by side, each cut to its own length of chunk.
@@ -103,11 +103,11 @@ pub fn for_each_chunk_mut3<A: Send, B: Send, C: Send>(
     f: impl Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync,
 ) {
     let cut = (Chunks::new(a, a_chunk), Chunks::new(b, b_chunk), Chunks::new(c, c_chunk));
-    for_each_cut(cut, |at, (a, b, c)| f(at, a, b, c));
+    for_each_disjoint(cut, |at, (a, b, c)| f(at, a, b, c));
 }
 
 /// Calls `f` with all chunks and their numbers.
-pub(crate) fn for_each_cut<C: Cut>(cut: C, f: impl Fn(usize, C::Chunk) + Sync) {
+pub fn for_each_disjoint<C: DisjointChunks>(cut: C, f: impl Fn(usize, C::Chunk) + Sync) {
     for_each(cut.count(), |at| {
         // SAFETY: `for_each` gives each number below the count once, and the cut ends here.
         f(at, unsafe { cut.chunk(at) });

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use divan::Bencher;
-use engine_core::team;
+use engine_kernels::team;
 
 fn main() {
     divan::main();

@@ -27,7 +27,7 @@ pub struct Packing {
     pub parameter: usize,
     /// Whether kernels multiply by the transpose.
     pub transposed: bool,
-    /// How many blocks of columns there are, such as the gates of a cell; 1 for none. See [`Cut`].
+    /// How many blocks of columns there are, such as the gates of a cell; 1 for none. See [`PanelLayout`].
     pub gates: usize,
 }
 
@@ -37,14 +37,14 @@ pub struct Packing {
 /// not divide a panel into shares of whole cache lines, such as three, lies one block after the other, each in panels of
 /// its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct PanelLayout {
     /// How many numbers there are.
     pub length: usize,
     /// How many blocks they consist of; 1 for none.
     pub gates: usize,
 }
 
-impl Cut {
+impl PanelLayout {
     /// How many panels there are, the last of them, or of each block, perhaps not full.
     pub fn panels<T>(self) -> usize {
         let panels = self.units().div_ceil(self.units_a_panel::<T>());
@@ -113,7 +113,7 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
         let (rows, columns) = matrix.dim();
         let matrix = matrix.to_slice().expect("parameters lie in row-major order");
         if packing.transposed {
-            let cut = Cut { length: columns, gates: packing.gates };
+            let cut = PanelLayout { length: columns, gates: packing.gates };
             self.bind(rows.div_ceil(width::<T>()), cut.panels::<T>() * width::<T>());
             let size = self.depth * width::<T>();
             team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
@@ -128,13 +128,13 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
     }
 
     /// Memory for a matrix whose rows are [put](Self::put_rows) there.
-    pub(crate) fn make_room(&mut self, rows: usize, columns: usize, gates: usize) {
-        self.bind(Cut { length: columns, gates }.panels::<T>(), rows);
+    pub fn make_room(&mut self, rows: usize, columns: usize, gates: usize) {
+        self.bind(PanelLayout { length: columns, gates }.panels::<T>(), rows);
     }
 
     /// Puts some rows of a matrix, from row `first` on, where they belong.
-    pub(crate) fn put_rows(&mut self, first: usize, rows: &[T], columns: usize, gates: usize) {
-        let cut = Cut { length: columns, gates };
+    pub fn put_rows(&mut self, first: usize, rows: &[T], columns: usize, gates: usize) {
+        let cut = PanelLayout { length: columns, gates };
         let size = self.depth * width::<T>();
         team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
             let panel = panel.chunks_exact_mut(width::<T>()).skip(first);
@@ -179,7 +179,7 @@ fn copy_exactly<const N: usize, T: Copy>(to: &mut [T], from: &[T]) -> bool {
 /// Rows of a matrix as the columns of a panel, their numbers as `cut` orders them.
 struct Transpose<'a, T> {
     rows: &'a [T],
-    cut: Cut,
+    cut: PanelLayout,
     panel: &'a mut [T],
 }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     /// Where column `column` of a matrix cut so is: its panel and its place in a row.
-    fn place(cut: Cut, column: usize) -> (usize, usize) {
+    fn place(cut: PanelLayout, column: usize) -> (usize, usize) {
         let (gate, unit) = (column / cut.units(), column % cut.units());
         let share = cut.units_a_panel::<f64>();
         match cut.gates {
@@ -265,7 +265,7 @@ mod tests {
             [(1, 1, 1), (3, 8, 4), (5, 9, 4), (40, 33, 1), (7, 70, 1), (33, 17, 4), (35, 40, 3)]
         {
             let matrix = numbers(rows, units * gates);
-            let cut = Cut { length: units * gates, gates };
+            let cut = PanelLayout { length: units * gates, gates };
             let mut panels = Panels::default();
             panels.pack(matrix.view(), Packing { parameter: 0, transposed: false, gates });
             let mut sum = 0.0;

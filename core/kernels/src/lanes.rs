@@ -8,7 +8,7 @@
 //! in the portable form. Sums over vectors ([`Lanes::reduce_add`]) depend on the number of lanes too.
 //!
 //! ```
-//! use engine_core::lanes::{self, Lanes, Simd, WithSimd};
+//! use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 //!
 //! /// y = y + a x, for slices of one length.
 //! struct AddScaled<'a>(f32, &'a [f32], &'a mut [f32]);

@@ -3,7 +3,11 @@
 use std::marker::PhantomData;
 
 /// Something cut into numbered chunks that do not overlap.
-pub(crate) trait Cut: Sync {
+///
+/// # Safety
+/// Chunks of different numbers below [`count`](DisjointChunks::count) have no element in common, so that threads can have
+/// one each.
+pub unsafe trait DisjointChunks: Sync {
     /// One chunk, exclusive to whoever has it.
     type Chunk;
 
@@ -13,12 +17,12 @@ pub(crate) trait Cut: Sync {
     /// The chunk of a number.
     ///
     /// # Safety
-    /// The number must be below [`Cut::count`], and no chunk may be had twice at the same time.
+    /// The number must be below [`DisjointChunks::count`], and no chunk may be had twice at the same time.
     unsafe fn chunk(&self, at: usize) -> Self::Chunk;
 }
 
 /// A slice cut into chunks of the same length, up to the last.
-pub(crate) struct Chunks<'a, T> {
+pub struct Chunks<'a, T> {
     items: *mut T,
     len: usize,
     chunk: usize,
@@ -29,15 +33,18 @@ pub(crate) struct Chunks<'a, T> {
 unsafe impl<T: Send> Sync for Chunks<'_, T> {}
 
 impl<'a, T> Chunks<'a, T> {
+    /// A slice in chunks of `chunk` items.
+    ///
     /// # Panics
     /// When chunks are to have no items.
-    pub(crate) fn new(items: &'a mut [T], chunk: usize) -> Self {
+    pub fn new(items: &'a mut [T], chunk: usize) -> Self {
         assert!(chunk > 0, "chunks of at least one item");
         Chunks { items: items.as_mut_ptr(), len: items.len(), chunk, borrow: PhantomData }
     }
 }
 
-impl<'a, T: Send> Cut for Chunks<'a, T> {
+// SAFETY: a chunk begins where the one before it ends.
+unsafe impl<'a, T: Send> DisjointChunks for Chunks<'a, T> {
     type Chunk = &'a mut [T];
 
     fn count(&self) -> usize {
@@ -53,7 +60,8 @@ impl<'a, T: Send> Cut for Chunks<'a, T> {
     }
 }
 
-impl<C: Cut, const N: usize> Cut for [C; N] {
+// SAFETY: a chunk consists of the chunks of this number, which belong to different borrows.
+unsafe impl<C: DisjointChunks, const N: usize> DisjointChunks for [C; N] {
     type Chunk = [C::Chunk; N];
 
     /// Without arrays there is no end to what they are cut into.
@@ -67,7 +75,8 @@ impl<C: Cut, const N: usize> Cut for [C; N] {
     }
 }
 
-impl<A: Cut, B: Cut> Cut for (A, B) {
+// SAFETY: a chunk consists of the chunks of this number, which belong to different borrows.
+unsafe impl<A: DisjointChunks, B: DisjointChunks> DisjointChunks for (A, B) {
     type Chunk = (A::Chunk, B::Chunk);
 
     fn count(&self) -> usize {
@@ -80,7 +89,8 @@ impl<A: Cut, B: Cut> Cut for (A, B) {
     }
 }
 
-impl<A: Cut, B: Cut, C: Cut> Cut for (A, B, C) {
+// SAFETY: a chunk consists of the chunks of this number, which belong to different borrows.
+unsafe impl<A: DisjointChunks, B: DisjointChunks, C: DisjointChunks> DisjointChunks for (A, B, C) {
     type Chunk = (A::Chunk, B::Chunk, C::Chunk);
 
     fn count(&self) -> usize {

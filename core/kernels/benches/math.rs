@@ -2,7 +2,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use engine_core::math::{self, Math};
+use engine_kernels::math::{self, Math};
 
 /// Numbers in the slice.
 const COUNT: usize = 16_384;

@@ -1,0 +1,21 @@
+//! The kernels of **engine**: what all mathematics goes through, and the only crate with `unsafe` code.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`lanes`], [`math`] | vectors of any instruction set; exp, tanh and sigmoid over them |
+//! | [`gemm`] | matrix products by a GEMM backend |
+//! | [`panels`], [`panel_product`] | weights in the order in which kernels read them, and products with them |
+//! | [`interleave`], [`prefetch`] | rows of several matrices side by side; what will be read soon |
+//! | [`team`], [`shared`] | the threads that share work, an array that they write at once |
+//! | [`flops`] | a count of the operations of products |
+
+pub mod flops;
+pub mod gemm;
+pub mod interleave;
+pub mod lanes;
+pub mod math;
+pub mod panel_product;
+pub mod panels;
+pub mod prefetch;
+pub mod shared;
+pub mod team;
