@@ -5,42 +5,33 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | [`layer`], [`context`] | what a layer is, and what it is handed |
-//! | [`optimizer`], [`schedule`] | what an update rule and a learning-rate schedule are; [`optimizers`], [`schedules`] hold them |
-//! | [`dim`], [`shape`], [`tensor`], [`batch`] | sizes, buffers, and the arrays that data comes in |
-//! | [`windows`] | what convolutions and pools go over a dimension with |
-//! | [`registry`], [`mod@tagged`] | everything that a graph file can name, and how it is written |
-//! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go |
+//! | [`layer`] | what a layer is: ports, signature, forms, memory, kernels |
+//! | [`optimizer`], [`schedule`] | what an update rule and a schedule of the learning rate are |
+//! | [`update`] | the rules and schedules that there are; limits on gradients |
+//! | [`array`], [`sequence`] | symbolic sizes, buffers, batches; sequences of unequal length |
+//! | [`config`] | everything that a graph file can name, and the values of its fields |
+//! | [`scalar`], [`pointwise`] | the number types; functions that go element by element |
+//! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go; rewrites of plans |
+//! | `operations` | what nodes compute beside layers: loops over a body, chains of functions |
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
-//! | [`clip`], [`field`], [`pair`], [`init`] | limits on gradients, ranges in types, two numbers for two sides, first values of parameters |
 
-pub mod batch;
-pub mod clip;
-pub mod dim;
+pub mod array;
+pub mod config;
 pub mod engine;
-pub mod field;
 pub mod graph;
-pub mod init;
 pub mod layer;
+mod operations;
 pub mod optimizer;
-pub mod optimizers;
-pub mod pair;
 pub mod pointwise;
-pub mod registry;
 pub mod scalar;
-mod scan;
 pub mod schedule;
-pub mod schedules;
 pub mod sequence;
-pub mod shape;
-pub mod tagged;
-pub mod tensor;
 pub mod testing;
-pub mod windows;
+pub mod update;
 
-pub use batch::{Array, Batch, Elements};
-pub use dim::{Dim, Symbol};
+pub use array::{Array, Batch, Dim, Elements, Shape, Sizes, Symbol, Tensor};
+pub use config::{Pair, Tagged, Windows, field, init, registry, tagged, windows};
 pub use layer::context::{Backward, Forward, GradientRequest, Mode, Step};
 pub use layer::form::{Form, Lowered, Part, WeightOrder};
 pub use layer::kernel::Kernel;
@@ -49,11 +40,7 @@ pub use layer::port::{Axis, Port, PortShapes};
 pub use layer::signature::{ChannelMap, Counted, Dependence, Meaning, Signature};
 pub use layer::{Layer, PlanError};
 pub use optimizer::{Optimizer, Update, UpdateStep};
-pub use pair::Pair;
 pub use scalar::{Precision, Scalar};
 pub use schedule::{Progress, Schedule};
 pub use sequence::{DistinctTokens, PackedSequence, Sequences};
-pub use shape::{Shape, Sizes};
-pub use tagged::Tagged;
-pub use tensor::Tensor;
-pub use windows::Windows;
+pub use update::{clip, optimizers, schedules};

@@ -17,7 +17,7 @@ pub trait Optimizer: Update<f32> + Update<f64> + fmt::Debug + Send + Sync {
     }
 }
 
-crate::tagged::tagged!(Optimizer);
+crate::config::tagged::tagged!(Optimizer);
 
 /// What an update needs to know of the training step it is part of.
 #[derive(Debug, Clone, Copy, PartialEq)]

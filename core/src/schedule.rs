@@ -29,7 +29,7 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     fn factor(&self, progress: Progress) -> f64;
 }
 
-crate::tagged::tagged!(Schedule);
+crate::config::tagged::tagged!(Schedule);
 
 /// The factor of a linear warm-up over `steps` steps: 1/steps at the first, 1 from the last on.
 pub fn warm_up(steps: u64, iteration: u64) -> f64 {

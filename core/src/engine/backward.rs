@@ -3,13 +3,13 @@
 use super::memory::{noise, places};
 use super::network::Engine;
 use super::profile::measured;
+use crate::array::tensor::Tensor;
 use crate::graph::NodePlan;
 use crate::layer::context::{
     Backward, GradientRequest, InputGradients, Inputs, ParameterGradients, Parameters,
 };
 use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 
 impl<T: Scalar> Engine<T> {
     /// Computes the parameters' gradients of the value in the role `loss`, at the batch of the last

@@ -2,9 +2,9 @@
 
 use super::memory::Memory;
 use super::network::Engine;
+use crate::array::tensor::Tensor;
 use crate::graph::Plan;
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 
 /// What a network carries from one batch to the next, as its section `carry` says: an array `[Batch, ..]` for each entry,
 /// its rows in the order of the batch; or nothing, before the first batch.

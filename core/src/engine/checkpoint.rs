@@ -10,9 +10,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::carried::Carried;
 use super::network::Engine;
 use super::update::Updater;
+use crate::array::tensor::Tensor;
 use crate::graph::nearest;
 use crate::scalar::{Precision, Scalar};
-use crate::tensor::Tensor;
 
 /// Arrays that are not those of the network.
 #[derive(Debug, thiserror::Error)]

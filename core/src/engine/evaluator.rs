@@ -9,12 +9,12 @@ use super::network::{BuildError, Engine, bound};
 use super::packs::Packs;
 use super::profile::{Profile, measured};
 use super::rooms::Rooms;
-use crate::batch::Batch;
+use crate::array::batch::Batch;
+use crate::array::shape::Sizes;
+use crate::array::tensor::Tensor;
 use crate::graph::{Fold, Parameter, Passes, Plan, Purpose};
 use crate::layer::context::{Mode, Slot};
 use crate::scalar::Scalar;
-use crate::shape::Sizes;
-use crate::tensor::Tensor;
 use engine_kernels::panels::Packing;
 use engine_kernels::panels::Panels;
 

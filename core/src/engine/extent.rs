@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::memory::Rows;
-use crate::dim::{Dim, Symbol};
-use crate::shape::{Shape, Sizes};
-use crate::tensor::Tensor;
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::{Shape, Sizes};
+use crate::array::tensor::Tensor;
 
 /// A shape with every size bound but those of the batch.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! From a batch's named arrays into a graph's inputs, checked on the way.
 
 use super::memory::Memory;
-use crate::batch::{Array, Batch, Elements};
-use crate::dim::Symbol;
+use crate::array::batch::{Array, Batch, Elements};
+use crate::array::dim::Symbol;
+use crate::array::shape::{Shape, Sizes};
 use crate::graph::{CountedInput, InputPlan, Plan};
 use crate::layer::context::Slot;
 use crate::scalar::Scalar;
 use crate::sequence::PackedSequence;
-use crate::shape::{Shape, Sizes};
 
 /// A batch that does not fit a graph's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

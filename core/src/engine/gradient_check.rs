@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::feed::FeedError;
 use super::network::Engine;
-use crate::batch::{Batch, Elements};
+use crate::array::batch::{Batch, Elements};
 use crate::layer::context::{Mode, Slot};
 
 /// Where the two gradients differ most.

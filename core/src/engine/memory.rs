@@ -1,14 +1,14 @@
 //! The arrays of a running plan, and the one way a node is run over them.
 
 use super::extent::Extent;
-use crate::dim::Symbol;
+use crate::array::dim::Symbol;
+use crate::array::shape::{Shape, Sizes};
+use crate::array::tensor::Tensor;
 use crate::graph::{NodePlan, Plan};
 use crate::layer::context::{Forward, Inputs, Mode, Noise, Parameters, Slot, Tokens};
 use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
 use crate::sequence::PackedSequence;
-use crate::shape::{Shape, Sizes};
-use crate::tensor::Tensor;
 use engine_kernels::panels::Panels;
 
 /// Every array that a forward pass reads and writes, but for the parameters.

@@ -11,13 +11,13 @@ use super::feed::{FeedError, feed};
 use super::memory::Memory;
 use super::packs::Packs;
 use super::profile::{Profile, measured};
-use crate::batch::Batch;
-use crate::dim::Symbol;
+use crate::array::batch::Batch;
+use crate::array::dim::Symbol;
+use crate::array::shape::{Shape, Sizes};
+use crate::array::tensor::Tensor;
 use crate::graph::{Passes, Plan};
 use crate::layer::context::{Mode, Slot};
 use crate::scalar::Scalar;
-use crate::shape::{Shape, Sizes};
-use crate::tensor::Tensor;
 
 /// A plan that cannot be given memory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! Parameters in the order in which kernels read them.
 
+use crate::array::tensor::Tensor;
 use crate::graph::{NodePlan, Plan};
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 use engine_kernels::panels::Packing;
 use engine_kernels::panels::Panels;
 

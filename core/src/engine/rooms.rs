@@ -5,9 +5,9 @@
 
 use super::extent::Extent;
 use super::memory::{Extents, NodeMemory};
+use crate::array::tensor::Tensor;
 use crate::graph::Plan;
 use crate::layer::context::Slot;
-use crate::tensor::Tensor;
 
 /// A room of a [`Rooms`], by its number.
 pub(super) type Room = usize;

@@ -1,8 +1,8 @@
 //! Some sequences of a batch in place of all.
 
-use crate::dim::Symbol;
-use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::array::dim::Symbol;
+use crate::array::shape::Shape;
+use crate::array::tensor::Tensor;
 use engine_kernels::team;
 
 /// Sequences that one thread copies at a time.
@@ -42,7 +42,7 @@ pub(super) fn select<T: Copy + Default + Send + Sync>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dim::Dim;
+    use crate::array::dim::Dim;
 
     fn selected(shape: &Shape, sizes: &[usize], rows: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let numbers = (0..sizes.iter().product()).collect();

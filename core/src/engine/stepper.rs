@@ -10,15 +10,15 @@ use super::network::Engine;
 use super::packs::Packs;
 use super::select::select;
 use super::word_tables::WordTables;
-use crate::batch::Batch;
-use crate::dim::Symbol;
+use crate::array::batch::Batch;
+use crate::array::dim::Symbol;
+use crate::array::shape::{Shape, Sizes};
+use crate::array::tensor::Tensor;
 use crate::graph::{InputPlan, Plan, Purpose};
 use crate::layer::context::{Mode, Slot, Step};
 use crate::layer::memory::Arrays;
 use crate::layer::signature::Dependence;
 use crate::scalar::Scalar;
-use crate::shape::{Shape, Sizes};
-use crate::tensor::Tensor;
 
 /// A graph that cannot run step by step, or a batch that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,11 +1,11 @@
 //! From gradients to new parameters.
 
 use super::network::Engine;
-use crate::clip::{clip_norm_of, clip_value, global_norm};
-use crate::field::{NonNegative, Positive};
+use crate::config::field::{NonNegative, Positive};
+use crate::config::tagged::Tagged;
 use crate::optimizer::{Optimizer, UpdateStep};
 use crate::scalar::Scalar;
-use crate::tagged::Tagged;
+use crate::update::clip::{clip_norm_of, clip_value, global_norm};
 
 /// What is done to gradients before an update rule sees them, in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

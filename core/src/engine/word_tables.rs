@@ -1,10 +1,10 @@
 //! What depends on a word alone, computed for the whole vocabulary once it has been computed for as many words one by one.
 
 use super::memory::Memory;
+use crate::array::shape::Sizes;
 use crate::graph::{NodePlan, Plan};
 use crate::layer::context::Slot;
 use crate::scalar::Scalar;
-use crate::shape::Sizes;
 
 /// The token inputs that steps read, and how much of what depends on their words alone is known.
 ///

@@ -2,12 +2,12 @@
 
 use super::plan::{NodePlan, Parameter, Plan};
 use super::spec::Feed;
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::Shape;
 use crate::layer::form::Lowered;
 use crate::layer::memory::MemoryPlan;
 use crate::layer::signature::{Dependence, Facts, Meaning, Signature};
-use crate::scan::{Carried, Fed, Kind, Memory, Scan, ScanNode, Starting};
-use crate::shape::Shape;
+use crate::operations::scan::{Carried, Fed, Kind, Memory, Scan, ScanNode, Starting};
 use engine_kernels::panels::Packing;
 
 /// A network that runs once for each step.

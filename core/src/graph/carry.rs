@@ -5,8 +5,8 @@ use super::layout::Planned;
 use super::spec::Carry;
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, find, output_index};
-use crate::dim::Symbol;
-use crate::shape::Shape;
+use crate::array::dim::Symbol;
+use crate::array::shape::Shape;
 
 /// What a graph carries: an input, the node that computes what it holds for the next batch, and which of its outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +121,6 @@ impl Checker<'_> {
     }
 }
 
-fn varies(dim: &crate::dim::Dim) -> bool {
+fn varies(dim: &crate::array::dim::Dim) -> bool {
     dim.is(Symbol::BATCH) || dim.is(Symbol::TIME)
 }

@@ -11,13 +11,13 @@ use super::ports::{self, Fit, Misfit};
 use super::spec::{Content, Graph, Located, Node};
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, Wiring, output_index, output_names};
-use crate::dim::Symbol;
+use crate::array::dim::Symbol;
+use crate::array::shape::{Shape, Sizes};
+use crate::config::tagged::Tagged;
 use crate::layer::form::Form;
 use crate::layer::port::{Kind, Need, Port, PortShapes};
 use crate::layer::signature::Signature;
 use crate::layer::{Layer, PlanError};
-use crate::shape::{Shape, Sizes};
-use crate::tagged::Tagged;
 
 /// The outcome of a check.
 #[derive(Debug, Clone)]

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::dim::Dim;
+use crate::array::dim::Dim;
+use crate::array::shape::{Shape, Sizes};
+use crate::config::tagged::Tagged;
 use crate::layer::form::{Form, Lowered};
 use crate::layer::memory::{Memory, MemoryPlan};
 use crate::layer::port::PortShapes;
 use crate::layer::{self, Layer};
-use crate::shape::{Shape, Sizes};
-use crate::tagged::Tagged;
 
 /// A layer, the shapes around it, and the names of its parameters.
 #[derive(Debug, Clone)]

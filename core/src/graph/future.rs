@@ -1,7 +1,7 @@
 //! Whether a network can run step by step.
 
 use super::plan::{NodePlan, Plan};
-use crate::dim::Symbol;
+use crate::array::dim::Symbol;
 use crate::layer::context::Slot;
 use crate::layer::signature::{Dependence, Meaning};
 

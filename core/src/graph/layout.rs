@@ -9,13 +9,13 @@ use super::plan::{CarryPlan, InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
 use super::spec::{Content, Graph, Input};
 use super::wiring::{Wire, needed, output_index};
-use crate::dim::Dim;
+use crate::array::dim::Dim;
+use crate::array::shape::{Shape, Sizes};
 use crate::layer::context::Slot;
 use crate::layer::form::{Form, Lowered};
 use crate::layer::memory::MemoryPlan;
 use crate::layer::port::{Axis, Kind, Port};
 use crate::layer::signature::Signature;
-use crate::shape::{Shape, Sizes};
 
 /// A node that is planned.
 pub(super) struct Planned {
@@ -247,7 +247,7 @@ fn axis_of<'a>(
 mod tests {
     use serde::{Deserialize, Serialize};
 
-    use crate::init::Fill;
+    use crate::config::init::Fill;
     use crate::layer::context::{Backward, Forward};
     use crate::testing::engine;
     use crate::{

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::body::Body;
 use super::definition::Definition;
 use super::spec::SCAN;
-use crate::dim::{Dim, Symbol};
-use crate::field::Factor;
-use crate::init::Fill;
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::{Shape, Sizes};
+use crate::config::field::Factor;
+use crate::config::init::Fill;
+use crate::config::tagged::Tagged;
 use crate::layer::Layer;
 use crate::layer::context::Slot;
 use crate::layer::form::{Abilities, Form, Lowered, Part};
@@ -16,8 +18,6 @@ use crate::layer::kernel::Operation;
 use crate::layer::memory::MemoryPlan;
 use crate::layer::signature::{ChannelMap, Facts, Meaning, ParameterPlan};
 use crate::scalar::Precision;
-use crate::shape::{Shape, Sizes};
-use crate::tagged::Tagged;
 
 /// A network ready to run. Shapes are symbolic: one plan serves every batch size and length.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! Whether a node's inputs fit its layer's ports.
 
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::{Shape, Sizes};
 use crate::layer::port::{Axis, Need, Port};
-use crate::shape::{Shape, Sizes};
 
 /// One input too few, too many or of the wrong shape.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::fault::{Fault, Severity};
 use super::spec::{Carry, Graph, Input, Located, Output};
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children};
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
 
 const SECTIONS: [&str; 7] = ["precision", "sizes", "inputs", "blocks", "nodes", "outputs", "carry"];
 

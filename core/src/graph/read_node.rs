@@ -9,8 +9,8 @@ use super::read_use::{REPEAT, USE, is_usage};
 use super::spec::{Content, Located, Node, SCAN};
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children, title};
-use crate::dim::{Dim, Symbol};
-use crate::registry::{Entry, LAYER, SIZE};
+use crate::array::dim::{Dim, Symbol};
+use crate::config::registry::{Entry, LAYER, SIZE};
 
 /// What a node can be that is no layer.
 const OTHERS: [&str; 3] = [SCAN, USE, REPEAT];

@@ -7,9 +7,9 @@ use super::read::Reader;
 use super::spec::{Feed, HandedOn, Located, SCAN, Scan, Start};
 use super::suggest::did_you_mean;
 use super::syntax::{Child, children, title};
-use crate::dim::Dim;
-use crate::field::Finite;
-use crate::shape::Shape;
+use crate::array::dim::Dim;
+use crate::array::shape::Shape;
+use crate::config::field::Finite;
 
 const SCAN_FIELDS: [&str; 7] = ["over", "inputs", "carry", "nodes", "output", "outputs", "last"];
 const CARRY_FIELDS: [&str; 2] = ["start", "next"];

@@ -6,7 +6,7 @@ use super::read::Reader;
 use super::spec::Located;
 use super::syntax::title;
 use super::tokens::without_end;
-use crate::field::Count;
+use crate::config::field::Count;
 
 /// How a node begins that a block stands for.
 pub(super) const USE: &str = "Use";

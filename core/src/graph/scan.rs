@@ -11,10 +11,10 @@ use super::spec::{
 };
 use super::suggest::did_you_mean;
 use super::wiring::Wire;
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::Shape;
 use crate::layer::port::{Axis, Port};
-use crate::scan::Starting;
-use crate::shape::Shape;
+use crate::operations::scan::Starting;
 
 /// How many bodies can be in one another.
 const DEEPEST: usize = 2;

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use super::fault::Fault;
 use super::syntax::to_ron;
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::Shape;
+use crate::config::tagged::Tagged;
 use crate::layer::Layer;
 use crate::scalar::Precision;
-use crate::shape::Shape;
-use crate::tagged::Tagged;
 
 /// A value and the bytes of the document that say it.
 #[derive(Debug, Clone)]

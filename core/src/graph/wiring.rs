@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::fault::Fault;
 use super::spec::{Graph, Located, Node};
 use super::suggest::did_you_mean;
-use crate::shape::Shape;
+use crate::array::shape::Shape;
 
 /// What a name in `from` refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

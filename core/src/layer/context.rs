@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::memory::{Arrays, PackedWeights, Saved, Scratch, State, Weight};
+use crate::array::tensor::Tensor;
 use crate::sequence::{DistinctTokens, PackedSequence};
-use crate::tensor::Tensor;
 
 /// Where a port's array lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

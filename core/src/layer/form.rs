@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::kernel::Operation;
 use super::signature::Facts;
-use crate::shape::Shape;
+use crate::array::shape::Shape;
 
 /// A way to compute a layer. Passes ask for one; [`Form::PLAIN`] is what the layer's documentation writes.
 ///

@@ -9,9 +9,9 @@ use std::ops::{Index, IndexMut};
 use engine_kernels::panels::{Packing, Panels};
 
 use super::port::PortShapes;
-use crate::dim::Dim;
-use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::array::dim::Dim;
+use crate::array::shape::Shape;
+use crate::array::tensor::Tensor;
 
 /// Declares kinds of handles, each for arrays of one kind.
 macro_rules! handles {

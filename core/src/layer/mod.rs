@@ -51,7 +51,7 @@ pub trait Layer: Debug + Send + Sync {
     }
 }
 
-crate::tagged::tagged!(Layer);
+crate::config::tagged::tagged!(Layer);
 
 /// A layer in one of its forms; `None` if it does not have it.
 pub(crate) fn lower(layer: &dyn Layer, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::dim::Dim;
-use crate::shape::{Shape, Sizes};
+use crate::array::dim::Dim;
+use crate::array::shape::{Shape, Sizes};
 
 /// What kind of numbers a port takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::field::Factor;
-use crate::init::Fill;
+use crate::array::shape::Shape;
+use crate::config::field::Factor;
+use crate::config::init::Fill;
 use crate::pointwise::{Columns, Function};
-use crate::shape::Shape;
 
 /// What an output depends on, for one of the ports. From the narrowest to the widest.
 ///

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::PackedSequence;
-use crate::tensor::Tensor;
+use crate::array::tensor::Tensor;
 
 /// How the positions of sequences lie in an array over `[Batch, Time, ..]`: the row of every sequence and step.
 ///

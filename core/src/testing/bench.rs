@@ -2,17 +2,17 @@
 
 use super::engine::engine;
 use super::stepwise::stepwise;
-use crate::batch::Batch;
-use crate::dim::Symbol;
+use crate::array::batch::Batch;
+use crate::array::dim::Symbol;
+use crate::array::shape::Sizes;
+use crate::array::tensor::Tensor;
+use crate::config::tagged::Tagged;
 use crate::engine::{Engine, gradient_check};
 use crate::graph::Document;
 use crate::layer::Layer;
 use crate::layer::context::Mode;
 use crate::layer::port::{Axis, Need};
 use crate::scalar::Scalar;
-use crate::shape::Sizes;
-use crate::tagged::Tagged;
-use crate::tensor::Tensor;
 
 /// An input of a layer on the bench.
 #[derive(Debug, Clone)]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::array::shape::Sizes;
 use crate::engine::Engine;
 use crate::graph::{Document, Fault, Graph, Severity};
 use crate::scalar::Scalar;
-use crate::shape::Sizes;
 
 /// An engine for the sections of a graph file that describe a network. Parameters are drawn from seed 0, and gradients
 /// of inputs are computed as well.

@@ -3,11 +3,11 @@
 use rand::{Rng, RngExt};
 
 use super::bench::Value;
-use crate::dim::Symbol;
+use crate::array::dim::Symbol;
+use crate::array::shape::Sizes;
+use crate::array::tensor::Tensor;
 use crate::layer::Layer;
 use crate::layer::port::{Axis, Kind, Need};
-use crate::shape::Sizes;
-use crate::tensor::Tensor;
 
 /// Random inputs for a layer, drawn to fit its ports: sizes from 1 to `largest`, numbers normal-ish, tokens in range.
 ///

@@ -1,9 +1,9 @@
 //! Whole sequences, one step at a time.
 
-use crate::batch::{Batch, Elements};
+use crate::array::batch::{Batch, Elements};
+use crate::array::tensor::Tensor;
 use crate::engine::{Engine, StepError, Stepper};
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 
 /// Runs a graph step by step over whole sequences and puts the outputs of a role together: what its forward pass must
 /// compute as well.

@@ -1,10 +1,10 @@
 //! Whether arrays with time can be arranged step by step.
 
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
+use crate::array::shape::Shape;
 use crate::graph::plan::{NodePlan, Plan};
 use crate::layer::context::Slot;
 use crate::layer::signature::{Dependence, Meaning};
-use crate::shape::Shape;
 
 /// Whether every node does the same whatever the order of sequences and however many positions they have, and whether no
 /// result has a row for each.

@@ -9,9 +9,8 @@ use crate::layer::context::Slot;
 use crate::layer::form::{Form, Lowered};
 use crate::layer::memory::MemoryPlan;
 use crate::layer::signature::{Dependence, Facts, Meaning};
-use crate::pointwise::{
-    Argument, Chain, Columns, Function, Link, LooksAt, MOST_ARGUMENTS, MOST_LINKS, MOST_READS,
-};
+use crate::operations::chain::{Argument, Chain, Link, MOST_ARGUMENTS, MOST_LINKS, MOST_READS};
+use crate::pointwise::{Columns, Function, LooksAt};
 
 /// Gates are sums, squashed, multiplied and added: written as nodes, each would read its arguments from memory and write
 /// its value there. As one node, they do so a block at a time, in the nearest cache, and only what others read, or what

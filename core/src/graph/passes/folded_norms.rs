@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{Pass, Purpose};
+use crate::array::shape::Shape;
+use crate::config::init::Fill;
 use crate::graph::definition::Definition;
 use crate::graph::plan::{Fold, NodePlan, Parameter, Plan};
-use crate::init::Fill;
 use crate::layer::signature::{ChannelMap, Meaning};
-use crate::shape::Shape;
 
 /// A network that is not trained normalises channels by averages that stay: it scales and shifts each. A layer whose
 /// channels are linear in rows of its weights does the same with other weights, (x w + b) s + t = x (w s) + (b s + t). The

@@ -96,8 +96,8 @@ fn outer_slots(body: &Body, node: &NodePlan) -> Vec<(String, Slot)> {
 /// Whether something that is handed on starts at this input.
 fn starts(body: &Body, name: &str) -> bool {
     body.carries.iter().any(|carry| match carry.start {
-        crate::scan::Starting::Port(port) => body.ports[port].name == name,
-        crate::scan::Starting::Constant(_) => false,
+        crate::operations::scan::Starting::Port(port) => body.ports[port].name == name,
+        crate::operations::scan::Starting::Constant(_) => false,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::arrange::arrangeable;
 use super::{Pass, Purpose};
-use crate::dim::Symbol;
+use crate::array::dim::Symbol;
 use crate::graph::plan::{CountedInput, Plan};
 use crate::layer::context::Slot;
 use crate::layer::signature::Meaning;

@@ -3,8 +3,8 @@ use std::num::NonZeroU64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::Factor;
-use crate::registry::SCHEDULE;
+use crate::config::field::Factor;
+use crate::config::registry::SCHEDULE;
 use crate::{Progress, Schedule};
 
 /// Multiplies the learning rate by the same factor once every so many epochs.

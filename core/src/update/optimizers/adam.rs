@@ -2,8 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::update_each;
-use crate::field::{Fraction, Positive};
-use crate::registry::UPDATE_RULE;
+use crate::config::field::{Fraction, Positive};
+use crate::config::registry::UPDATE_RULE;
 use crate::{Optimizer, Scalar, Update, UpdateStep};
 
 /// Gradient descent along the mean gradient, in units of its root mean square.

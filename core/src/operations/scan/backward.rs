@@ -4,12 +4,12 @@ use smallvec::{SmallVec, smallvec};
 
 use super::rows::Rows;
 use super::{Kind, Memory, Scan, ScanNode, Starting};
+use crate::array::tensor::Tensor;
 use crate::layer::context::{
     Backward, GradientRequest, InputGradients, Inputs, ParameterGradients, Parameters,
 };
 use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 
 /// A flag for each value of a body, on the stack for bodies of a usual size.
 type Flags = SmallVec<[bool; 96]>;

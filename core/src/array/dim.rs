@@ -9,7 +9,7 @@ use ron::value::RawValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::windows::Windows;
+use crate::config::windows::Windows;
 
 /// The name of a size, such as `Batch` or `Vocabulary`, or of a sum, product or part of sizes, such as `4*Units`.
 ///
@@ -311,7 +311,7 @@ impl JsonSchema for Dim {
         "size".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "format": crate::registry::SIZE })
+        schemars::json_schema!({ "format": crate::config::registry::SIZE })
     }
     fn inline_schema() -> bool {
         true

@@ -68,7 +68,7 @@ mod tests {
     use ron::extensions::Extensions;
 
     use super::{CHUNK, team};
-    use crate::registry::{Entry, UPDATE_RULE};
+    use crate::config::registry::{Entry, UPDATE_RULE};
     use crate::{Optimizer, Scalar, Tagged, UpdateStep};
 
     /// A parameter under training.

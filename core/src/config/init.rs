@@ -5,7 +5,7 @@ use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::Positive;
+use crate::config::field::Positive;
 
 /// How the first values of a weight matrix `[inputs, outputs]` are drawn.
 ///

@@ -2,8 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adam::{Adam, MOMENTS};
-use crate::field::{Fraction, NonNegative, Positive};
-use crate::registry::UPDATE_RULE;
+use crate::config::field::{Fraction, NonNegative, Positive};
+use crate::config::registry::UPDATE_RULE;
 use crate::{Optimizer, Scalar, Update, UpdateStep};
 
 /// Adam with weights that shrink by a fixed share a step, whatever their gradients.

@@ -1,10 +1,6 @@
-//! Functions that go element by element, and chains of them in one go.
-
-mod chain;
+//! Functions that go element by element.
 
 use std::fmt::Debug;
-
-pub(crate) use chain::{Argument, Chain, Link, MOST_ARGUMENTS, MOST_LINKS, MOST_READS};
 
 /// y = f(x_1, x_2, ..), element by element.
 pub trait Pointwise<T>: Send + Sync {

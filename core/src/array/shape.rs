@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dim::{Dim, Symbol};
+use crate::array::dim::{Dim, Symbol};
 
 /// The dimensions of an array, outermost first. A scalar has none.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

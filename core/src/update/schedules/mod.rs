@@ -14,7 +14,7 @@ pub use step::Step;
 mod tests {
     use ron::extensions::Extensions;
 
-    use crate::registry::{Entry, SCHEDULE};
+    use crate::config::registry::{Entry, SCHEDULE};
     use crate::{Progress, Schedule, Tagged};
 
     /// The factors of a whole run.

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::SCHEDULE;
+use crate::config::registry::SCHEDULE;
 use crate::{Progress, Schedule};
 
 /// Leaves the learning rate as it is.

@@ -1,7 +1,7 @@
 //! Limits on gradients, so that one bad batch cannot throw the weights far off.
 
 use crate::Scalar;
-use crate::field::Positive;
+use crate::config::field::Positive;
 use engine_kernels::team;
 
 /// Elements of one task's sum or change.

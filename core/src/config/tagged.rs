@@ -23,7 +23,7 @@ pub trait TagName {
 #[macro_export]
 macro_rules! tagged {
     ($trait:ident) => {
-        impl $crate::tagged::TagName for dyn $trait {
+        impl $crate::config::tagged::TagName for dyn $trait {
             fn tag(&self) -> &'static str {
                 self.typetag_name()
             }

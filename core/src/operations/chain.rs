@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Columns, Function, Pointwise};
+use crate::array::tensor::Tensor;
 use crate::layer::context::{Backward, Forward, InputGradients, Inputs};
 use crate::layer::kernel::Kernel;
+use crate::pointwise::{Columns, Function, Pointwise};
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 use engine_kernels::shared::Shared;
 use engine_kernels::team;
 

@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::Factor;
-use crate::registry::SCHEDULE;
+use crate::config::field::Factor;
+use crate::config::registry::SCHEDULE;
 use crate::{Progress, Schedule};
 
 /// Multiplies the learning rate by the same factor after every epoch.

@@ -2,10 +2,10 @@
 
 use super::rows::Rows;
 use super::{Carried, Kind, Memory, Scan, ScanNode, Starting};
+use crate::array::tensor::Tensor;
 use crate::layer::context::{Forward, Inputs, Noise, Parameters};
 use crate::layer::memory::{Arrays, PackedWeights};
 use crate::scalar::Scalar;
-use crate::tensor::Tensor;
 
 impl Scan {
     /// Computes every step, from what is handed on in `before`, or from the start.

@@ -57,13 +57,13 @@ inventory::collect!(Entry);
 #[macro_export]
 macro_rules! register {
     ($type:ident in $family:expr, example: $example:literal $(, checks: [$($check:literal),* $(,)?])? $(,)?) => {
-        $crate::registry::inventory::submit! {
-            $crate::registry::Entry {
+        $crate::config::registry::inventory::submit! {
+            $crate::config::registry::Entry {
                 family: $family,
                 name: stringify!($type),
                 example: $example,
                 checks: &[$($($check),*)?],
-                schema: || $crate::registry::schemars::schema_for!($type),
+                schema: || $crate::config::registry::schemars::schema_for!($type),
             }
         }
     };

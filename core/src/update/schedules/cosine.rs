@@ -3,8 +3,8 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::Fraction;
-use crate::registry::SCHEDULE;
+use crate::config::field::Fraction;
+use crate::config::registry::SCHEDULE;
 use crate::{Progress, Schedule};
 
 /// Takes the learning rate down along half a cosine over the whole run.
