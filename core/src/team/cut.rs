@@ -3,7 +3,10 @@
 use std::marker::PhantomData;
 
 /// Something cut into numbered chunks that do not overlap.
-pub(crate) trait Cut: Sync {
+///
+/// # Safety
+/// Chunks of different numbers below [`count`](Cut::count) have no element in common, so that threads can have one each.
+pub(crate) unsafe trait Cut: Sync {
     /// One chunk, exclusive to whoever has it.
     type Chunk;
 
@@ -37,7 +40,8 @@ impl<'a, T> Chunks<'a, T> {
     }
 }
 
-impl<'a, T: Send> Cut for Chunks<'a, T> {
+// SAFETY: a chunk begins where the one before it ends.
+unsafe impl<'a, T: Send> Cut for Chunks<'a, T> {
     type Chunk = &'a mut [T];
 
     fn count(&self) -> usize {
@@ -53,7 +57,8 @@ impl<'a, T: Send> Cut for Chunks<'a, T> {
     }
 }
 
-impl<C: Cut, const N: usize> Cut for [C; N] {
+// SAFETY: a chunk consists of the chunks of this number, which belong to different borrows.
+unsafe impl<C: Cut, const N: usize> Cut for [C; N] {
     type Chunk = [C::Chunk; N];
 
     /// Without arrays there is no end to what they are cut into.
@@ -67,7 +72,8 @@ impl<C: Cut, const N: usize> Cut for [C; N] {
     }
 }
 
-impl<A: Cut, B: Cut> Cut for (A, B) {
+// SAFETY: a chunk consists of the chunks of this number, which belong to different borrows.
+unsafe impl<A: Cut, B: Cut> Cut for (A, B) {
     type Chunk = (A::Chunk, B::Chunk);
 
     fn count(&self) -> usize {
@@ -80,7 +86,8 @@ impl<A: Cut, B: Cut> Cut for (A, B) {
     }
 }
 
-impl<A: Cut, B: Cut, C: Cut> Cut for (A, B, C) {
+// SAFETY: a chunk consists of the chunks of this number, which belong to different borrows.
+unsafe impl<A: Cut, B: Cut, C: Cut> Cut for (A, B, C) {
     type Chunk = (A::Chunk, B::Chunk, C::Chunk);
 
     fn count(&self) -> usize {
