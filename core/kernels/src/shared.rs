@@ -49,6 +49,30 @@ impl<'a, T> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 
+    /// The address of an element, from which all elements can be reached.
+    ///
+    /// # Panics
+    /// When there is no such element.
+    pub fn pointer(&self, at: usize) -> *mut T {
+        assert!(at < self.length, "an element of the slice");
+        // SAFETY: the element lies within the slice.
+        unsafe { self.start.add(at) }
+    }
+
+    /// The elements of `range`, to be read.
+    ///
+    /// # Panics
+    /// When the range ends beyond the slice.
+    ///
+    /// # Safety
+    /// As long as what is returned lives, nobody has a part to change with an element of the range.
+    pub unsafe fn read(&self, range: Range<usize>) -> &[T] {
+        assert!(range.start <= range.end && range.end <= self.length, "a part of the slice");
+        // SAFETY: the range lies within the slice that `self` borrows mutably, and the caller promises that nobody changes
+        // an element of it.
+        unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.len()) }
+    }
+
     /// The first element's address.
     pub(crate) fn start(&self) -> *mut T {
         self.start

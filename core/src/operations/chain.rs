@@ -182,9 +182,9 @@ where
                                 let place = seen[*register].of(row, &columns);
                                 match inputs.get(self.arguments[*register].port) {
                                     Some(array) => &array.as_slice()[place],
-                                    // SAFETY: it is this block of the output, which is somebody's once, and this
-                                    // borrow ends before the block is written.
-                                    None => unsafe { results[0].part(place) },
+                                    // SAFETY: it is this block of the output, which is somebody's once, and these
+                                    // borrows, however many, end before the block is written.
+                                    None => unsafe { results[0].read(place) },
                                 }
                             }
                             Some(link) => &before[link * BLOCK..][..length],

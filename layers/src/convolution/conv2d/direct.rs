@@ -153,15 +153,15 @@ impl<T: Lanes + Default + PartialOrd> Place<'_, T> {
                 };
                 let target = (picture * geometry.units + unit) * geometry.positions() + first;
                 let stride = geometry.positions();
-                let product = Product {
+                let product = |target, stride| Product {
                     left: call.w[unit * depth + channel * taps..].as_ptr(),
                     unit: depth,
                     step: 1,
                     strip,
                     row,
                     depth: some * taps,
-                    target: edge.as_mut_ptr(),
-                    stride: width::<T>(),
+                    target,
+                    stride,
                     begin,
                     relu: call.relu && last,
                 };
@@ -169,11 +169,11 @@ impl<T: Lanes + Default + PartialOrd> Place<'_, T> {
                 assert!(part(units - 1).end <= y.len(), "y has these units");
                 // SAFETY: no other piece has these positions of these units. The left factor has `units` rows of `depth`
                 // numbers in all. The strip is `unfold`ed, or all its rows are among the pixels. The target is y where
-                // all of its lines are whole, and `edge` elsewhere.
+                // all of its lines are whole, reached by a pointer that may go to all of y; elsewhere it is `edge`, whose
+                // pointer is taken after the last write through the reference.
                 unsafe {
                     if whole {
-                        let target = y.part(part(0)).as_mut_ptr();
-                        Product { target, stride, ..product }.run(simd, units, lines);
+                        product(y.pointer(target), stride).run(simd, units, lines);
                         continue;
                     }
                     if channel > 0 {
@@ -181,7 +181,7 @@ impl<T: Lanes + Default + PartialOrd> Place<'_, T> {
                             edge[u * width::<T>()..][..count].copy_from_slice(y.part(part(u)));
                         }
                     }
-                    product.run(simd, units, lines);
+                    product(edge.as_mut_ptr(), width::<T>()).run(simd, units, lines);
                     for u in 0..units {
                         y.part(part(u)).copy_from_slice(&edge[u * width::<T>()..][..count]);
                     }
