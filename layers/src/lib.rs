@@ -37,12 +37,14 @@ pub mod activation;
 pub mod arithmetic;
 mod elementwise;
 pub mod linear;
+pub mod loss;
 mod reduce;
 #[cfg(test)]
 mod samples;
 pub mod shape;
 
-pub use activation::{Dropout, Gelu, Relu, Scale, Sigmoid, Tanh};
+pub use activation::{Dropout, Gelu, LogSoftmax, Relu, Scale, Sigmoid, Softmax, Tanh};
 pub use arithmetic::{Add, Mean, Multiply, ScaleRows, Subtract, Sum};
-pub use linear::{Affine, Projection, TemporalAffine};
-pub use shape::{Chunk, Concat, Reshape, Slice, Transpose};
+pub use linear::{Affine, Embedding, MatMul, Projection, TemporalAffine, Unembedding};
+pub use loss::{CoverageLoss, CrossEntropy, SoftmaxLoss, WeightedSum};
+pub use shape::{AtEnd, Chunk, Concat, Reshape, Slice, Transpose};

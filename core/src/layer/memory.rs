@@ -174,6 +174,11 @@ impl<'a> Memory<'a> {
         Weight(at)
     }
 
+    /// Whether the node has a parameter of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.parameters.iter().any(|known| known == name)
+    }
+
     /// The parameter of this name, if it is wanted.
     ///
     /// # Panics

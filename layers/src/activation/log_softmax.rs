@@ -1,14 +1,17 @@
 //! Rows as logarithms of probabilities.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Scratch, Signature, register,
+};
 use engine_kernels::{math, team};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::{columns, rows};
+use crate::reduce;
+use crate::shape::columns;
 
 /// Every row as logarithms of probabilities.
 ///
@@ -28,29 +31,37 @@ pub struct LogSoftmax {}
 
 const X: usize = 0;
 
-/// Scratch: exponentials of a row.
-const EXPONENTIALS: usize = 0;
-
 #[typetag::serde]
 impl Layer for LogSoftmax {
     fn ports(&self) -> Vec<Port> {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         columns::width(x)?;
-        Ok(LayerPlan::output(x.clone()).scratch(x.clone()).reach(Reach::Row).any_lead())
+        Ok(Signature::output(x.clone(), Dependence::Row))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let exponentials = memory.scratch(memory.output().clone());
+        Lowered::new(LogSoftmaxKernel { exponentials })
     }
 }
 
-impl<T: Scalar> Kernel<T> for LogSoftmax {
+/// The function, and memory for the exponentials of rows.
+#[derive(Debug)]
+struct LogSoftmaxKernel {
+    exponentials: Scratch,
+}
+
+impl<T: Scalar> Kernel<T> for LogSoftmaxKernel {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let x = &cx.inputs[X];
         let width = x.rows().ncols();
         let length = rows_a_piece(width) * width;
         let y = (cx.outputs[0].as_mut_slice(), length);
-        let exponentials = (cx.scratch[EXPONENTIALS].as_mut_slice(), length);
+        let exponentials = (cx.scratch[self.exponentials].as_mut_slice(), length);
         team::for_each_chunk_mut2(y, exponentials, |at, y, exponentials| {
             let x = x.as_slice()[at * length..].chunks_exact(width);
             let rows = y.chunks_exact_mut(width).zip(exponentials.chunks_exact_mut(width)).zip(x);
@@ -64,14 +75,14 @@ impl<T: Scalar> Kernel<T> for LogSoftmax {
         let (dy, width) = (dy.as_slice(), dy.rows().ncols());
         let length = rows_a_piece(width) * width;
         let dx = (dx.as_mut_slice(), length);
-        let exponentials = (cx.scratch[EXPONENTIALS].as_mut_slice(), length);
+        let exponentials = (cx.scratch[self.exponentials].as_mut_slice(), length);
         team::for_each_chunk_mut2(dx, exponentials, |at, dx, p| {
             let piece = at * length..at * length + dx.len();
             p.copy_from_slice(&y[piece.clone()]);
             math::exp(p);
             let rows = p.chunks_exact(width).zip(dy[piece].chunks_exact(width));
             for ((p, dy), dx) in rows.zip(dx.chunks_exact_mut(width)) {
-                let sum = T::of(rows::sum(dy));
+                let sum = T::of(reduce::sum(dy));
                 let terms = p.iter().zip(dy).map(|(&p, &dy)| dy - p * sum);
                 dx.iter_mut().zip(terms).for_each(|(dx, term)| *dx += term);
             }
@@ -81,10 +92,10 @@ impl<T: Scalar> Kernel<T> for LogSoftmax {
 
 /// y = x - log(sum of exp x), of one row.
 fn log_softmax<T: Scalar>(x: &[T], exponentials: &mut [T], y: &mut [T]) {
-    let largest = rows::largest(x);
+    let largest = reduce::largest(x);
     exponentials.iter_mut().zip(x).for_each(|(e, &x)| *e = x - largest);
     math::exp(exponentials);
-    let log = T::of(rows::sum(exponentials).ln());
+    let log = T::of(reduce::sum(exponentials).ln());
     y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - largest) - log);
 }
 

@@ -1,14 +1,17 @@
 //! Rows as probabilities.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Signature, register,
+};
 use engine_kernels::{math, team};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::{columns, rows};
+use crate::reduce;
+use crate::shape::columns;
 
 /// Every row as probabilities, such as scores of regions as the weights of an attention.
 ///
@@ -39,10 +42,14 @@ impl Layer for Softmax {
         vec![Port::real("x", shape), Port::real("mask", shape).optional()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         columns::width(x)?;
-        Ok(LayerPlan::output(x.clone()).reach(Reach::Row).any_lead())
+        Ok(Signature::output(x.clone(), Dependence::Row))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 
@@ -87,14 +94,14 @@ fn leave_out<T: Scalar>(x: &mut [T], mask: &[T]) {
 /// A row of scores becomes their softmax. Returns the largest score, and the sum of the exponentials of scores less that
 /// one. Where every score is minus infinity, all of the row is 0.
 pub(crate) fn normalise<T: Scalar>(row: &mut [T]) -> (T, f64) {
-    let largest = rows::largest(row);
+    let largest = reduce::largest(row);
     if largest == T::neg_infinity() && row.iter().all(|x| *x == largest) {
         row.fill(T::zero());
         return (largest, 0.0);
     }
     row.iter_mut().for_each(|x| *x -= largest);
     math::exp(row);
-    let sum = rows::sum(row);
+    let sum = reduce::sum(row);
     let scale = T::of(1.0 / sum);
     row.iter_mut().for_each(|x| *x *= scale);
     (largest, sum)
@@ -102,7 +109,7 @@ pub(crate) fn normalise<T: Scalar>(row: &mut [T]) -> (T, f64) {
 
 /// dx = dx + y (dy - y . dy), of one row.
 fn add_gradient<T: Scalar>(y: &[T], dy: &[T], dx: &mut [T]) {
-    let mean = T::of(rows::dot(y, dy));
+    let mean = T::of(reduce::dot(y, dy));
     let terms = y.iter().zip(dy).map(|(&y, &dy)| y * (dy - mean));
     dx.iter_mut().zip(terms).for_each(|(dx, term)| *dx += term);
 }

@@ -1,12 +1,11 @@
 //! A learnt vector for each word.
 
-use engine_core::context::Forward;
 use engine_core::field::Positive;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    register,
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Meaning, Memory, PlanError,
+    Port, PortShapes, Scalar, Signature, Weight, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,7 +46,6 @@ fn small() -> Init {
 }
 
 const TOKENS: usize = 0;
-const W: usize = 0;
 
 #[typetag::serde]
 impl Layer for Embedding {
@@ -55,18 +53,28 @@ impl Layer for Embedding {
         vec![Port::tokens("tokens", [Axis::BATCH, Axis::TIME], self.vocabulary.into())]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let tokens = inputs.shape(TOKENS);
-        Ok(LayerPlan::output([tokens[0], tokens[1], self.units])
+        Ok(Signature::output([tokens[0], tokens[1], self.units], Dependence::Item)
             .weights("w", [self.vocabulary, self.units], Fill::Random(self.init))
-            .lookup()
-            .reach(Reach::Row))
+            .meaning(Meaning::Lookup))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(Lookup { w: memory.weight("w"), zero: self.zero })
     }
 }
 
-impl<T: Scalar> Kernel<T> for Embedding {
+/// Rows of w, one for each index at the first port; 0 where the index is `zero`.
+#[derive(Debug)]
+struct Lookup {
+    w: Weight,
+    zero: Option<u32>,
+}
+
+impl<T: Scalar> Kernel<T> for Lookup {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let w = &cx.parameters[W];
+        let w = &cx.parameters[self.w];
         let (w, units) = (w.as_slice(), w.dim(1));
         let words = cx.inputs.tokens(TOKENS);
         let vectors = cx.outputs[0].as_mut_slice().chunks_exact_mut(units);
@@ -80,7 +88,7 @@ impl<T: Scalar> Kernel<T> for Embedding {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let dw = &mut cx.parameter_gradients[W];
+        let dw = &mut cx.parameter_gradients[self.w];
         let units = dw.dim(1);
         let dw = dw.as_mut_slice();
         let words = cx.inputs.tokens(TOKENS);

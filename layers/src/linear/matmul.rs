@@ -1,9 +1,11 @@
 //! Products of matrices that are both computed.
 
-use engine_core::context::Forward;
-use engine_kernels::gemm::{add_product, product};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape, Symbol, Tensor, register};
+use engine_core::{
+    Axis, Backward, Batch, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Shape, Signature, Symbol, Tensor, register,
+};
+use engine_kernels::gemm::{add_product, product};
 use engine_kernels::team;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
@@ -51,7 +53,7 @@ impl Layer for MatMul {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let a = inputs.shape(A).dims();
         let lead = &a[..a.len() - 2];
         let [m, k, n] = ["M", "K", "N"].map(|name| inputs.dim(name));
@@ -64,8 +66,18 @@ impl Layer for MatMul {
             );
             return Err(PlanError::new(message));
         }
-        let reach = if over(Symbol::TIME) > 0 { Reach::Whole } else { Reach::Row };
-        Ok(LayerPlan::output(Shape::new(lead.iter().copied().chain([m, n]))).reach(reach))
+        let dependence = match over(Symbol::TIME) {
+            0 => Dependence::Item,
+            _ if k.is(Symbol::TIME) => Dependence::Whole,
+            // Steps stay apart, and matrices are not over positions.
+            _ => Dependence::Position,
+        };
+        let output = Shape::new(lead.iter().copied().chain([m, n]));
+        Ok(Signature::output(output, dependence))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 

@@ -1,18 +1,17 @@
 //! Scores of words, from the vectors that stand for them.
 
-use engine_core::context::Forward;
 use engine_core::field::Positive;
-use engine_kernels::gemm::add_product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach,
-    Scalar, register,
+    Axis, Backward, Dependence, Dim, Forward, GradientRequest, Kernel, Layer, Lowered, Memory,
+    PlanError, Port, PortShapes, Scalar, Signature, Weight, register,
 };
+use engine_kernels::gemm::add_product;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::affine;
+use super::map;
 
 /// Scores of words: the product of a row with each word's vector.
 ///
@@ -35,7 +34,7 @@ pub struct Unembedding {
     #[serde(default = "vocabulary")]
     pub units: Dim,
     /// Whether `b` is added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "super::with_bias")]
     pub bias: bool,
     /// How the first vectors are drawn, where they are not another node's; `b` starts at 0.
     #[serde(default = "small")]
@@ -52,8 +51,6 @@ fn small() -> Init {
 }
 
 const X: usize = 0;
-const W: usize = 0;
-const B: usize = 1;
 
 #[typetag::serde]
 impl Layer for Unembedding {
@@ -61,35 +58,45 @@ impl Layer for Unembedding {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Inputs")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let plan = LayerPlan::output(inputs.shape(X).with_last(self.units))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        let output = inputs.shape(X).with_last(self.units);
+        Ok(Signature::output(output, Dependence::Row)
             .weights("w", [self.units, inputs.dim("Inputs")], Fill::Random(self.init))
-            .reach(Reach::Row)
-            .any_lead()
-            .separable();
-        Ok(if self.bias { plan.bias("b", [self.units], Fill::zero()) } else { plan })
+            .bias_if(self.bias, "b", [self.units]))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let (w, b) = (memory.weight("w"), memory.weight_if(self.bias, "b"));
+        Lowered::new(TransposedMap { w, b }).separable()
     }
 }
 
-impl<T: Scalar> Kernel<T> for Unembedding {
+/// x w^T + b over the rows of the first port.
+#[derive(Debug)]
+struct TransposedMap {
+    w: Weight,
+    b: Option<Weight>,
+}
+
+impl<T: Scalar> Kernel<T> for TransposedMap {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let b = self.bias.then(|| &cx.parameters[B]);
-        let w = cx.parameters[W].rows().reversed_axes();
-        affine::forward_by(cx.inputs[X].rows(), w, b, &mut cx.outputs[0]);
+        let b = self.b.map(|b| &cx.parameters[b]);
+        let w = cx.parameters[self.w].rows().reversed_axes();
+        map::forward_by(cx.inputs[X].rows(), w, b, &mut cx.outputs[0]);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (dy, x) = (&cx.output_gradients[0], &cx.inputs[X]);
         if let Some(dx) = cx.input_gradients.get(X) {
-            add_product(dy.rows(), cx.parameters[W].rows(), dx.rows_mut());
+            add_product(dy.rows(), cx.parameters[self.w].rows(), dx.rows_mut());
         }
-        if cx.asked == Asked::Inputs {
+        if cx.requested == GradientRequest::Inputs {
             return;
         }
-        let dw = &mut cx.parameter_gradients[W];
+        let dw = &mut cx.parameter_gradients[self.w];
         add_product(dy.rows().reversed_axes(), x.rows(), dw.rows_mut());
-        if self.bias {
-            affine::add_bias_gradient(dy, &mut cx.parameter_gradients[B]);
+        if let Some(b) = self.b {
+            map::add_bias_gradient(dy, &mut cx.parameter_gradients[b]);
         }
     }
 }

@@ -1,37 +1,43 @@
 //! Scores and their loss, a block of positions at a time.
 
-use engine_core::context::{Forward, Gradient};
+use engine_core::layer::context::Gradient;
+use engine_core::{
+    Backward, Forward, Kernel, Lowered, Memory, Mode, Packed, Saved, Scalar, Scratch, Sequences,
+    Shape, Tensor, Weight,
+};
 use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 use engine_kernels::math::exp_v;
 use engine_kernels::panel_product::{Left, ROWS, Target, multiply, stand};
 use engine_kernels::panels::{PanelLayout, copy_piece, width};
 use engine_kernels::shared::Shared;
-use engine_core::{Backward, Kernel, LayerPlan, Mode, Packing, Scalar, Shape, Tensor};
 use engine_kernels::{flops, team};
 
-use crate::softmax_loss::{SoftmaxLoss, within_range};
+use super::positions::TARGETS;
+use super::softmax_loss::{SoftmaxLoss, within_range};
 
-/// [`SoftmaxLoss`] of `x w + b`: its first port is x, its parameters are `w` and `b`.
+/// [`SoftmaxLoss`] of `x w + b`: its first port is x.
 ///
-/// In training, the forward pass goes on to the gradients of x, w and b while the scores of a block are at hand, for a
+/// In training, the forward pass continues to the gradients of x, w and b while the scores of a block are at hand, for a
 /// loss whose gradient is 1; the backward pass multiplies by what it is.
 #[derive(Debug)]
-pub(crate) struct AffineLoss(pub(crate) SoftmaxLoss);
+pub(super) struct AffineLoss {
+    loss: SoftmaxLoss,
+    w: Weight,
+    b: Weight,
+    /// w for the scores, its transpose for the gradient of x.
+    forward: Packed,
+    back: Packed,
+    /// The gradients of x, w and b for a gradient of 1.
+    dx: Saved,
+    dw: Saved,
+    db: Saved,
+    /// Scores of a block as panels, later their gradients; x of a block, its columns as rows; the loss of each position.
+    scores: Scratch,
+    columns: Scratch,
+    losses: Scratch,
+}
 
 const X: usize = 0;
-
-const W: usize = 0;
-const B: usize = 1;
-
-/// Packed: `w` for the scores, its transpose for the gradient of x.
-const FORWARD: usize = 0;
-const BACK: usize = 1;
-
-/// Saved: the gradients of x, w and b for a gradient of 1.
-const DX: usize = 0;
-
-/// Scratch: scores of a block as panels, later their gradients; x of a block, standing; the loss of each position.
-const LOSSES: usize = 2;
 
 /// Positions of a block: as many as make the gradient of w, which is read and written once a block, worth its way from
 /// memory; their scores stay in a cache.
@@ -40,52 +46,59 @@ const BLOCK: usize = 128 * ROWS;
 const PIECE: usize = 16 * ROWS;
 
 impl AffineLoss {
-    /// The memory that it takes; arrays take on their shapes when they are written.
-    pub(crate) fn plan(targets: &Shape) -> LayerPlan {
-        let packing = Packing { parameter: W, transposed: false, gates: 1 };
+    /// The objective over the input of an affine map that has a bias.
+    pub(super) fn lower(loss: &SoftmaxLoss, memory: &mut Memory<'_>) -> Option<Lowered> {
+        if !memory.has("b") {
+            return None;
+        }
+        // Arrays take on their shapes when they are written: those of a block and of the map's parameters.
         let later = Shape::scalar;
-        LayerPlan::output(Shape::scalar())
-            .saved(later())
-            .saved(later())
-            .saved(later())
-            .scratch(later())
-            .scratch(later())
-            .scratch(targets.clone())
-            .packed(packing)
-            .packed(Packing { transposed: true, ..packing })
+        Some(Lowered::new(AffineLoss {
+            loss: loss.clone(),
+            w: memory.weight("w"),
+            b: memory.weight("b"),
+            forward: memory.packed("w", false, 1),
+            back: memory.packed("w", true, 1),
+            dx: memory.saved(memory.input(X).clone()),
+            dw: memory.saved(later()),
+            db: memory.saved(later()),
+            scores: memory.scratch(later()),
+            columns: memory.scratch(later()),
+            losses: memory.scratch(memory.input(TARGETS).clone()),
+        }))
     }
 }
 
 impl<T: Scalar> Kernel<T> for AffineLoss {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let x = cx.inputs[X].rows();
-        let (rows, classes) = (x.nrows(), cx.parameters[W].dim(1));
-        let [dx, dw, db] = &mut *cx.saved else { unreachable!("as planned") };
+        let (rows, classes) = (x.nrows(), cx.parameters[self.w].dim(1));
+        let [dx, dw, db] = cx.saved.each([self.dx, self.dw, self.db]);
         dx.reshape(&[rows, x.ncols()]);
         dw.reshape(&[x.ncols(), classes]);
         db.reshape(&[classes]);
-        let positions = self.0.positions(&cx.inputs);
-        let sequences = cx.steps.map_or(cx.inputs[X].dim(0), |steps| steps.sequences());
-        let divisor = self.0.divisor(&positions, sequences);
+        let positions = self.loss.positions(&cx.inputs);
+        let sequences = Sequences::of(&cx.inputs[X], cx.sequences).count();
+        let divisor = self.loss.divisor(&positions, sequences);
         for first in (0..rows).step_by(BLOCK) {
             let last = rows.min(first + BLOCK);
             self.scores_and_losses(cx, first, last, T::of(1.0 / divisor));
             if let Mode::Train { .. } = cx.mode {
-                weight_gradients(cx, first, last);
+                self.weight_gradients(cx, first, last);
             }
         }
-        let sum: f64 = cx.scratch[LOSSES].as_slice().iter().map(|loss| loss.f64()).sum();
+        let sum: f64 = cx.scratch[self.losses].as_slice().iter().map(|loss| loss.f64()).sum();
         cx.outputs[0].fill(within_range(sum / divisor));
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let by = cx.output_gradients[0].as_slice()[0];
-        let [dx, dw, db] = &mut *cx.saved else { unreachable!("as planned") };
+        let [dx, dw, db] = cx.saved.each([self.dx, self.dw, self.db]);
         if let Some(gradient) = cx.input_gradients.claim(X) {
             hand_over(dx, by, gradient);
         }
-        hand_over(dw, by, cx.parameter_gradients.claim(W));
-        hand_over(db, by, cx.parameter_gradients.claim(B));
+        hand_over(dw, by, cx.parameter_gradients.claim(self.w));
+        hand_over(db, by, cx.parameter_gradients.claim(self.b));
     }
 }
 
@@ -101,16 +114,16 @@ impl AffineLoss {
     ) {
         let x = &cx.inputs[X];
         let (depth, rows) = (x.rows().ncols(), last - first);
-        let b = cx.parameters[B].as_slice();
+        let b = cx.parameters[self.b].as_slice();
         let (cut, width) = (PanelLayout { length: b.len(), gates: 1 }, width::<T>());
         let panels = cut.panels::<T>();
-        let positions = self.0.positions(&cx.inputs);
+        let positions = self.loss.positions(&cx.inputs);
         let training = matches!(cx.mode, Mode::Train { .. });
-        let [scores, _, losses] = &mut *cx.scratch else { unreachable!("as planned") };
+        let [scores, losses] = cx.scratch.each([self.scores, self.losses]);
         scores.reshape(&[panels, rows, width]);
         let scores = Shared::new(scores.as_mut_slice());
         let x = &x.as_slice()[first * depth..last * depth];
-        let dx = &mut cx.saved[DX].as_mut_slice()[first * depth..last * depth];
+        let dx = &mut cx.saved[self.dx].as_mut_slice()[first * depth..last * depth];
         let losses = &mut losses.as_mut_slice()[first..last];
         flops::count_product(rows, depth, cut.length);
         if training {
@@ -125,7 +138,7 @@ impl AffineLoss {
                 let scores = unsafe { scores.part(place) };
                 fill_rows(scores, &b[panel * width..b.len().min((panel + 1) * width)]);
                 let left = Left::rows(&x[piece.start * depth..piece.end * depth], depth);
-                multiply(left, cx.packed[FORWARD].panel(panel), Target::panel(scores), true);
+                multiply(left, cx.packed[self.forward].panel(panel), Target::panel(scores), true);
             }
             lanes::widest(Softmax {
                 scores: &scores,
@@ -151,43 +164,43 @@ impl AffineLoss {
                             Target::columns(&to, cut, panel),
                         )
                     };
-                    multiply(left, cx.packed[BACK].panel(panel), target, false);
+                    multiply(left, cx.packed[self.back].panel(panel), target, false);
                 }
             }
         });
     }
-}
 
-/// dw = dw + x^T (gradients of scores), and db likewise, for the positions of a block.
-fn weight_gradients<T: Scalar>(cx: &mut Forward<'_, T>, first: usize, last: usize) {
-    /// Columns that are brought into order together: whole cache lines, and whole blocks of rows.
-    const COLUMNS: usize = 16 * ROWS;
-    let (x, rows, width) = (cx.inputs[X].rows(), last - first, width::<T>());
-    let depth = x.ncols();
-    let x = &cx.inputs[X].as_slice()[first * depth..last * depth];
-    let [scores, standing, _] = &mut *cx.scratch else { unreachable!("as planned") };
-    let [_, dw, db] = &mut *cx.saved else { unreachable!("as planned") };
-    standing.reshape(&[depth.next_multiple_of(ROWS), rows]);
-    team::for_each_chunk_mut(standing.as_mut_slice(), COLUMNS * rows, |at, standing| {
-        stand(rows, x.chunks_exact(depth), at * COLUMNS, standing);
-    });
-    let (scores, standing) = (scores.as_slice(), standing.as_slice());
-    let cut = PanelLayout { length: db.as_slice().len(), gates: 1 };
-    flops::count_product(depth, rows, cut.length);
-    let dw = Shared::new(dw.as_mut_slice());
-    team::for_each_chunk_mut(db.as_mut_slice(), width, |at, db| {
-        let panel = &scores[at * rows * width..][..rows * width];
-        let left = Left::standing(standing, depth, rows);
-        // SAFETY: each call has the columns of a panel of its own.
-        let target = unsafe { Target::columns(&dw, cut, at) };
-        multiply(left, panel, target, first > 0);
-        if first == 0 {
-            db.fill(T::zero());
-        }
-        for row in panel.chunks_exact(width) {
-            db.iter_mut().zip(row).for_each(|(db, &x)| *db += x);
-        }
-    });
+    /// dw = dw + x^T (gradients of scores), and db likewise, for the positions of a block.
+    fn weight_gradients<T: Scalar>(&self, cx: &mut Forward<'_, T>, first: usize, last: usize) {
+        /// Columns that are brought into order together: whole cache lines, and whole blocks of rows.
+        const COLUMNS: usize = 16 * ROWS;
+        let (x, rows, width) = (cx.inputs[X].rows(), last - first, width::<T>());
+        let depth = x.ncols();
+        let x = &cx.inputs[X].as_slice()[first * depth..last * depth];
+        let [scores, columns] = cx.scratch.each([self.scores, self.columns]);
+        let [dw, db] = cx.saved.each([self.dw, self.db]);
+        columns.reshape(&[depth.next_multiple_of(ROWS), rows]);
+        team::for_each_chunk_mut(columns.as_mut_slice(), COLUMNS * rows, |at, columns| {
+            stand(rows, x.chunks_exact(depth), at * COLUMNS, columns);
+        });
+        let (scores, columns) = (scores.as_slice(), columns.as_slice());
+        let cut = PanelLayout { length: db.as_slice().len(), gates: 1 };
+        flops::count_product(depth, rows, cut.length);
+        let dw = Shared::new(dw.as_mut_slice());
+        team::for_each_chunk_mut(db.as_mut_slice(), width, |at, db| {
+            let panel = &scores[at * rows * width..][..rows * width];
+            let left = Left::standing(columns, depth, rows);
+            // SAFETY: each call has the columns of a panel of its own.
+            let target = unsafe { Target::columns(&dw, cut, at) };
+            multiply(left, panel, target, first > 0);
+            if first == 0 {
+                db.fill(T::zero());
+            }
+            for row in panel.chunks_exact(width) {
+                db.iter_mut().zip(row).for_each(|(db, &x)| *db += x);
+            }
+        });
+    }
 }
 
 /// Every row = b, with zeros where it ends before them.

@@ -1,17 +1,18 @@
 //! An objective for attention: every region is looked at about once.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, register};
+use engine_core::{
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::positions::{self, Positions};
+use super::softmax_loss::within_range;
 use crate::elementwise::rows_a_piece;
-use crate::positions::{self, Positions};
-use crate::rows;
-use crate::sequences::Sequences;
-use crate::softmax_loss::within_range;
+use crate::reduce;
 
 /// An objective for attention: over a sentence, each region's weights add up to about 1.
 ///
@@ -44,11 +45,6 @@ impl Default for CoverageLoss {
 
 const WEIGHTS: usize = 0;
 
-/// Saved: for each region of each sequence 1 less the sum of its weights.
-const MISSING: usize = 0;
-/// Scratch: the loss of each sequence.
-const LOSSES: usize = 0;
-
 #[typetag::serde]
 impl Layer for CoverageLoss {
     fn ports(&self) -> Vec<Port> {
@@ -60,47 +56,59 @@ impl Layer for CoverageLoss {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let batch = inputs.shape(WEIGHTS)[0];
-        Ok(LayerPlan::output(Shape::scalar())
-            .saved([batch, inputs.dim("Regions")])
-            .scratch([batch])
-            .counted(positions::counted(self.ignore)))
+    fn signature(&self, _: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        let objective = positions::objective(self.ignore);
+        Ok(Signature::output(Shape::scalar(), Dependence::Whole).meaning(objective))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let batch = memory.input(WEIGHTS)[0];
+        let missing = memory.saved([batch, memory.inputs().dim("Regions")]);
+        let losses = memory.scratch([batch]);
+        Lowered::new(CoverageKernel { ignore: self.ignore, missing, losses })
     }
 }
 
-impl<T: Scalar> Kernel<T> for CoverageLoss {
+/// The objective; `missing` holds 1 less the sum of weights, of each region of each sequence.
+#[derive(Debug)]
+struct CoverageKernel {
+    ignore: Option<u32>,
+    missing: Saved,
+    losses: Scratch,
+}
+
+impl<T: Scalar> Kernel<T> for CoverageKernel {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let weights = &cx.inputs[WEIGHTS];
-        let (regions, sequences) = (weights.rows().ncols(), Sequences::of(weights, cx.steps));
+        let (regions, sequences) = (weights.rows().ncols(), Sequences::of(weights, cx.sequences));
         let positions = Positions::of(&cx.inputs, self.ignore);
         let piece = rows_a_piece(weights.as_slice().len() / sequences.count());
-        let missing = (cx.saved[MISSING].as_mut_slice(), piece * regions);
-        let losses = (cx.scratch[LOSSES].as_mut_slice(), piece);
+        let missing = (cx.saved[self.missing].as_mut_slice(), piece * regions);
+        let losses = (cx.scratch[self.losses].as_mut_slice(), piece);
         team::for_each_chunk_mut2(missing, losses, |at, missing, losses| {
             let each = missing.chunks_exact_mut(regions).zip(losses).zip(at * piece..);
             for ((missing, loss), sequence) in each {
                 missing.fill(T::one());
-                for row in sequences.rows(sequence).filter(|row| positions.counts(*row)) {
+                for row in sequences.rows_of(sequence).filter(|row| positions.counts(*row)) {
                     let weights = &weights.as_slice()[row * regions..][..regions];
                     missing.iter_mut().zip(weights).for_each(|(missing, &w)| *missing -= w);
                 }
-                *loss = within_range(rows::sum_of(missing, |missing| missing * missing));
+                *loss = within_range(reduce::sum_of(missing, |missing| missing * missing));
             }
         });
-        let sum = rows::sum(cx.scratch[LOSSES].as_slice());
+        let sum = reduce::sum(cx.scratch[self.losses].as_slice());
         cx.outputs[0].fill(within_range(sum / sequences.count() as f64));
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let Some(gradient) = cx.input_gradients.get(WEIGHTS) else { return };
         let weights = &cx.inputs[WEIGHTS];
-        let (regions, sequences) = (weights.rows().ncols(), Sequences::of(weights, cx.steps));
+        let (regions, sequences) = (weights.rows().ncols(), Sequences::of(weights, cx.sequences));
         let positions = Positions::of(&cx.inputs, self.ignore);
         let by = cx.output_gradients[0].as_slice()[0] * T::of(-2.0 / sequences.count() as f64);
         for sequence in 0..sequences.count() {
-            let missing = &cx.saved[MISSING].as_slice()[sequence * regions..][..regions];
-            for row in sequences.rows(sequence).filter(|row| positions.counts(*row)) {
+            let missing = &cx.saved[self.missing].as_slice()[sequence * regions..][..regions];
+            for row in sequences.rows_of(sequence).filter(|row| positions.counts(*row)) {
                 let gradient = &mut gradient.as_mut_slice()[row * regions..][..regions];
                 gradient.iter_mut().zip(missing).for_each(|(g, &missing)| *g += by * missing);
             }

@@ -1,14 +1,13 @@
 //! The objective of a classifier.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, register,
+    Axis, Form, Layer, Lowered, Memory, PlanError, Port, PortShapes, Signature, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::softmax_loss::{Per, SoftmaxLoss};
+use super::softmax_loss::{Per, SoftmaxLoss};
 
 /// The objective of a classifier: how surprised the scores of each example are by its class.
 ///
@@ -56,18 +55,16 @@ impl Layer for CrossEntropy {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        self.loss().plan(inputs)
-    }
-}
-
-impl<T: Scalar> Kernel<T> for CrossEntropy {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        self.loss().forward(cx);
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        self.loss().signature(inputs)
     }
 
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.loss().backward(cx);
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        self.loss().plain(memory)
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        self.loss().form(form, memory)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which positions count for a layer that goes over sequences: those whose target is no padding.
 
-use engine_core::context::Inputs;
-use engine_core::{Counted, Scalar};
+use engine_core::layer::context::Inputs;
+use engine_core::{Counted, Meaning, Scalar};
 
 /// The port with the targets, after that of what they are compared with.
 pub(crate) const TARGETS: usize = 1;
@@ -9,8 +9,8 @@ pub(crate) const TARGETS: usize = 1;
 pub(crate) const MASK: usize = 2;
 
 /// What passes are told of such a layer.
-pub(crate) fn counted(ignore: Option<u32>) -> Counted {
-    Counted { targets: TARGETS, ignore, mask: MASK }
+pub(crate) fn objective(ignore: Option<u32>) -> Meaning {
+    Meaning::Objective(Counted { targets: TARGETS, ignore, mask: MASK })
 }
 
 /// The targets, and which of them count.

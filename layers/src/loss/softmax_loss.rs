@@ -1,16 +1,19 @@
 //! The objective: cross entropy of a softmax.
 
-use engine_core::context::{Forward, Inputs};
+use engine_core::layer::context::Inputs;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, register};
+use engine_core::{
+    Axis, Backward, Dependence, Form, Forward, Kernel, Layer, Lowered, Memory, Part, PlanError,
+    Port, PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, WeightOrder, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::affine_loss::AffineLoss;
+use super::positions::{self, Positions, TARGETS};
+use crate::activation::softmax::normalise;
 use crate::elementwise::rows_a_piece;
-use crate::fused::AffineLoss;
-use crate::positions::{self, Positions, TARGETS};
-use crate::softmax::normalise;
 
 /// The objective: how surprised the scores are by the targets, as cross entropy of a softmax.
 ///
@@ -59,11 +62,6 @@ impl Default for SoftmaxLoss {
 
 const SCORES: usize = 0;
 
-/// Saved: p, where it counts.
-const PROBABILITIES: usize = 0;
-/// Scratch: the loss of each position.
-const LOSSES: usize = 0;
-
 #[typetag::serde]
 impl Layer for SoftmaxLoss {
     fn ports(&self) -> Vec<Port> {
@@ -75,27 +73,41 @@ impl Layer for SoftmaxLoss {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let targets = inputs.shape(TARGETS);
-        let counted = positions::counted(self.ignore);
-        let over_affine =
-            Part::new(AffineLoss(self.clone()), AffineLoss::plan(targets).counted(counted), [0, 1]);
-        Ok(LayerPlan::output(Shape::scalar())
-            .saved(inputs.shape(SCORES).clone())
-            .scratch(targets.clone())
-            .counted(counted)
-            .over_affine(over_affine))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        let objective = positions::objective(self.ignore);
+        Ok(Signature::output(Shape::scalar(), Dependence::Whole).meaning(objective))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let probabilities = memory.saved(memory.input(SCORES).clone());
+        let losses = memory.scratch(memory.input(TARGETS).clone());
+        Lowered::new(SoftmaxLossKernel { loss: self.clone(), probabilities, losses })
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        let over_map = Form::PLAIN.part(Part::OverAffine).weights(WeightOrder::PanelsBothWays);
+        (form == over_map).then(|| AffineLoss::lower(self, memory))?
     }
 }
 
-impl<T: Scalar> Kernel<T> for SoftmaxLoss {
+/// The objective of scores.
+#[derive(Debug)]
+struct SoftmaxLossKernel {
+    loss: SoftmaxLoss,
+    /// p, where it counts.
+    probabilities: Saved,
+    /// The loss of each position.
+    losses: Scratch,
+}
+
+impl<T: Scalar> Kernel<T> for SoftmaxLossKernel {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let scores = &cx.inputs[SCORES];
         let classes = scores.rows().ncols();
-        let positions = self.positions(&cx.inputs);
+        let positions = self.loss.positions(&cx.inputs);
         let piece = rows_a_piece(classes);
-        let p = (cx.saved[PROBABILITIES].as_mut_slice(), piece * classes);
-        let losses = (cx.scratch[LOSSES].as_mut_slice(), piece);
+        let p = (cx.saved[self.probabilities].as_mut_slice(), piece * classes);
+        let losses = (cx.scratch[self.losses].as_mut_slice(), piece);
         team::for_each_chunk_mut2(p, losses, |at, p, losses| {
             let rows = p.chunks_exact_mut(classes).zip(losses).zip(at * piece..);
             for ((p, loss), at) in rows {
@@ -106,19 +118,19 @@ impl<T: Scalar> Kernel<T> for SoftmaxLoss {
                 };
             }
         });
-        let sum: f64 = cx.scratch[LOSSES].as_slice().iter().map(|loss| loss.f64()).sum();
-        let sequences = cx.steps.map_or(scores.dim(0), |steps| steps.sequences());
-        cx.outputs[0].fill(within_range(sum / self.divisor(&positions, sequences)));
+        let sum: f64 = cx.scratch[self.losses].as_slice().iter().map(|loss| loss.f64()).sum();
+        let sequences = Sequences::of(scores, cx.sequences).count();
+        cx.outputs[0].fill(within_range(sum / self.loss.divisor(&positions, sequences)));
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let Some(gradient) = cx.input_gradients.get(SCORES) else { return };
-        let p = &cx.saved[PROBABILITIES];
+        let p = &cx.saved[self.probabilities];
         let classes = p.rows().ncols();
-        let positions = self.positions(&cx.inputs);
-        let sequences = cx.steps.map_or(cx.inputs[SCORES].dim(0), |steps| steps.sequences());
+        let positions = self.loss.positions(&cx.inputs);
+        let sequences = Sequences::of(&cx.inputs[SCORES], cx.sequences).count();
         let weight =
-            cx.output_gradients[0].as_slice()[0] / T::of(self.divisor(&positions, sequences));
+            cx.output_gradients[0].as_slice()[0] / T::of(self.loss.divisor(&positions, sequences));
         let piece = rows_a_piece(classes);
         team::for_each_chunk_mut(gradient.as_mut_slice(), piece * classes, |at, gradient| {
             for (gradient, at) in gradient.chunks_exact_mut(classes).zip(at * piece..) {

@@ -1,10 +1,10 @@
 //! Several objectives as one.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape, register,
+    Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port, PortShapes,
+    Scalar, Shape, Signature, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,16 @@ impl Layer for WeightedSum {
         self.weights.iter().map(|_| Port::real("x", [])).collect()
     }
 
-    fn plan(&self, _: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, _: &PortShapes<'_>) -> Result<Signature, PlanError> {
         if self.weights.is_empty() {
             let message = "expected a weight for each input, found none";
             return Err(PlanError::field("weights", message));
         }
-        Ok(LayerPlan::output(Shape::scalar()).reach(Reach::Row))
+        Ok(Signature::output(Shape::scalar(), Dependence::Item))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 

@@ -1,16 +1,15 @@
 //! What a sequence has at its end.
 
-use engine_core::context::{Forward, Inputs};
+use engine_core::layer::context::Inputs;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Shape, Steps,
-    register,
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PackedSequence, PlanError,
+    Port, PortShapes, Scalar, Sequences, Shape, Signature, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::positions::{self, Positions};
-use crate::sequences::Sequences;
+use crate::loss::positions::{self, Positions};
 
 /// What a sequence has at its last word: the state that has read all of a sentence.
 ///
@@ -53,10 +52,14 @@ impl Layer for AtEnd {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X).dims();
         let output = Shape::new([x[0]].into_iter().chain(x[2..].iter().copied()));
-        Ok(LayerPlan::output(output).counted(positions::counted(self.ignore)))
+        Ok(Signature::output(output, Dependence::Whole).meaning(positions::objective(self.ignore)))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 
@@ -65,13 +68,13 @@ impl AtEnd {
     fn ends<'a, T: Scalar>(
         &self,
         inputs: &Inputs<'a, T>,
-        steps: Option<&'a Steps>,
+        packed: Option<&'a PackedSequence>,
     ) -> impl Iterator<Item = usize> {
-        let sequences = Sequences::of(&inputs[X], steps);
+        let sequences = Sequences::of(&inputs[X], packed);
         let positions = Positions::of(inputs, self.ignore);
         (0..sequences.count()).map(move |sequence| {
-            let last = sequences.rows(sequence).rfind(|row| positions.counts(*row));
-            last.or(sequences.rows(sequence).next()).unwrap_or(0)
+            let last = sequences.rows_of(sequence).rfind(|row| positions.counts(*row));
+            last.or(sequences.rows_of(sequence).next()).unwrap_or(0)
         })
     }
 }
@@ -80,7 +83,7 @@ impl<T: Scalar> Kernel<T> for AtEnd {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let (x, y) = (cx.inputs[X].as_slice(), &mut cx.outputs[0]);
         let width = y.flat().ncols();
-        let ends = self.ends(&cx.inputs, cx.steps);
+        let ends = self.ends(&cx.inputs, cx.sequences);
         for (y, end) in y.as_mut_slice().chunks_exact_mut(width).zip(ends) {
             y.copy_from_slice(&x[end * width..][..width]);
         }
@@ -90,7 +93,7 @@ impl<T: Scalar> Kernel<T> for AtEnd {
         let dy = &cx.output_gradients[0];
         let Some(dx) = cx.input_gradients.get(X) else { return };
         let width = dy.flat().ncols();
-        let ends = self.ends(&cx.inputs, cx.steps);
+        let ends = self.ends(&cx.inputs, cx.sequences);
         for (dy, end) in dy.as_slice().chunks_exact(width).zip(ends) {
             let dx = &mut dx.as_mut_slice()[end * width..][..width];
             dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);

@@ -1,13 +1,15 @@
 //! The same numbers in another shape or order, and parts of them.
 
+pub mod at_end;
 pub mod chunk;
-mod columns;
+pub(crate) mod columns;
 pub mod concat;
 pub mod reshape;
 pub mod slice;
 pub mod transpose;
 mod view;
 
+pub use at_end::AtEnd;
 pub use chunk::Chunk;
 pub use concat::Concat;
 pub use reshape::Reshape;
