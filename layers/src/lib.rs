@@ -35,9 +35,11 @@
 
 pub mod activation;
 pub mod arithmetic;
+pub mod attention;
 mod elementwise;
 pub mod linear;
 pub mod loss;
+pub mod position;
 mod reduce;
 #[cfg(test)]
 mod samples;
@@ -45,6 +47,8 @@ pub mod shape;
 
 pub use activation::{Dropout, Gelu, LogSoftmax, Relu, Scale, Sigmoid, Softmax, Tanh};
 pub use arithmetic::{Add, Mean, Multiply, ScaleRows, Subtract, Sum};
+pub use attention::{AdditiveAttention, MultiHeadAttention};
 pub use linear::{Affine, Embedding, MatMul, Projection, TemporalAffine, Unembedding};
 pub use loss::{CoverageLoss, CrossEntropy, SoftmaxLoss, WeightedSum};
-pub use shape::{AtEnd, Chunk, Concat, Reshape, Slice, Transpose};
+pub use position::{LearnedPositions, PositionalEncoding};
+pub use shape::{AlongTime, AtEnd, Chunk, Concat, Reshape, Slice, Transpose};

@@ -1,5 +1,6 @@
 //! The same numbers in another shape or order, and parts of them.
 
+pub mod along_time;
 pub mod at_end;
 pub mod chunk;
 pub(crate) mod columns;
@@ -9,6 +10,7 @@ pub mod slice;
 pub mod transpose;
 mod view;
 
+pub use along_time::AlongTime;
 pub use at_end::AtEnd;
 pub use chunk::Chunk;
 pub use concat::Concat;
