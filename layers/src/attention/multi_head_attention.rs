@@ -20,7 +20,7 @@ use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::by_heads::{gather, scatter, sequences};
+use self::by_heads::{Positions, gather, scatter};
 use self::heads::{Heads, attend, attend_gradient};
 use crate::linear::map;
 
@@ -260,8 +260,8 @@ impl<T: Scalar> Kernel<T> for Attention {
         let [queries, keys, by_heads] = cx.scratch.each([self.queries, self.keys, self.by_heads]);
         let (x, memory, p) = (&cx.inputs[X], &cx.inputs[self.layer.source()], cx.parameters);
         let heads = Heads::new(self.layer.heads(), q, kv);
-        let of_x = sequences(x, cx.sequences);
-        let of_memory = sequences(memory, cx.sequences);
+        let of_x = Positions::of(x, cx.sequences, q);
+        let of_memory = Positions::of(memory, cx.sequences, kv);
         self.map(p, Map::Query, x, queries);
         gather(queries, of_x, heads, q, 0, heads.scale());
         for (part, map) in [Map::Key, Map::Value].into_iter().enumerate() {
@@ -269,15 +269,15 @@ impl<T: Scalar> Kernel<T> for Attention {
             gather(keys, of_memory, heads, kv, part, T::one());
         }
         let mask = self.layer.masked.then(|| cx.inputs[self.layer.mask_port()].as_slice());
-        heads.count_products(of_x, of_memory, 2);
+        heads.count_products(of_x.rows, of_memory.rows, 2);
         let weights = (a.as_mut_slice(), heads.weights());
         let results = (by_heads.as_mut_slice(), heads.queries());
         team::for_each_chunk_mut2(weights, results, |n, a, o| {
             let sees = |t: usize, s: usize| {
-                let there = mask.is_none_or(|mask| mask[of_memory.row(n, s)] != T::zero());
+                let there = mask.is_none_or(|mask| mask[of_memory.rows.row(n, s)] != T::zero());
                 there && (!self.layer.causal || s <= t)
             };
-            let lengths = [of_x.length(n), of_memory.length(n)];
+            let lengths = [of_x.rows.length(n), of_memory.rows.length(n)];
             attend(heads, lengths, heads.of(q, n), heads.of(kv, n), a, o, sees);
         });
         scatter(by_heads, 0, of_x, heads, means, T::one());
@@ -309,8 +309,8 @@ impl<T: Scalar> Kernel<T> for Attention {
         let (q, kv) = (&cx.saved[self.q], &cx.saved[self.kv]);
         let [queries, keys, by_heads] = cx.scratch.each([self.queries, self.keys, self.by_heads]);
         let heads = Heads::new(self.layer.heads(), q, kv);
-        let of_x = sequences(&cx.inputs[X], cx.sequences);
-        let of_memory = sequences(&cx.inputs[self.layer.source()], cx.sequences);
+        let of_x = Positions::of(&cx.inputs[X], cx.sequences, q);
+        let of_memory = Positions::of(&cx.inputs[self.layer.source()], cx.sequences, kv);
         let mut gradients = Gradients {
             inputs: cx.inputs,
             parameters: cx.parameters,
@@ -333,16 +333,16 @@ impl Attention {
         let [q, kv, a] = cx.saved.each([self.q, self.kv, self.a]);
         let [queries, by_heads, da] = cx.scratch.each([self.queries, self.by_heads, self.of_head]);
         let heads = Heads::new(self.layer.heads(), q, kv);
-        let of_x = sequences(&cx.inputs[X], cx.sequences);
-        let of_memory = sequences(&cx.inputs[self.layer.source()], cx.sequences);
+        let of_x = Positions::of(&cx.inputs[X], cx.sequences, q);
+        let of_memory = Positions::of(&cx.inputs[self.layer.source()], cx.sequences, kv);
         gather(queries, of_x, heads, by_heads, 0, T::one());
-        heads.count_products(of_x, of_memory, 4);
+        heads.count_products(of_x.rows, of_memory.rows, 4);
         let length = heads.keys_and_values();
         let kv = (kv.as_mut_slice(), length);
         let results = (by_heads.as_mut_slice(), heads.queries());
         let weights = (da.as_mut_slice(), heads.weights() / heads.count);
         team::for_each_chunk_mut3(kv, results, weights, |n, kv, o, da| {
-            let lengths = [of_x.length(n), of_memory.length(n)];
+            let lengths = [of_x.rows.length(n), of_memory.rows.length(n)];
             attend_gradient(heads, lengths, heads.of(q, n), kv, heads.of(a, n), o, da);
         });
     }

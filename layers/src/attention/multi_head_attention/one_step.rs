@@ -4,7 +4,7 @@ use engine_core::{Scalar, State, Step, Tensor};
 use engine_kernels::{flops, team};
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
-use super::by_heads::{gather, sequences};
+use super::by_heads::{Positions, gather};
 use super::heads::{Heads, attend, attend_head};
 use super::{Attention, Map, X};
 
@@ -72,7 +72,7 @@ impl Attention {
         let Step { forward: cx, state, first, .. } = cx;
         if *first {
             let memory = &cx.inputs[self.layer.source()];
-            let order = sequences(memory, cx.sequences);
+            let order = Positions::of(memory, cx.sequences, &cx.saved[self.kv]);
             for (part, map) in [Map::Key, Map::Value].into_iter().enumerate() {
                 self.map(cx.parameters, map, memory, &mut cx.scratch[self.keys]);
                 gather(&cx.scratch[self.keys], order, heads, &mut state[kept], part, T::one());
