@@ -7,6 +7,8 @@
 //! The generic parts live below: [`engine_core`] checks and runs any graph, [`engine_layers`] holds the layers,
 //! [`engine_datasets`] the data.
 
+#![forbid(unsafe_code)]
+
 pub mod allocations;
 mod batches;
 pub mod bench;

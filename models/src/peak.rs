@@ -93,60 +93,66 @@ const HALF: f32 = 0.5;
 
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use std::arch::x86_64::*;
+    use pulp::x86::{V3, V4};
+    use pulp::{Simd, WithSimd};
 
     use super::{HALF, Kernel, black_box};
 
-    macro_rules! kernel {
-        ($name:ident, $features:literal, $vector:ident, $number:ty, $chains:literal, $set:ident, $multiply_add:ident) => {
-            fn $name(rounds: u64) {
-                #[target_feature(enable = $features)]
-                fn chains(rounds: u64) {
+    macro_rules! chains {
+        ($chains:ident, $splat:ident, $multiply_add:ident) => {
+            /// So many rounds of a multiply-add in each of `N` chains.
+            struct $chains<const N: usize>(u64);
+
+            impl<const N: usize> WithSimd for $chains<N> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, simd: S) {
                     // The compiler knows none of these numbers, so that it can leave out no operation.
-                    let factor = $set(black_box(HALF.into()));
-                    let term = $set(black_box(HALF.into()));
-                    let mut chains: [$vector; $chains] =
-                        std::array::from_fn(|at| $set(black_box(at as $number)));
-                    for _ in 0..rounds {
+                    let factor = simd.$splat(black_box(HALF.into()));
+                    let term = simd.$splat(black_box(HALF.into()));
+                    let mut chains = [factor; N];
+                    for (at, chain) in (0..).zip(&mut chains) {
+                        *chain = simd.$splat(black_box(f32::from(at as u8).into()));
+                    }
+                    for _ in 0..self.0 {
                         for chain in &mut chains {
-                            *chain = $multiply_add(*chain, factor, term);
+                            *chain = simd.$multiply_add(*chain, factor, term);
                         }
                     }
                     black_box(chains);
                 }
-                // SAFETY: `widest` hands this function out only where the machine has the features.
-                unsafe { chains(rounds) }
             }
         };
     }
 
+    chains!(F32, splat_f32s, mul_add_f32s);
+    chains!(F64, splat_f64s, mul_add_f64s);
+
     // With AVX-512, 16 chains of the 32 registers hide the latency of any machine: 4 cycles times 2 units at the most.
     // AVX2 has 16 registers, and 12 chains leave room for the two operands; more would go through memory.
-    kernel!(f32_avx512, "avx512f", __m512, f32, 16, _mm512_set1_ps, _mm512_fmadd_ps);
-    kernel!(f64_avx512, "avx512f", __m512d, f64, 16, _mm512_set1_pd, _mm512_fmadd_pd);
-    kernel!(f32_avx2, "avx2,fma", __m256, f32, 12, _mm256_set1_ps, _mm256_fmadd_ps);
-    kernel!(f64_avx2, "avx2,fma", __m256d, f64, 12, _mm256_set1_pd, _mm256_fmadd_pd);
-
-    pub(super) fn f32() -> Option<Kernel> {
-        widest([(f32_avx512, 16), (f32_avx2, 8)])
+    macro_rules! widest {
+        ($number:ident, $chains:ident) => {
+            pub(super) fn $number() -> Option<Kernel> {
+                const BYTES: u64 = size_of::<$number>() as u64;
+                fn avx512(rounds: u64) {
+                    V4::try_new().map_or((), |simd| Simd::vectorize(simd, $chains::<16>(rounds)));
+                }
+                fn avx2(rounds: u64) {
+                    V3::try_new().map_or((), |simd| Simd::vectorize(simd, $chains::<12>(rounds)));
+                }
+                if V4::try_new().is_some() {
+                    let operations = 2 * 16 * (64 / BYTES);
+                    return Some(Kernel { instructions: "AVX-512", operations, run: avx512 });
+                }
+                let operations = 2 * 12 * (32 / BYTES);
+                V3::try_new().map(|_| Kernel { instructions: "AVX2", operations, run: avx2 })
+            }
+        };
     }
 
-    pub(super) fn f64() -> Option<Kernel> {
-        widest([(f64_avx512, 8), (f64_avx2, 4)])
-    }
-
-    /// Of kernels for AVX-512 and for AVX2, each with the numbers in a register, the first that can run.
-    fn widest([avx512, avx2]: [(fn(u64), u64); 2]) -> Option<Kernel> {
-        if is_x86_feature_detected!("avx512f") {
-            let (run, lanes) = avx512;
-            return Some(Kernel { instructions: "AVX-512", operations: 2 * 16 * lanes, run });
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            let (run, lanes) = avx2;
-            return Some(Kernel { instructions: "AVX2", operations: 2 * 12 * lanes, run });
-        }
-        None
-    }
+    widest!(f32, F32);
+    widest!(f64, F64);
 }
 
 #[cfg(not(target_arch = "x86_64"))]

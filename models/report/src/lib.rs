@@ -3,6 +3,8 @@
 //!
 //! Each section of a page is a file of its own, whose `SECTION` is named in the list of its page.
 
+#![forbid(unsafe_code)]
+
 mod chart;
 mod compare;
 mod configuration;

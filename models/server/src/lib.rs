@@ -3,6 +3,8 @@
 //! Requests are read, and pictures decoded, by the tasks of the requests, a few at a time. One thread runs the network,
 //! and takes all pictures that wait at once, so that weights are read from memory once for all of them.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod asked;
 mod body;
