@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::Experiment;
 use engine_core::engine::Engine;
 use engine_core::graph::{Checked, Document};
-use engine_core::layer::Need;
+use engine_core::layer::port::Need;
 use engine_core::testing::{Value, random_inputs};
 use engine_core::{
     Axis, Batch, Dim, Layer, Port, Precision, Scalar, Sizes, Symbol, Tagged, Tensor,

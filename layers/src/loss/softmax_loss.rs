@@ -73,7 +73,7 @@ impl Layer for SoftmaxLoss {
         ]
     }
 
-    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+    fn signature(&self, _: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let objective = positions::objective(self.ignore);
         Ok(Signature::output(Shape::scalar(), Dependence::Whole).meaning(objective))
     }
