@@ -6,7 +6,7 @@
 //! | [`gemm`] | matrix products by a GEMM backend |
 //! | [`panels`], [`panel_product`] | weights in the order in which kernels read them, and products with them |
 //! | [`interleave`], [`prefetch`] | rows of several matrices side by side; what will be read soon |
-//! | [`team`], [`shared`] | the threads that share work, an array that they write at once |
+//! | [`team`], [`matrix`] | the threads that share work; matrices that they share, without two of them having one element |
 //! | [`flops`] | a count of the operations of products |
 
 pub mod flops;
@@ -14,6 +14,7 @@ pub mod gemm;
 pub mod interleave;
 pub mod lanes;
 pub mod math;
+pub mod matrix;
 pub mod panel_product;
 pub mod panels;
 pub mod prefetch;
