@@ -325,7 +325,7 @@ fn data_without_a_judge_has_captions_and_no_verdict() {
 #[test]
 fn check_accepts_what_is_shipped() {
     let room = studio();
-    let graphs = concat!(env!("CARGO_MANIFEST_DIR"), "/../graphs");
+    let graphs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../graphs");
     let folders = [graphs.to_owned(), format!("{graphs}/bench")];
     let mut names: Vec<String> = folders
         .iter()

@@ -227,7 +227,7 @@ fn a_built_set_is_described_and_trains() {
     studio.builds("captions.txt", "set", &["--pca", "3", "--standardize", "--grid", "2x2"]);
     let info = room.runs(&["data", "info", "set"]).out;
     assert!(info.contains("Features") && info.contains("captions of"), "{info}");
-    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../graphs/caption_lstm.ron");
+    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../graphs/caption_lstm.ron");
     let graph = graph.to_str().unwrap();
     let train = ["train", graph, "--data", "set", "--steps", "3", "--batch", "5"];
     let small = ["--set", "nodes.words.layer.units=8", "--set", "nodes.hidden.layer.units=8"];

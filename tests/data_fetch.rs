@@ -320,7 +320,7 @@ fn what_is_damaged_is_fetched_again() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_an_error_and_what_is_there_is_kept() {
     let room = Room::new();
-    let shim = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/faults/shim.c");
+    let shim = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/faults/shim.c");
     let flags = ["-shared", "-fPIC", "-O1", "-o"];
     let mut compiler = Command::new("cc");
     compiler.args(flags).arg(room.path("shim.so")).arg(shim).arg("-ldl");

@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 
 use command::argument;
 use difference::Difference;
-use engine::Error;
+use engine::GraphError;
 use engine::encoder::network::Network;
 use engine::encoder::weights::WeightsError;
-use engine::encoder::{Encoder, folder};
+use engine::encoder::{Encoder, EncoderError, folder};
 use engine_core::engine::Evaluator;
 use engine_core::graph::{Document, Passes};
 use engine_core::{Batch, Scalar, Tensor};
@@ -436,7 +436,7 @@ fn weights_of_another_network_are_refused() {
     let refused = |shapes: &[(&str, &[usize])]| {
         write_weights(&weights, shapes);
         match Encoder::load(&graph, &weights).unwrap_err() {
-            Error::Weights(error) => error.to_string(),
+            EncoderError::Weights(error) => error.to_string(),
             other => panic!("{other}"),
         }
     };
@@ -459,10 +459,11 @@ fn weights_of_another_network_are_refused() {
     assert!(error.contains("`stem/conv.b` is missing"), "{error}");
     fs::write(&weights, "no weights").unwrap();
     let error = Encoder::load(&graph, &weights).unwrap_err();
-    assert!(matches!(error, Error::Weights(WeightsError::Format { .. })), "{error}");
-    assert!(error.help().is_some_and(|help| help.contains("safetensors")));
+    assert!(matches!(error, EncoderError::Weights(WeightsError::Format { .. })), "{error}");
+    let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+    assert!(help.is_some_and(|help| help.contains("safetensors")));
     let error = Encoder::load(&graph, &dir.path().join("absent")).unwrap_err();
-    assert!(matches!(error, Error::Weights(WeightsError::Read { .. })), "{error}");
+    assert!(matches!(error, EncoderError::Weights(WeightsError::Read { .. })), "{error}");
 }
 
 #[test]
@@ -495,7 +496,7 @@ fn graphs_that_are_no_encoders_are_refused() {
             outputs: {{"features": "y"}}, {section})"#
         );
         let error = Network::of(Document::new("e.ron", text)).unwrap_err();
-        let Error::Graph(faults) = error else { panic!("{error}") };
+        let EncoderError::Graph(GraphError::Wrong(faults)) = error else { panic!("{error}") };
         let all: Vec<String> = faults.faults.iter().map(|f| f.message.clone()).collect();
         assert!(all.iter().any(|found| found.contains(message)), "{all:?}");
     };

@@ -30,7 +30,7 @@ struct Trial {
 impl Trial {
     fn new() -> Self {
         let room = Room::furnished();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/faults/shim.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/faults/shim.c");
         let flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wno-nonnull-compare", "-o"];
         let mut compiler = Command::new("cc");
         compiler.args(flags).arg(room.path("shim.so")).arg(source).arg("-ldl");

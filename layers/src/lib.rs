@@ -35,9 +35,14 @@
 
 pub mod activation;
 pub mod arithmetic;
+pub mod attention;
+pub mod convolution;
 mod elementwise;
 pub mod linear;
 pub mod loss;
+pub mod normalization;
+pub mod pooling;
+pub mod position;
 mod reduce;
 #[cfg(test)]
 mod samples;
@@ -45,6 +50,13 @@ pub mod shape;
 
 pub use activation::{Dropout, Gelu, LogSoftmax, Relu, Scale, Sigmoid, Softmax, Tanh};
 pub use arithmetic::{Add, Mean, Multiply, ScaleRows, Subtract, Sum};
+pub use attention::{AdditiveAttention, MultiHeadAttention};
+pub use convolution::Conv2d;
 pub use linear::{Affine, Embedding, MatMul, Projection, TemporalAffine, Unembedding};
 pub use loss::{CoverageLoss, CrossEntropy, SoftmaxLoss, WeightedSum};
-pub use shape::{AtEnd, Chunk, Concat, Reshape, Slice, Transpose};
+pub use normalization::{BatchNorm, BatchNorm2d, LayerNorm, LocalResponseNorm};
+pub use pooling::{AvgPool2d, GlobalAvgPool, MaxPool2d};
+pub use position::{LearnedPositions, PositionalEncoding};
+pub use shape::{
+    AlongTime, AtEnd, Chunk, Concat, Coordinates, Flatten, Pad, Reshape, Slice, Transpose,
+};

@@ -56,6 +56,32 @@ pub(crate) fn dot_off<T: Scalar>(xs: &[T], ys: &[T], zs: &[T], origin: f64) -> f
     lanes.into_iter().chain(x_rest.iter().zip(y_rest).zip(z_rest).map(term)).sum()
 }
 
+const PARTS: usize = 16;
+
+/// The sum of `term(a, b)` over two arrays side by side, in double precision; partial sums are added as a tree, which
+/// compiles to vectors where it is inlined.
+#[inline(always)]
+pub(crate) fn sum_pairs<T: Scalar>(a: &[T], b: &[T], term: impl Fn(T, T) -> f64) -> f64 {
+    let mut parts = [0.0; PARTS];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<PARTS>(), b.as_chunks::<PARTS>());
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..PARTS {
+            parts[i] += term(a[i], b[i]);
+        }
+    }
+    for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        parts[i] += term(a, b);
+    }
+    let mut width = PARTS / 2;
+    while width > 0 {
+        for i in 0..width {
+            parts[i] += parts[i + width];
+        }
+        width /= 2;
+    }
+    parts[0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +104,14 @@ mod tests {
             assert_eq!(largest(x), x.iter().copied().fold(f64::MIN, f64::max));
         }
         assert_eq!(largest::<f32>(&[]), f32::NEG_INFINITY);
+    }
+
+    #[test]
+    fn every_term_is_counted_once() {
+        for count in [0, 1, 15, 16, 17, 100] {
+            let numbers: Vec<f64> = (0..count).map(f64::from).collect();
+            let expected: f64 = numbers.iter().map(|x| 3.0 * x).sum();
+            assert_eq!(sum_pairs(&numbers, &numbers, |a, b| a + 2.0 * b), expected);
+        }
     }
 }

@@ -8,7 +8,16 @@ use crate::decode::{Context, DecodeError, DecodeScalar, Decoder, Hypothesis, Wor
 
 /// Images captioned at once: enough that weights, which are read once a step, are worth their way from memory, also when
 /// most captions have ended; a whole number of blocks of matrix products.
-pub(crate) const ROWS: usize = 288;
+pub const ROWS: usize = 288;
+
+/// Data without images, where captions of images are to be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("{what} writes captions of images, and the data has none")]
+#[diagnostic(help("a text is gone on with by: engine sample RUN --text TEXT"))]
+pub struct NoImages {
+    /// What would write them.
+    pub what: &'static str,
+}
 
 /// A trained network that writes captions for a data set's images.
 #[derive(Debug)]

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine_core::graph::{
-    Checked, Document, Fault, Faults, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
+    Checked, Document, Fault, Graph, Input, InputPlan, Plan, Severity, did_you_mean,
 };
 use engine_core::{Dim, Shape, Sizes, Tagged};
 use engine_datasets::{CocoHdf5, Dataset, Offer, Order};
 use serde::de::DeserializeOwned;
 
 use crate::decode::{Decoder, Greedy, SCORES, word_scores};
-use crate::error::Error;
+use crate::graph_file::{self, GraphError};
 use crate::run::graph_name;
 use crate::settings::TrainSettings;
 
@@ -64,20 +64,15 @@ pub struct Experiment {
 const SECTIONS: [&str; 3] = ["data", "train", "sample"];
 
 /// Where the default data set lies; it is made when it is absent.
-pub(crate) const DEFAULT_DATA: &str = "datasets/scenes";
+pub const DEFAULT_DATA: &str = "datasets/scenes";
 
 impl Experiment {
     /// Reads a graph file with `overrides` in place of what it says.
     ///
     /// # Errors
     /// When the file cannot be read, or with everything that is wrong with its text.
-    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
-        let (document, fault) =
-            Document::read(path).map_err(|error| Error::Read { path: path.to_owned(), error })?;
-        match fault {
-            Some(fault) => Err(graph_error(&document, vec![fault])),
-            None => Self::read(graph_name(path), document, overrides),
-        }
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, GraphError> {
+        Self::read(graph_name(path), graph_file::open(path)?, overrides)
     }
 
     /// As [`load`](Self::load), from a text.
@@ -88,13 +83,13 @@ impl Experiment {
         name: String,
         mut document: Document,
         overrides: &[Override],
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, GraphError> {
         let mut faults = Vec::new();
         for Override { path, value } in overrides {
             faults.extend(document.set(path, value).err());
         }
         if !faults.is_empty() {
-            return Err(graph_error(&document, faults));
+            return Err(graph_file::wrong(&document, faults));
         }
         let (graph, found) = Graph::read(&document, &SECTIONS);
         faults.extend(found);
@@ -129,7 +124,7 @@ impl Experiment {
                 let found = graph.map(|graph| check(&graph, data.as_deref(), &Sizes::new()).faults);
                 faults
                     .extend(found.into_iter().flatten().filter(|f| f.severity == Severity::Error));
-                Err(graph_error(&document, faults))
+                Err(graph_file::wrong(&document, faults))
             }
         }
     }
@@ -161,7 +156,7 @@ impl Experiment {
     ///
     /// # Errors
     /// Everything that is wrong with the network.
-    pub fn plan(&self, sizes: &Sizes) -> Result<(Arc<Plan>, Vec<Fault>), Error> {
+    pub fn plan(&self, sizes: &Sizes) -> Result<(Arc<Plan>, Vec<Fault>), GraphError> {
         let Checked { plan, mut faults } = check(&self.graph, Some(&*self.data), sizes);
         match plan {
             Some(plan) if faults.iter().all(|fault| fault.severity == Severity::Warning) => {
@@ -173,11 +168,11 @@ impl Experiment {
                     ));
                 }
                 match self.future(&plan) {
-                    Some(fault) => Err(graph_error(&self.document, vec![fault])),
+                    Some(fault) => Err(graph_file::wrong(&self.document, vec![fault])),
                     None => Ok((Arc::new(plan), faults)),
                 }
             }
-            _ => Err(graph_error(&self.document, faults)),
+            _ => Err(graph_file::wrong(&self.document, faults)),
         }
     }
     /// What keeps scores of words from being computed word by word.
@@ -273,10 +268,4 @@ fn section<T: DeserializeOwned>(
         None => Some(default()),
         Some(text) => document.parse(text).map_err(|fault| faults.push(fault)).ok(),
     }
-}
-
-/// Faults in the order of the text; those without a place come first.
-fn graph_error(document: &Document, mut faults: Vec<Fault>) -> Error {
-    faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
-    Error::Graph(Box::new(Faults { document: document.clone(), faults }))
 }

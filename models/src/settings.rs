@@ -12,8 +12,8 @@ use engine_datasets::{Order, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Draw;
+use crate::best_by::BestBy;
 use crate::score::ScoreName;
-use crate::train::BestBy;
 
 /// How a network is trained. Every field can be left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]

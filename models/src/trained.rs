@@ -3,16 +3,44 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine_core::engine::{Engine, checkpoint};
+use engine_core::engine::checkpoint::{self, CheckpointError};
+use engine_core::engine::{BuildError, Engine};
 use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Scalar, Sizes};
-use engine_datasets::Source;
+use engine_datasets::{DataError, Source};
 
-use crate::error::Error;
+use crate::best_by::{BestBy, ranked};
 use crate::experiment::{Experiment, Override};
+use crate::graph_file::GraphError;
 use crate::run::checkpoints::{PARAMETERS, STATE};
-use crate::run::{Contents, RunFolder};
-use crate::train::{BestBy, evaluations, ranked};
+use crate::run::{CheckpointsError, Contents, RunError, RunFolder};
+use crate::train::evaluations;
+
+/// A run that cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum TrainedError {
+    /// There is no such run, or it is not one of this data.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+    /// Its graph file cannot be read, or is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+    /// Its data is missing or wrong.
+    #[error("{0}")]
+    Data(#[from] DataError),
+    /// Its network cannot be given memory.
+    #[error("{0}")]
+    Build(#[from] BuildError),
+    /// Its generations cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Checkpoints(#[from] CheckpointsError),
+    /// Its parameters are not those of its network.
+    #[error("{0}")]
+    Checkpoint(#[from] CheckpointError),
+}
 
 /// A run, its graph file and its data.
 pub struct Trained {
@@ -31,7 +59,7 @@ impl Trained {
     ///
     /// # Errors
     /// When there is no such run, or its graph file or data is not in order.
-    pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
+    pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, TrainedError> {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
         let source = experiment.data.open()?;
@@ -50,7 +78,7 @@ impl Trained {
     ///
     /// # Errors
     /// When they cannot be read, or are not this network's.
-    pub fn engine<T: Scalar>(&self, passes: &Passes) -> Result<Engine<T>, Error> {
+    pub fn engine<T: Scalar>(&self, passes: &Passes) -> Result<Engine<T>, TrainedError> {
         let (plan, sizes) = (self.plan.clone(), self.sizes.clone());
         let mut engine = Engine::new(plan, sizes, self.experiment.train.seed)?.rewritten(passes);
         set_best(&mut engine, &self.run, self.experiment.train.best_by)?;
@@ -59,17 +87,23 @@ impl Trained {
 }
 
 /// Gives a network the best parameters of a run.
-pub(crate) fn set_best<T: Scalar>(
+///
+/// # Errors
+/// When they cannot be read, or are not this network's.
+pub fn set_best<T: Scalar>(
     engine: &mut Engine<T>,
     run: &RunFolder,
     by: BestBy,
-) -> Result<(), Error> {
+) -> Result<(), TrainedError> {
     let (contents, path) = best(run, by)?;
     Ok(checkpoint::set_parameters(engine, &contents.parameters, &path)?)
 }
 
 /// The best parameters of a run and their file, without anything else that its generations hold.
-pub(crate) fn best_parameters(run: &RunFolder, by: BestBy) -> Result<(Vec<u8>, PathBuf), Error> {
+pub(crate) fn best_parameters(
+    run: &RunFolder,
+    by: BestBy,
+) -> Result<(Vec<u8>, PathBuf), CheckpointsError> {
     let checkpoints = run.checkpoints();
     let latest = checkpoints.latest()?;
     let all = checkpoints.list()?;
@@ -80,7 +114,10 @@ pub(crate) fn best_parameters(run: &RunFolder, by: BestBy) -> Result<(Vec<u8>, P
 }
 
 /// The best generation of a run, and where its parameters lie; the latest where none was evaluated.
-pub(crate) fn best(run: &RunFolder, by: BestBy) -> Result<(Contents, PathBuf), Error> {
+///
+/// # Errors
+/// When there is none, or it is damaged.
+pub fn best(run: &RunFolder, by: BestBy) -> Result<(Contents, PathBuf), CheckpointsError> {
     let checkpoints = run.checkpoints();
     let latest = checkpoints.latest()?;
     let contents = checkpoints.load(&latest)?;

@@ -107,6 +107,18 @@ impl<'a> Sequences<'a> {
         }
     }
 
+    /// The sequence and the step of a row.
+    pub fn position(self, row: usize) -> (usize, usize) {
+        match self {
+            Sequences::Padded { steps, .. } => (row / steps, row % steps),
+            Sequences::TimeMajor { count, .. } => (row % count, row / count),
+            Sequences::Packed(packed) => {
+                let step = packed.step_of(row);
+                (row - packed.at(step).start, step)
+            }
+        }
+    }
+
     /// The rows of a sequence, from its first step to its last.
     pub fn rows_of(self, sequence: usize) -> impl DoubleEndedIterator<Item = usize> {
         (0..self.length(sequence)).map(move |step| self.row(sequence, step))
@@ -164,6 +176,9 @@ mod tests {
             let by_sequence = (0..sequences.count()).flat_map(|n| sequences.rows_of(n));
             let mut by_sequence: Vec<usize> = by_sequence.collect();
             by_sequence.sort_unstable();
+            for (n, t) in (0..sequences.rows()).map(|row| sequences.position(row)) {
+                assert_eq!(sequences.position(sequences.row(n, t)), (n, t));
+            }
             let by_step = (0..sequences.steps()).flat_map(|t| sequences.at(t).iter());
             let mut by_step: Vec<usize> = by_step.collect();
             by_step.sort_unstable();

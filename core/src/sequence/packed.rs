@@ -80,6 +80,11 @@ impl PackedSequence {
         alive
     }
 
+    /// The step that a row is of.
+    pub fn step_of(&self, row: usize) -> usize {
+        self.starts.partition_point(|start| *start <= row) - 1
+    }
+
     /// The rows of step `t`.
     pub fn at(&self, t: usize) -> Range<usize> {
         self.starts[t]..self.starts[t + 1]

@@ -1,17 +1,20 @@
 //! Attention to regions, scored by a small network.
 
-use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
-use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Symbol, Tensor, register};
+use engine_core::{
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Scratch, Signature, Symbol, Tensor, Weight, register,
+};
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 use engine_kernels::{flops, math, team};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::attention::{softmax, softmax_gradient};
-use crate::{affine, elementwise};
+use super::shared::{softmax, softmax_gradient};
+use crate::elementwise;
+use crate::linear::map;
 
 /// A mean of values, weighted by how well their keys answer a query: additive attention.
 ///
@@ -57,7 +60,8 @@ const VALUES: usize = 1;
 const QUERY: usize = 2;
 const MASK: usize = 3;
 
-const V: usize = 0;
+/// The second output.
+const WEIGHTS: usize = 1;
 
 #[typetag::serde]
 impl Layer for AdditiveAttention {
@@ -71,27 +75,49 @@ impl Layer for AdditiveAttention {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let (keys, query) = (inputs.shape(KEYS), inputs.shape(QUERY));
-        let weights = [keys[0], keys[1]];
-        // Regions that are steps may be arranged, and then they do not lie one sequence after the other.
-        let reach = if keys.has(Symbol::TIME) { Reach::Whole } else { Reach::Past };
-        Ok(LayerPlan::output([keys[0], inputs.dim("Channels")])
-            .and_output("weights", weights)
-            .weights("v", [inputs.dim("Width")], Fill::Column(self.init))
-            // The gradients of e, and for each sequence those of the query and of v.
-            .scratch(weights)
-            .scratch(query.clone())
-            .scratch(query.clone())
-            .reach(reach))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        let keys = inputs.shape(KEYS);
+        // Regions that are steps may be packed, and then they do not lie one sequence after the other.
+        let of_regions = match keys.has(Symbol::TIME) {
+            true => Dependence::Whole,
+            false => Dependence::Past,
+        };
+        Ok(Signature::output([keys[0], inputs.dim("Channels")], Dependence::Past)
+            .port(KEYS, of_regions)
+            .port(VALUES, of_regions)
+            .port(MASK, of_regions)
+            .and_output("weights", [keys[0], keys[1]])
+            .weights("v", [inputs.dim("Width")], Fill::Column(self.init)))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let (keys, query) = (memory.input(KEYS), memory.input(QUERY));
+        Lowered::new(Attention {
+            relu: self.score == Score::Relu,
+            v: memory.weight("v"),
+            de: memory.scratch([keys[0], keys[1]]),
+            dquery: memory.scratch(query.clone()),
+            dv: memory.scratch(query.clone()),
+        })
     }
 }
 
-impl<T: Scalar> Kernel<T> for AdditiveAttention {
+/// The attention; scratch holds the gradients of e, and for each sequence those of the query and of v.
+#[derive(Debug)]
+struct Attention {
+    relu: bool,
+    v: Weight,
+    de: Scratch,
+    dquery: Scratch,
+    dv: Scratch,
+}
+
+impl<T: Scalar> Kernel<T> for Attention {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let [context, weights] = &mut *cx.outputs else { unreachable!("as planned") };
+        let (context, weights) = cx.outputs.split_at_mut(WEIGHTS);
+        let (context, weights) = (&mut context[0], &mut weights[0]);
         let (keys, values, query) = (&cx.inputs[KEYS], &cx.inputs[VALUES], &cx.inputs[QUERY]);
-        let (v, mask) = (cx.parameters[V].as_slice(), cx.inputs.get(MASK));
+        let (v, mask) = (cx.parameters[self.v].as_slice(), cx.inputs.get(MASK));
         let [regions, channels] = [weights.dim(1), context.dim(1)];
         flops::count_product(weights.dim(0), regions, channels);
         let context = (context.as_mut_slice(), channels);
@@ -99,7 +125,7 @@ impl<T: Scalar> Kernel<T> for AdditiveAttention {
             (weights.as_mut_slice(), regions),
             context,
             |n, weights, context| {
-                let (keys, query, relu) = (sequence(keys, n), sequence(query, n), self.relu());
+                let (keys, query, relu) = (sequence(keys, n), sequence(query, n), self.relu);
                 lanes::widest(Scores { relu, keys, query, v, scores: weights });
                 let mask = mask.map(|mask| sequence(mask, n));
                 softmax(weights, |at| mask.is_none_or(|mask| mask[at] != T::zero()));
@@ -115,8 +141,9 @@ impl<T: Scalar> Kernel<T> for AdditiveAttention {
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         self.go_back_to_values(cx);
-        let [de, dquery, dv] = &mut *cx.scratch else { unreachable!("as planned") };
-        let (keys, query, v) = (&cx.inputs[KEYS], &cx.inputs[QUERY], cx.parameters[V].as_slice());
+        let [de, dquery, dv] = cx.scratch.each([self.de, self.dquery, self.dv]);
+        let (keys, query, v) =
+            (&cx.inputs[KEYS], &cx.inputs[QUERY], cx.parameters[self.v].as_slice());
         let (de, width) = (&*de, v.len());
         let parts = (dquery.as_mut_slice(), width);
         let of_v = (dv.as_mut_slice(), width);
@@ -125,7 +152,7 @@ impl<T: Scalar> Kernel<T> for AdditiveAttention {
             dquery.fill(T::zero());
             dv.fill(T::zero());
             lanes::widest(ScoreGradients {
-                relu: self.relu(),
+                relu: self.relu,
                 keys,
                 query,
                 v,
@@ -148,19 +175,16 @@ impl<T: Scalar> Kernel<T> for AdditiveAttention {
             elementwise::add(gradient.as_mut_slice(), dquery.as_slice());
         }
         // One sequence after the other, so that the bits do not depend on the number of threads.
-        affine::add_bias_gradient(dv, &mut cx.parameter_gradients[V]);
+        map::add_bias_gradient(dv, &mut cx.parameter_gradients[self.v]);
     }
 }
 
-impl AdditiveAttention {
-    fn relu(&self) -> bool {
-        self.score == Score::Relu
-    }
-
+impl Attention {
     /// Computes the gradients of e, and adds those of the values.
     fn go_back_to_values<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
-        let [dcontext, dweights] = cx.output_gradients else { unreachable!("as planned") };
-        let (values, weights, de) = (&cx.inputs[VALUES], &cx.outputs[1], &mut cx.scratch[0]);
+        let (dcontext, dweights) = (&cx.output_gradients[0], &cx.output_gradients[WEIGHTS]);
+        let (values, weights) = (&cx.inputs[VALUES], &cx.outputs[WEIGHTS]);
+        let de = &mut cx.scratch[self.de];
         let [regions, channels] = [weights.dim(1), dcontext.dim(1)];
         flops::count_product(weights.dim(0), channels, regions);
         let scores = |n: usize, de: &mut [T]| {

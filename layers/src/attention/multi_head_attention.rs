@@ -1,24 +1,28 @@
 //! Attention in several heads.
 
+mod by_heads;
 mod heads;
 mod one_step;
-mod rows;
 #[cfg(test)]
 mod tests;
 
-use engine_core::context::{Forward, InputGradients, Inputs, ParameterGradients, Parameters};
 use engine_core::field::Count;
-use engine_kernels::gemm::product;
 use engine_core::init::{Fill, Init};
+use engine_core::layer::context::{InputGradients, Inputs, ParameterGradients, Parameters};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape, Step, Symbol, Tensor, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Saved, Scalar, Scratch, Shape, Signature, State, Step, Symbol, Tensor, Weight,
+    register,
+};
+use engine_kernels::gemm::product;
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::by_heads::{Positions, gather, scatter};
 use self::heads::{Heads, attend, attend_gradient};
-use self::rows::{Rows, gather, scatter};
-use crate::affine;
+use crate::linear::map;
 
 /// Attention in several heads: means of what is attended to, weighted by how well keys answer queries.
 ///
@@ -59,7 +63,7 @@ pub struct MultiHeadAttention {
     #[serde(default)]
     pub masked: bool,
     /// Whether `bq`, `bk`, `bv` and `bo` are added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "crate::linear::with_bias")]
     pub bias: bool,
     /// How the first matrices are drawn; biases start at 0.
     #[serde(default)]
@@ -77,16 +81,6 @@ enum Map {
     Output,
 }
 
-/// Saved: queries by heads, divided by the root of a head's width; keys and then values by heads; weights; what heads
-/// make of the values, by rows.
-const Q: usize = 0;
-const KV: usize = 1;
-const MEANS: usize = 3;
-
-/// Scratch: rows of queries, rows of keys or values, what heads make of the values, weights of one head.
-const QUERIES: usize = 0;
-const KEYS: usize = 1;
-
 #[typetag::serde]
 impl Layer for MultiHeadAttention {
     fn ports(&self) -> Vec<Port> {
@@ -100,7 +94,7 @@ impl Layer for MultiHeadAttention {
         wired.into_iter().filter(|(_, wired)| *wired).map(|(port, _)| port).collect()
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let (x, memory) = (inputs.shape(X), inputs.shape(self.source()));
         let (width, heads) = (inputs.dim("Width"), self.heads());
         if width.size().is_some_and(|width| width % heads != 0) {
@@ -109,21 +103,19 @@ impl Layer for MultiHeadAttention {
             );
             return Err(PlanError::field("heads", message));
         }
-        let (batch, queries, keys) = (x[0], x[1], memory[1]);
-        // A dimension of 1 in front keeps these arrays in full where others are arranged without padding.
-        let by_sequence = |rest: &[Dim]| {
-            Shape::new([Dim::Fixed(1), batch].into_iter().chain(rest.iter().copied()))
+        let signature = Signature::output(x.clone(), Dependence::Past);
+        let signature = match self.causal {
+            true => signature,
+            false if memory.has(Symbol::TIME) => signature.port(self.source(), Dependence::Whole),
+            // Keys and values of a memory are computed at the first step.
+            false if x.has(Symbol::TIME) => signature.port(self.source(), Dependence::StartOnly),
+            false => signature,
         };
-        let plan = LayerPlan::output(x.clone())
-            .saved(by_sequence(&[width, queries]))
-            .saved(by_sequence(&[width.times(2), keys]))
-            .saved(by_sequence(&[heads.into(), queries, keys]))
-            .saved(x.clone())
-            .scratch(x.clone())
-            .scratch(memory.with_last(width))
-            .scratch(by_sequence(&[width, queries]))
-            .scratch(by_sequence(&[queries, keys]));
-        Ok(self.parameters(self.over_time(plan, inputs), width, memory.last()))
+        Ok(self.parameters(signature, width, memory.last()))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(Attention::lower(self, memory))
     }
 }
 
@@ -141,35 +133,75 @@ impl MultiHeadAttention {
         self.source() + 1
     }
 
-    fn parameters(&self, plan: LayerPlan, width: Dim, memory: Dim) -> LayerPlan {
-        let maps =
-            [("wq", "bq", width), ("wk", "bk", memory), ("wv", "bv", memory), ("wo", "bo", width)];
-        maps.into_iter().fold(plan, |plan, (w, b, inputs)| {
-            let plan = plan.weights(w, [inputs, width], Fill::Random(self.init));
-            if self.bias { plan.bias(b, [width], Fill::zero()) } else { plan }
+    fn parameters(&self, signature: Signature, width: Dim, memory: Dim) -> Signature {
+        let inputs = [width, memory, memory, width];
+        MAPS.into_iter().zip(inputs).fold(signature, |signature, ([w, b], inputs)| {
+            let signature = signature.weights(w, [inputs, width], Fill::Random(self.init));
+            signature.bias_if(self.bias, b, [width])
         })
     }
+}
 
-    /// What is carried from step to step, and what an output depends on.
-    fn over_time(&self, plan: LayerPlan, inputs: &PortShapes<'_>) -> LayerPlan {
-        let (x, memory) = (inputs.shape(X), inputs.shape(self.source()));
-        let width = x.last();
-        if self.causal {
-            let cache = Shape::new([x[1], x[0], width]);
-            let plan = plan.state(cache.clone()).state(cache).reach(Reach::Past);
-            if self.masked { plan.state([x[1], x[0]]) } else { plan }
-        } else if memory.has(Symbol::TIME) {
-            plan.whole(self.source())
-        } else if x.has(Symbol::TIME) {
-            let kept = [memory[0], memory[1], width.times(2)];
-            plan.state(kept).starts(self.source()).reach(Reach::Past)
-        } else {
-            plan.reach(Reach::Past)
+/// The names of the maps' parameters.
+const MAPS: [[&str; 2]; 4] = [["wq", "bq"], ["wk", "bk"], ["wv", "bv"], ["wo", "bo"]];
+
+/// The attention, and where its arrays are.
+#[derive(Debug)]
+struct Attention {
+    layer: MultiHeadAttention,
+    /// For each [`Map`] its matrix and, unless left out, its bias.
+    maps: [(Weight, Option<Weight>); 4],
+    /// Queries by heads, divided by the root of a head's width.
+    q: Saved,
+    /// Keys and then values by heads.
+    kv: Saved,
+    /// Weights by heads.
+    a: Saved,
+    /// What heads make of the values, by rows.
+    means: Saved,
+    /// Rows of queries, rows of keys or values, what heads make of the values, weights of one head.
+    queries: Scratch,
+    keys: Scratch,
+    by_heads: Scratch,
+    of_head: Scratch,
+    carried: Carried,
+}
+
+/// What is carried from step to step.
+#[derive(Debug)]
+enum Carried {
+    Nothing,
+    /// Keys and values of the steps that were made, and their mask if there is one.
+    Past {
+        keys_and_values: [State; 2],
+        mask: Option<State>,
+    },
+    /// Keys and values of the memory, by heads.
+    Memory(State),
+}
+
+impl Attention {
+    fn lower(layer: &MultiHeadAttention, memory: &mut Memory<'_>) -> Self {
+        let (x, source) = (memory.input(X).clone(), memory.input(layer.source()).clone());
+        let (batch, queries, keys, width) = (x[0], x[1], source[1], x.last());
+        let heads = Dim::from(layer.heads());
+        // A dimension of 1 in front keeps these arrays in full where others are packed.
+        let by_sequence = |rest: &[Dim]| {
+            Shape::new([Dim::Fixed(1), batch].into_iter().chain(rest.iter().copied()))
+        };
+        Attention {
+            maps: MAPS.map(|[w, b]| (memory.weight(w), memory.weight_if(layer.bias, b))),
+            q: memory.saved(by_sequence(&[width, queries])),
+            kv: memory.saved(by_sequence(&[width.times(2), keys])),
+            a: memory.saved(by_sequence(&[heads, queries, keys])),
+            means: memory.saved(x.clone()),
+            queries: memory.scratch(x.clone()),
+            keys: memory.scratch(source.with_last(width)),
+            by_heads: memory.scratch(by_sequence(&[width, queries])),
+            of_head: memory.scratch(by_sequence(&[queries, keys])),
+            carried: Carried::of(layer, &x, &source, memory),
+            layer: layer.clone(),
         }
-    }
-
-    fn weight(&self, map: Map) -> usize {
-        if self.bias { 2 * map as usize } else { map as usize }
     }
 
     /// y = x w + b.
@@ -180,9 +212,24 @@ impl MultiHeadAttention {
         x: &Tensor<T>,
         y: &mut Tensor<T>,
     ) {
-        let w = self.weight(map);
-        let b = self.bias.then(|| &parameters[w + 1]);
-        affine::forward(x.rows(), &parameters[w], b, y);
+        let (w, b) = self.maps[map as usize];
+        map::forward(x.rows(), &parameters[w], b.map(|b| &parameters[b]), y);
+    }
+}
+
+impl Carried {
+    fn of(layer: &MultiHeadAttention, x: &Shape, source: &Shape, memory: &mut Memory<'_>) -> Self {
+        let width = x.last();
+        if layer.causal {
+            let past = Shape::new([x[1], x[0], width]);
+            let keys_and_values = [memory.state(past.clone()), memory.state(past)];
+            let mask = layer.masked.then(|| memory.state([x[1], x[0]]));
+            Carried::Past { keys_and_values, mask }
+        } else if x.has(Symbol::TIME) && !source.has(Symbol::TIME) {
+            Carried::Memory(memory.state([source[0], source[1], width.times(2)]))
+        } else {
+            Carried::Nothing
+        }
     }
 }
 
@@ -192,46 +239,45 @@ struct Gradients<'a, 'b, T> {
     parameters: Parameters<'b, T>,
     of_inputs: &'a mut InputGradients<'b, T>,
     of_parameters: &'a mut ParameterGradients<'b, T>,
-    bias: bool,
 }
 
 impl<T: Scalar> Gradients<'_, '_, T> {
-    /// Adds those of a map, x at `port` and its matrix the parameter `w`, given dy.
-    fn add(&mut self, port: usize, w: usize, dy: &Tensor<T>) {
+    /// Adds those of a map of x at `port`, given dy.
+    fn add(&mut self, port: usize, (w, b): (Weight, Option<Weight>), dy: &Tensor<T>) {
         if let Some(dx) = self.of_inputs.get(port) {
-            affine::add_input_gradient(dy, &self.parameters[w], dx.rows_mut());
+            map::add_input_gradient(dy, &self.parameters[w], dx.rows_mut());
         }
-        affine::add_weight_gradient(self.inputs[port].rows(), dy, &mut self.of_parameters[w]);
-        if self.bias {
-            affine::add_bias_gradient(dy, &mut self.of_parameters[w + 1]);
+        map::add_weight_gradient(self.inputs[port].rows(), dy, &mut self.of_parameters[w]);
+        if let Some(b) = b {
+            map::add_bias_gradient(dy, &mut self.of_parameters[b]);
         }
     }
 }
 
-impl<T: Scalar> Kernel<T> for MultiHeadAttention {
+impl<T: Scalar> Kernel<T> for Attention {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let [q, kv, a, means] = &mut *cx.saved else { unreachable!("as planned") };
-        let [queries, keys, by_heads, _] = &mut *cx.scratch else { unreachable!("as planned") };
-        let (x, memory, p) = (&cx.inputs[X], &cx.inputs[self.source()], cx.parameters);
-        let heads = Heads::new(self.heads(), q, kv);
-        let of_x = Rows::of(x, cx.steps, q);
-        let of_memory = Rows::of(memory, cx.steps, kv);
+        let [q, kv, a, means] = cx.saved.each([self.q, self.kv, self.a, self.means]);
+        let [queries, keys, by_heads] = cx.scratch.each([self.queries, self.keys, self.by_heads]);
+        let (x, memory, p) = (&cx.inputs[X], &cx.inputs[self.layer.source()], cx.parameters);
+        let heads = Heads::new(self.layer.heads(), q, kv);
+        let of_x = Positions::of(x, cx.sequences, q);
+        let of_memory = Positions::of(memory, cx.sequences, kv);
         self.map(p, Map::Query, x, queries);
         gather(queries, of_x, heads, q, 0, heads.scale());
         for (part, map) in [Map::Key, Map::Value].into_iter().enumerate() {
             self.map(p, map, memory, keys);
             gather(keys, of_memory, heads, kv, part, T::one());
         }
-        let mask = self.masked.then(|| cx.inputs[self.mask_port()].as_slice());
-        heads.count_products(of_x, of_memory, 2);
+        let mask = self.layer.masked.then(|| cx.inputs[self.layer.mask_port()].as_slice());
+        heads.count_products(of_x.rows, of_memory.rows, 2);
         let weights = (a.as_mut_slice(), heads.weights());
         let results = (by_heads.as_mut_slice(), heads.queries());
         team::for_each_chunk_mut2(weights, results, |n, a, o| {
             let sees = |t: usize, s: usize| {
-                let there = mask.is_none_or(|mask| mask[of_memory.row(n, s)] != T::zero());
-                there && (!self.causal || s <= t)
+                let there = mask.is_none_or(|mask| mask[of_memory.rows.row(n, s)] != T::zero());
+                there && (!self.layer.causal || s <= t)
             };
-            let lengths = [of_x.length(n), of_memory.length(n)];
+            let lengths = [of_x.rows.length(n), of_memory.rows.length(n)];
             attend(heads, lengths, heads.of(q, n), heads.of(kv, n), a, o, sees);
         });
         scatter(by_heads, 0, of_x, heads, means, T::one());
@@ -239,67 +285,64 @@ impl<T: Scalar> Kernel<T> for MultiHeadAttention {
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        if self.causal {
-            self.step_causal(cx);
-        } else if self.cross {
-            self.step_across(cx);
-        } else {
-            self.forward(&mut cx.forward);
+        match self.carried {
+            Carried::Past { keys_and_values, mask } => self.step_causal(cx, keys_and_values, mask),
+            Carried::Memory(kept) => self.step_across(cx, kept),
+            Carried::Nothing => self.forward(&mut cx.forward),
         }
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let wo = self.weight(Map::Output);
+        let (wo, bo) = self.maps[Map::Output as usize];
         let dy = &cx.output_gradients[0];
         product(
             dy.rows(),
             cx.parameters[wo].rows().reversed_axes(),
-            cx.scratch[QUERIES].rows_mut(),
+            cx.scratch[self.queries].rows_mut(),
         );
-        affine::add_weight_gradient(cx.saved[MEANS].rows(), dy, &mut cx.parameter_gradients[wo]);
-        if self.bias {
-            affine::add_bias_gradient(dy, &mut cx.parameter_gradients[wo + 1]);
+        map::add_weight_gradient(cx.saved[self.means].rows(), dy, &mut cx.parameter_gradients[wo]);
+        if let Some(bo) = bo {
+            map::add_bias_gradient(dy, &mut cx.parameter_gradients[bo]);
         }
         self.go_back_through_heads(cx);
         // Gradients of queries, keys and values, by rows again, go through their maps.
-        let [q, kv, ..] = &*cx.saved else { unreachable!("as planned") };
-        let [queries, keys, by_heads, _] = &mut *cx.scratch else { unreachable!("as planned") };
-        let heads = Heads::new(self.heads(), q, kv);
-        let of_x = Rows::of(&cx.inputs[X], cx.steps, q);
-        let of_memory = Rows::of(&cx.inputs[self.source()], cx.steps, kv);
+        let (q, kv) = (&cx.saved[self.q], &cx.saved[self.kv]);
+        let [queries, keys, by_heads] = cx.scratch.each([self.queries, self.keys, self.by_heads]);
+        let heads = Heads::new(self.layer.heads(), q, kv);
+        let of_x = Positions::of(&cx.inputs[X], cx.sequences, q);
+        let of_memory = Positions::of(&cx.inputs[self.layer.source()], cx.sequences, kv);
         let mut gradients = Gradients {
             inputs: cx.inputs,
             parameters: cx.parameters,
             of_inputs: &mut cx.input_gradients,
             of_parameters: &mut cx.parameter_gradients,
-            bias: self.bias,
         };
         scatter(by_heads, 0, of_x, heads, queries, heads.scale());
-        gradients.add(X, self.weight(Map::Query), queries);
+        gradients.add(X, self.maps[Map::Query as usize], queries);
         for (part, map) in [Map::Key, Map::Value].into_iter().enumerate() {
             scatter(kv, part, of_memory, heads, keys, T::one());
-            gradients.add(self.source(), self.weight(map), keys);
+            gradients.add(self.layer.source(), self.maps[map as usize], keys);
         }
     }
 }
 
-impl MultiHeadAttention {
+impl Attention {
     /// Given the gradients of what heads make of the values, by rows: leaves those of the queries by heads in scratch, but
     /// for their scale, and those of keys and values in their place.
     fn go_back_through_heads<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
-        let [q, kv, a, _] = &mut *cx.saved else { unreachable!("as planned") };
-        let [queries, _, by_heads, da] = &mut *cx.scratch else { unreachable!("as planned") };
-        let heads = Heads::new(self.heads(), q, kv);
-        let of_x = Rows::of(&cx.inputs[X], cx.steps, q);
-        let of_memory = Rows::of(&cx.inputs[self.source()], cx.steps, kv);
+        let [q, kv, a] = cx.saved.each([self.q, self.kv, self.a]);
+        let [queries, by_heads, da] = cx.scratch.each([self.queries, self.by_heads, self.of_head]);
+        let heads = Heads::new(self.layer.heads(), q, kv);
+        let of_x = Positions::of(&cx.inputs[X], cx.sequences, q);
+        let of_memory = Positions::of(&cx.inputs[self.layer.source()], cx.sequences, kv);
         gather(queries, of_x, heads, by_heads, 0, T::one());
-        heads.count_products(of_x, of_memory, 4);
+        heads.count_products(of_x.rows, of_memory.rows, 4);
         let length = heads.keys_and_values();
         let kv = (kv.as_mut_slice(), length);
         let results = (by_heads.as_mut_slice(), heads.queries());
         let weights = (da.as_mut_slice(), heads.weights() / heads.count);
         team::for_each_chunk_mut3(kv, results, weights, |n, kv, o, da| {
-            let lengths = [of_x.length(n), of_memory.length(n)];
+            let lengths = [of_x.rows.length(n), of_memory.rows.length(n)];
             attend_gradient(heads, lengths, heads.of(q, n), kv, heads.of(a, n), o, da);
         });
     }

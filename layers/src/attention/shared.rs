@@ -1,6 +1,6 @@
 //! What layers that attend share: weights that add up to 1 over what is there.
 
-use engine_core::{Scalar};
+use engine_core::Scalar;
 use engine_kernels::math;
 
 /// s = e^s / sum of e^s, over the places that are visible; 0 at the others, and everywhere if none is.

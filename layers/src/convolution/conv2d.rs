@@ -12,19 +12,19 @@ mod winograd;
 
 use std::any::Any;
 
-use engine_core::context::Forward;
-use engine_kernels::flops;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, Pair, Part, PlanError, Port, PortShapes, Reach,
-    Scalar, Tensor, register,
+    Axis, Backward, Dependence, Dim, Form, Forward, Kernel, Layer, Lowered, Meaning, Memory, Pair,
+    Part, PlanError, Port, PortShapes, Scalar, Scratch, Shape, Signature, Tensor, Weight,
+    WeightOrder, register,
 };
+use engine_kernels::flops;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::geometry::{Geometry, Window};
-use crate::affine::with_bias;
+use crate::linear::with_bias;
 
 /// Filters that are moved over pictures: each gives a map of how much what is at a position is like the filter.
 ///
@@ -83,8 +83,6 @@ fn one_group() -> usize {
 }
 
 const X: usize = 0;
-const W: usize = 0;
-const B: usize = 1;
 
 #[typetag::serde]
 impl Layer for Conv2d {
@@ -93,7 +91,7 @@ impl Layer for Conv2d {
         vec![Port::real("x", [&[Axis::BATCH], &pictures[..]].concat())]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let (channels, input) = geometry::picture(x)?;
         let output = self.window().output(input)?;
@@ -113,57 +111,74 @@ impl Layer for Conv2d {
         let [height, width] = [output.height, output.width].map(Dim::Fixed);
         let [down, right] = [self.kernel.height, self.kernel.width].map(Dim::Fixed);
         let depth = Dim::Fixed(channels / self.groups);
-        let Window { kernel, stride, padding, dilation } = self.window();
-        let (groups, units_known) = (self.groups, units.size().unwrap_or(self.groups));
-        let geometry = Geometry {
-            channels,
-            units: units_known,
-            input,
-            output,
-            kernel,
-            stride,
-            padding,
-            dilation,
-            groups,
-        };
-        let memory = LayerPlan::output([x[0], units, height, width])
-            .scratch([Dim::Fixed(scratch_length(&geometry))])
-            .scratch([Dim::Fixed(backward::POSITIONS), turned_units(units, self.groups)])
-            .reach(Reach::Row);
-        let plan = self.with_hints(memory).weights(
-            "w",
-            [units, depth, down, right],
-            Fill::Filters(self.init),
-        );
-        Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
+        Ok(Signature::output([x[0], units, height, width], Dependence::Item)
+            .weights("w", [units, depth, down, right], Fill::Filters(self.init))
+            .bias_if(self.bias, "b", [units])
+            .meaning(Meaning::LinearChannels))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        self.lower(Form::PLAIN, memory)
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        let fits = form.part == Part::Whole && form.weights == WeightOrder::Stored;
+        fits.then(|| self.lower(form, memory))
     }
 }
 
 impl Conv2d {
-    /// What it says to passes, beside the memory that it takes.
-    fn with_hints(&self, memory: LayerPlan) -> LayerPlan {
-        let plain = self.rectifiable(memory.clone());
-        match self.bias {
-            true => plain.per_channel(Part::new(self.clone(), self.rectifiable(memory), [W])),
-            false => {
-                let with_bias = Conv2d { bias: true, ..self.clone() };
-                let memory = with_bias.rectifiable(memory);
-                plain.per_channel(Part::new(with_bias, memory, [W]))
-            }
-        }
+    fn lower(&self, form: Form, memory: &mut Memory<'_>) -> Lowered {
+        let units = memory.bind(self.units);
+        let length = self.planned(memory.input(X), units).map_or(0, |g| scratch_length(&g));
+        Lowered::new(Convolution {
+            window: self.window(),
+            groups: self.groups,
+            w: memory.weight("w"),
+            b: memory.weight_if(self.bias || form.bias, "b"),
+            relu: form.relu,
+            work: memory.scratch([Dim::Fixed(length)]),
+            turned: memory
+                .scratch([Dim::Fixed(backward::POSITIONS), turned_units(units, self.groups)]),
+        })
     }
 
-    /// The same memory, and the offer to end in max(0, y).
-    fn rectifiable(&self, memory: LayerPlan) -> LayerPlan {
-        let own = if self.bias { vec![W, B] } else { vec![W] };
-        let rectified = Part::new(Rectified(self.clone()), memory.clone(), own);
-        memory.rectified(rectified)
+    /// The geometry as far as it is known when memory is planned.
+    fn planned(&self, x: &Shape, units: Dim) -> Result<Geometry, PlanError> {
+        let (channels, input) = geometry::picture(x)?;
+        let Window { kernel, stride, padding, dilation } = self.window();
+        Ok(Geometry {
+            channels,
+            units: units.size().unwrap_or(self.groups),
+            input,
+            output: self.window().output(input)?,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups: self.groups,
+        })
     }
 
     fn window(&self) -> Window {
         let Conv2d { kernel, stride, padding, dilation, .. } = *self;
         Window { kernel, stride, padding, dilation }
     }
+}
+
+/// A convolution in one of its forms.
+#[derive(Debug)]
+struct Convolution {
+    window: Window,
+    groups: usize,
+    w: Weight,
+    b: Option<Weight>,
+    /// Whether numbers below 0 become 0, as if [`Relu`](crate::Relu) came after it.
+    relu: bool,
+    /// Numbers that a pass works in.
+    work: Scratch,
+    /// Gradients of some positions, a row for each.
+    turned: Scratch,
 }
 
 /// Units, those of each group filled up to whole cache lines.
@@ -184,13 +199,13 @@ fn scratch_length(geometry: &Geometry) -> usize {
         .max(geometry.back().as_ref().map_or(0, tiled))
 }
 
-impl Conv2d {
-    /// The convolution, in the way that is fastest; with `relu`, numbers below 0 become 0.
-    fn convolve<T: Scalar>(&self, cx: &mut Forward<'_, T>, relu: bool) {
-        let (x, y, w) = (&cx.inputs[X], &mut cx.outputs[0], &cx.parameters[W]);
-        let geometry = Geometry::of(self.window(), self.groups, x, y);
-        let b = self.bias.then(|| &cx.parameters[B]);
-        let work = &mut cx.scratch[0];
+impl<T: Scalar> Kernel<T> for Convolution {
+    /// The convolution, in the way that is fastest.
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        let (x, y, w) = (&cx.inputs[X], &mut cx.outputs[0], &cx.parameters[self.w]);
+        let geometry = Geometry::of(self.window, self.groups, x, y);
+        let (b, relu) = (self.b.map(|b| &cx.parameters[b]), self.relu);
+        let work = &mut cx.scratch[self.work];
         flops::count_product(geometry.units, geometry.depth(), x.dim(0) * geometry.positions());
         let singles = (single(x), single(w), single_mut(y), single_mut(work));
         if let (Some(x), Some(w), Some(y), Some(work)) = singles
@@ -203,54 +218,25 @@ impl Conv2d {
         }
         let (x, w, b) = (x.as_slice(), w.as_slice(), b.map(Tensor::as_slice));
         let call = direct::Call { geometry, x, w, b, relu };
-        let (y, work) = (&mut cx.outputs[0], &mut cx.scratch[0]);
+        let (y, work) = (&mut cx.outputs[0], &mut cx.scratch[self.work]);
         direct::forward(&call, y.as_mut_slice(), work.as_mut_slice());
     }
-}
 
-/// The numbers of an array in single precision, if it has that.
-fn single<T: 'static>(tensor: &Tensor<T>) -> Option<&[f32]> {
-    (tensor as &dyn Any).downcast_ref::<Tensor<f32>>().map(Tensor::as_slice)
-}
-
-/// As [`single`], to be changed.
-fn single_mut<T: 'static>(tensor: &mut Tensor<T>) -> Option<&mut [f32]> {
-    (tensor as &mut dyn Any).downcast_mut::<Tensor<f32>>().map(Tensor::as_mut_slice)
-}
-
-/// A convolution whose numbers below 0 become 0, as if [`Relu`](crate::Relu) came after it; for plans without a way back.
-#[derive(Debug)]
-pub(crate) struct Rectified(pub(crate) Conv2d);
-
-impl<T: Scalar> Kernel<T> for Rectified {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        self.0.convolve(cx, true);
-    }
-
-    fn backward(&self, _: &mut Backward<'_, T>) {
-        unreachable!("a plan that is evaluated has no way back")
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Conv2d {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        self.convolve(cx, false);
-    }
-
+    /// That of a form that ends in max(0, y) is never asked for.
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
-        let geometry = Geometry::of(self.window(), self.groups, x, dy);
+        let geometry = Geometry::of(self.window, self.groups, x, dy);
         let product = || {
             let columns = x.dim(0) * geometry.positions();
             flops::count_product(geometry.units, geometry.depth(), columns);
         };
-        let w = &cx.parameters[W];
+        let w = &cx.parameters[self.w];
         let call = backward::Call { geometry, x: x.as_slice(), w: w.as_slice(), dy: dy.as_slice() };
-        let [work, turned] = &mut *cx.scratch else { unreachable!("as planned") };
-        if self.bias {
-            backward::biases(&call, cx.parameter_gradients[B].as_mut_slice());
+        let [work, turned] = cx.scratch.each([self.work, self.turned]);
+        if let Some(b) = self.b {
+            backward::biases(&call, cx.parameter_gradients[b].as_mut_slice());
         }
-        let dw = cx.parameter_gradients.claim(W);
+        let dw = cx.parameter_gradients.claim(self.w);
         product();
         let (turned, numbers) = (turned.as_mut_slice(), work.as_mut_slice());
         backward::filters(&call, dw.array.as_mut_slice(), dw.fresh, turned, numbers);
@@ -271,6 +257,16 @@ impl<T: Scalar> Kernel<T> for Conv2d {
             backward::pixels(&call, dx.array.as_mut_slice(), dx.fresh, work);
         }
     }
+}
+
+/// The numbers of an array in single precision, if it has that.
+fn single<T: 'static>(tensor: &Tensor<T>) -> Option<&[f32]> {
+    (tensor as &dyn Any).downcast_ref::<Tensor<f32>>().map(Tensor::as_slice)
+}
+
+/// As [`single`], to be changed.
+fn single_mut<T: 'static>(tensor: &mut Tensor<T>) -> Option<&mut [f32]> {
+    (tensor as &mut dyn Any).downcast_mut::<Tensor<f32>>().map(Tensor::as_mut_slice)
 }
 
 register!(

@@ -2,7 +2,7 @@
 
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Batch, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
     PortShapes, Scalar, Shape, Signature, Symbol, Tensor, register,
 };
 use engine_kernels::gemm::{add_product, product};

@@ -1,16 +1,18 @@
 //! Columns with mean 0 and deviation 1 over a batch.
 
-use engine_core::context::{Forward, ParameterGradients, Parameters};
 use engine_core::field::{Factor, Positive};
-use engine_core::init::Fill;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar, Symbol, Tensor, register};
+use engine_core::{
+    Axis, Backward, Forward, Kernel, Layer, Lowered, Memory, Mode, PlanError, Port, PortShapes,
+    Scalar, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::columns;
+use super::batch_statistics::{self, BatchStatistics};
 use crate::elementwise::rows_a_piece;
+use crate::shape::columns;
 
 /// Every column brought to mean 0 and standard deviation 1 over the rows of a batch, then scaled and shifted.
 ///
@@ -48,17 +50,6 @@ impl Default for BatchNorm {
 
 const X: usize = 0;
 
-// Parameters, in the order of `plan`.
-pub(crate) const GAIN: usize = 0;
-pub(crate) const BIAS: usize = 1;
-pub(crate) const RUNNING_MEAN: usize = 2;
-pub(crate) const RUNNING_VARIANCE: usize = 3;
-
-// Saved, for each column: what normalises it, and in training its variance as the running one counts it.
-pub(crate) const MEAN: usize = 0;
-pub(crate) const SCALE: usize = 1;
-pub(crate) const VARIANCE: usize = 2;
-
 /// Columns whose sums one thread takes.
 const COLUMNS: usize = 128;
 
@@ -68,36 +59,32 @@ impl Layer for BatchNorm {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        let column = [columns::width(x)?];
-        // Statistics are the same in any order of sequences, but not without the positions that padding takes.
-        let reach = if x.has(Symbol::TIME) { Reach::Whole } else { Reach::Position };
-        Ok(LayerPlan::output(x.clone())
-            .bias("gain", column, Fill::Blocks(vec![1.0]))
-            .bias("bias", column, Fill::zero())
-            .average("mean", column, Fill::zero(), self.momentum)
-            .average("variance", column, Fill::Blocks(vec![1.0]), self.momentum)
-            .saved(column)
-            .saved(column)
-            .saved(column)
-            // The sums over rows of dy and of dy z, z the normalised x.
-            .scratch(column)
-            .scratch(column)
-            .reach(reach))
+        Ok(batch_statistics::signature(x, columns::width(x)?, self.momentum))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let width = memory.input(X).last();
+        let epsilon = self.epsilon.get();
+        Lowered::new(OverRows(BatchStatistics::lower(memory, width, epsilon)))
     }
 }
 
-impl<T: Scalar> Kernel<T> for BatchNorm {
+/// Normalisation of columns over all rows.
+#[derive(Debug)]
+struct OverRows(BatchStatistics);
+
+impl<T: Scalar> Kernel<T> for OverRows {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let x = &cx.inputs[X];
-        let [mean, scale, variance] = &mut *cx.saved else { unreachable!("as planned") };
+        let OverRows(statistics) = self;
         match cx.mode {
-            Mode::Train { .. } => statistics(x, self.epsilon.get(), mean, scale, variance),
-            Mode::Eval => running(cx.parameters, self.epsilon.get(), mean, scale),
+            Mode::Train { .. } => take_batch(statistics, cx),
+            Mode::Eval => statistics.take_running(cx),
         }
-        let (gain, bias) = (cx.parameters[GAIN].as_slice(), cx.parameters[BIAS].as_slice());
-        let (mean, scale) = (mean.as_slice(), scale.as_slice());
+        let x = &cx.inputs[X];
+        let [gain, bias] = [statistics.gain, statistics.bias].map(|p| cx.parameters[p].as_slice());
+        let [mean, scale] = [statistics.mean, statistics.scale].map(|s| cx.saved[s].as_slice());
         let length = rows_a_piece(gain.len()) * gain.len();
         team::for_each_chunk_mut(cx.outputs[0].as_mut_slice(), length, |at, y| {
             let rows = x.as_slice()[at * length..].chunks_exact(gain.len());
@@ -110,23 +97,19 @@ impl<T: Scalar> Kernel<T> for BatchNorm {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
-        let [of_dy, of_dyz] = &mut *cx.scratch else { unreachable!("as planned") };
-        gradient_sums(x, dy, cx.saved, of_dy, of_dyz);
+        let OverRows(statistics) = self;
         let training = matches!(cx.mode, Mode::Train { .. });
-        if training {
-            add_averages(cx.parameters, cx.saved, &mut cx.parameter_gradients);
-        }
-        for (parameter, sums) in [(GAIN, &*of_dyz), (BIAS, &*of_dy)] {
-            let gradient = cx.parameter_gradients[parameter].as_mut_slice();
-            gradient.iter_mut().zip(sums.as_slice()).for_each(|(g, &sum)| *g += sum);
-        }
+        gradient_sums(statistics, cx);
+        statistics.add_parameter_gradients(cx, training);
+        let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
         let Some(dx) = cx.input_gradients.get(X) else { return };
-        let (mean, scale) = (cx.saved[MEAN].as_slice(), cx.saved[SCALE].as_slice());
-        let (gain, width) = (cx.parameters[GAIN].as_slice(), mean.len());
+        let (mean, scale) =
+            (cx.saved[statistics.mean].as_slice(), cx.saved[statistics.scale].as_slice());
+        let (gain, width) = (cx.parameters[statistics.gain].as_slice(), mean.len());
         // In training every row moves mean and variance as well.
         let share = if training { T::one() / T::of(x.rows().nrows() as f64) } else { T::zero() };
-        let (of_dy, of_dyz) = (of_dy.as_slice(), of_dyz.as_slice());
+        let [of_dy, of_dyz] =
+            [statistics.of_dy, statistics.of_dyz].map(|sums| cx.scratch[sums].as_slice());
         let length = rows_a_piece(width) * width;
         team::for_each_chunk_mut(dx.as_mut_slice(), length, |at, dx| {
             let piece = at * length..at * length + dx.len();
@@ -142,45 +125,12 @@ impl<T: Scalar> Kernel<T> for BatchNorm {
     }
 }
 
-pub(crate) fn one_over_root<T: Scalar>(x: f64) -> T {
-    T::of(1.0 / x.sqrt())
-}
-
-/// The running mean, and one over the running deviation.
-pub(crate) fn running<T: Scalar>(
-    parameters: Parameters<'_, T>,
-    epsilon: f64,
-    mean: &mut Tensor<T>,
-    scale: &mut Tensor<T>,
-) {
-    mean.as_mut_slice().copy_from_slice(parameters[RUNNING_MEAN].as_slice());
-    let variance = parameters[RUNNING_VARIANCE].as_slice();
-    let scale = scale.as_mut_slice().iter_mut().zip(variance);
-    scale.for_each(|(scale, v)| *scale = one_over_root(v.f64() + epsilon));
-}
-
-/// What the running averages have too much, they less what the batch has, added to their gradients.
-pub(crate) fn add_averages<T: Scalar>(
-    parameters: Parameters<'_, T>,
-    saved: &[Tensor<T>],
-    gradients: &mut ParameterGradients<'_, T>,
-) {
-    for (running, batch) in [(RUNNING_MEAN, MEAN), (RUNNING_VARIANCE, VARIANCE)] {
-        let pairs = parameters[running].as_slice().iter().zip(saved[batch].as_slice());
-        let gradient = gradients[running].as_mut_slice().iter_mut();
-        gradient.zip(pairs).for_each(|(g, (&running, &batch))| *g += running - batch);
-    }
-}
-
 /// Mean, one over deviation and unbiased variance of each column, one row after the other, so that the bits do not depend
 /// on the number of threads.
-fn statistics<T: Scalar>(
-    x: &Tensor<T>,
-    epsilon: f64,
-    mean: &mut Tensor<T>,
-    scale: &mut Tensor<T>,
-    variance: &mut Tensor<T>,
-) {
+fn take_batch<T: Scalar>(statistics: &BatchStatistics, cx: &mut Forward<'_, T>) {
+    let x = &cx.inputs[X];
+    let [mean, scale, variance] =
+        cx.saved.each([statistics.mean, statistics.scale, statistics.variance]);
     let (rows, width) = x.rows().dim();
     let [mean, scale, variance] =
         [mean, scale, variance].map(|array| (array.as_mut_slice(), COLUMNS));
@@ -198,22 +148,19 @@ fn statistics<T: Scalar>(
         }
         for j in 0..mean.len() {
             mean[j] = T::of(means[j]);
-            scale[j] = one_over_root(squares[j] / rows as f64 + epsilon);
+            scale[j] = statistics.scale_of(squares[j] / rows as f64);
             variance[j] = T::of(squares[j] / rows.saturating_sub(1).max(1) as f64);
         }
     });
 }
 
 /// The sums over rows of dy and of dy z, for each column, one row after the other.
-fn gradient_sums<T: Scalar>(
-    x: &Tensor<T>,
-    dy: &Tensor<T>,
-    saved: &[Tensor<T>],
-    of_dy: &mut Tensor<T>,
-    of_dyz: &mut Tensor<T>,
-) {
+fn gradient_sums<T: Scalar>(statistics: &BatchStatistics, cx: &mut Backward<'_, T>) {
+    let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
+    let [of_dy, of_dyz] = cx.scratch.each([statistics.of_dy, statistics.of_dyz]);
     let width = x.rows().ncols();
-    let (mean, scale) = (saved[MEAN].as_slice(), saved[SCALE].as_slice());
+    let (mean, scale) =
+        (cx.saved[statistics.mean].as_slice(), cx.saved[statistics.scale].as_slice());
     let sums = (of_dy.as_mut_slice(), COLUMNS);
     team::for_each_chunk_mut2(sums, (of_dyz.as_mut_slice(), COLUMNS), |block, of_dy, of_dyz| {
         let first = block * COLUMNS;
@@ -310,14 +257,14 @@ mod tests {
         let norm = updater.limit(&mut engine);
         assert!(norm < 1e-4, "averages have no part in the norm: {norm}");
         updater.update(&mut engine, 0.1);
-        assert_near(&engine.parameters()[RUNNING_MEAN], &array(&[2], &[0.3, 0.6]));
-        assert_near(&engine.parameters()[RUNNING_VARIANCE], &array(&[2], &[1.6, 1.2]));
-        assert!(engine.parameters()[BIAS].as_slice()[0] < -0.05, "it is trained");
+        assert_near(&engine.parameters()[2], &array(&[2], &[0.3, 0.6]));
+        assert_near(&engine.parameters()[3], &array(&[2], &[1.6, 1.2]));
+        assert!(engine.parameters()[1].as_slice()[0] < -0.05, "it is trained");
 
         engine.forward(&batch, Mode::Eval).unwrap();
         engine.backward_from(&[(out, &[0.0; 6])]);
         updater.update(&mut engine, 0.1);
-        assert_near(&engine.parameters()[RUNNING_MEAN], &array(&[2], &[0.3, 0.6]));
+        assert_near(&engine.parameters()[2], &array(&[2], &[0.3, 0.6]));
     }
 
     #[test]

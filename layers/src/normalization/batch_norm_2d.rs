@@ -1,18 +1,23 @@
 //! Channels of pictures with mean 0 and deviation 1 over a batch.
 
-use engine_core::context::Forward;
+use std::sync::Arc;
+
 use engine_core::field::{Factor, Positive};
-use engine_core::init::Fill;
-use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{Backward, ChannelMap, Kernel, Layer, LayerPlan, Mode, PlanError, Port, PortShapes, Reach, Scalar, Tensor, register};
+use engine_core::{
+    Backward, ChannelMap, Forward, Kernel, Layer, Lowered, Meaning, Memory, Mode, PlanError, Port,
+    PortShapes, Scalar, Signature, Tensor, register,
+};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::batch_norm::{BIAS, BatchNorm, GAIN, MEAN, SCALE, add_averages, one_over_root, running};
+use super::batch_norm::BatchNorm;
+use super::batch_statistics::{self, BatchStatistics};
 use crate::elementwise::rows_a_piece;
-use crate::{pooling, span};
+use crate::pooling::shared as pooling;
+use crate::reduce;
 
 /// Every channel of pictures brought to mean 0 and standard deviation 1 over a batch and all places, then scaled and
 /// shifted.
@@ -57,47 +62,46 @@ impl Layer for BatchNorm2d {
         vec![pooling::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         pooling::sides(x)?;
-        let channels = pooling::channels(x)?;
-        Ok(LayerPlan::output(x.clone())
-            .bias("gain", [channels], Fill::Blocks(vec![1.0]))
-            .bias("bias", [channels], Fill::zero())
-            .average("mean", [channels], Fill::zero(), self.momentum)
-            .average("variance", [channels], Fill::Blocks(vec![1.0]), self.momentum)
-            .saved([channels])
-            .saved([channels])
-            .saved([channels])
-            // The sums of dy and of dy z, z the normalised x.
-            .scratch([channels])
-            .scratch([channels])
-            .reach(Reach::Position)
-            .scales_channels(self.clone()))
+        Ok(batch_statistics::signature(x, pooling::channels(x)?, self.momentum)
+            .meaning(Meaning::ChannelMap(Arc::new(self.clone()))))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let channels = memory.input(X)[1];
+        let epsilon = self.epsilon.get();
+        Lowered::new(OverPlanes(BatchStatistics::lower(memory, channels, epsilon)))
     }
 }
 
+/// Normalisation of channels over all pictures and places.
+#[derive(Debug)]
+struct OverPlanes(BatchStatistics);
+
 impl ChannelMap for BatchNorm2d {
     fn scale_and_shift(&self, parameters: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
-        let [gain, bias, mean, variance] = parameters else { unreachable!("as planned") };
-        let root = variance.iter().map(|v| (v + self.epsilon.get()).sqrt());
-        let scale: Vec<f64> = gain.iter().zip(root).map(|(gain, root)| gain / root).collect();
-        let shifted = bias.iter().zip(mean.iter().zip(&scale));
+        let of = |at: usize| parameters[at].iter();
+        let (gain, bias, mean, variance) = (of(0), of(1), of(2), of(3));
+        let root = variance.map(|v| (v + self.epsilon.get()).sqrt());
+        let scale: Vec<f64> = gain.zip(root).map(|(gain, root)| gain / root).collect();
+        let shifted = bias.zip(mean.zip(&scale));
         let shift = shifted.map(|(bias, (mean, scale))| bias - mean * scale).collect();
         (scale, shift)
     }
 }
 
-impl<T: Scalar> Kernel<T> for BatchNorm2d {
+impl<T: Scalar> Kernel<T> for OverPlanes {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let x = &cx.inputs[X];
-        let [mean, scale, variance] = &mut *cx.saved else { unreachable!("as planned") };
+        let OverPlanes(statistics) = self;
         match cx.mode {
-            Mode::Train { .. } => statistics(x, self.epsilon.get(), mean, scale, variance),
-            Mode::Eval => running(cx.parameters, self.epsilon.get(), mean, scale),
+            Mode::Train { .. } => take_batch(statistics, cx),
+            Mode::Eval => statistics.take_running(cx),
         }
-        let (gain, bias) = (cx.parameters[GAIN].as_slice(), cx.parameters[BIAS].as_slice());
-        let (mean, scale) = (mean.as_slice(), scale.as_slice());
+        let x = &cx.inputs[X];
+        let [gain, bias] = [statistics.gain, statistics.bias].map(|p| cx.parameters[p].as_slice());
+        let [mean, scale] = [statistics.mean, statistics.scale].map(|s| cx.saved[s].as_slice());
         let (channels, length) = (gain.len(), pooling::length(x));
         let piece = rows_a_piece(length);
         team::for_each_chunk_mut(cx.outputs[0].as_mut_slice(), piece * length, |at, y| {
@@ -111,21 +115,17 @@ impl<T: Scalar> Kernel<T> for BatchNorm2d {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
-        let [of_dy, of_dyz] = &mut *cx.scratch else { unreachable!("as planned") };
-        gradient_sums(x, dy, cx.saved, of_dy, of_dyz);
+        let OverPlanes(statistics) = self;
         let training = matches!(cx.mode, Mode::Train { .. });
-        if training {
-            add_averages(cx.parameters, cx.saved, &mut cx.parameter_gradients);
-        }
-        for (parameter, sums) in [(GAIN, &*of_dyz), (BIAS, &*of_dy)] {
-            let gradient = cx.parameter_gradients[parameter].as_mut_slice();
-            gradient.iter_mut().zip(sums.as_slice()).for_each(|(g, &sum)| *g += sum);
-        }
+        gradient_sums(statistics, cx);
+        statistics.add_parameter_gradients(cx, training);
+        let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
         let Some(dx) = cx.input_gradients.get(X) else { return };
-        let (mean, scale) = (cx.saved[MEAN].as_slice(), cx.saved[SCALE].as_slice());
-        let gain = cx.parameters[GAIN].as_slice();
-        let (of_dy, of_dyz) = (of_dy.as_slice(), of_dyz.as_slice());
+        let (mean, scale) =
+            (cx.saved[statistics.mean].as_slice(), cx.saved[statistics.scale].as_slice());
+        let gain = cx.parameters[statistics.gain].as_slice();
+        let [of_dy, of_dyz] =
+            [statistics.of_dy, statistics.of_dyz].map(|sums| cx.scratch[sums].as_slice());
         let (channels, length) = (gain.len(), pooling::length(x));
         let terms = (x.as_slice().len() / channels.max(1)) as f64;
         // In training every number moves mean and variance as well.
@@ -159,13 +159,10 @@ fn channel<T: Scalar>(
 
 /// Mean, one over deviation and unbiased variance of each channel, one picture after the other, so that the bits do not
 /// depend on the number of threads.
-fn statistics<T: Scalar>(
-    x: &Tensor<T>,
-    epsilon: f64,
-    mean: &mut Tensor<T>,
-    scale: &mut Tensor<T>,
-    variance: &mut Tensor<T>,
-) {
+fn take_batch<T: Scalar>(statistics: &BatchStatistics, cx: &mut Forward<'_, T>) {
+    let x = &cx.inputs[X];
+    let [mean, scale, variance] =
+        cx.saved.each([statistics.mean, statistics.scale, statistics.variance]);
     let channels = mean.as_slice().len();
     let terms = (x.as_slice().len() / channels.max(1)) as f64;
     let [mean, scale, variance] = [mean, scale, variance].map(|array| (array.as_mut_slice(), 1));
@@ -177,7 +174,7 @@ fn statistics<T: Scalar>(
         let of_batch = sum(0.0, Power::One) / terms;
         let squares = sum(of_batch, Power::Two);
         mean[0] = T::of(of_batch);
-        scale[0] = one_over_root(squares / terms + epsilon);
+        scale[0] = statistics.scale_of(squares / terms);
         variance[0] = T::of(squares / (terms - 1.0).max(1.0));
     });
 }
@@ -202,21 +199,18 @@ impl<T: Scalar> WithSimd for PowerSum<'_, T> {
     fn with_simd<S: Simd>(self, _: S) -> f64 {
         let PowerSum { span, off, power } = self;
         match power {
-            Power::One => span::sum(span, span, |x, _| x.f64() - off),
-            Power::Two => span::sum(span, span, |x, _| (x.f64() - off) * (x.f64() - off)),
+            Power::One => reduce::sum_pairs(span, span, |x, _| x.f64() - off),
+            Power::Two => reduce::sum_pairs(span, span, |x, _| (x.f64() - off) * (x.f64() - off)),
         }
     }
 }
 
 /// The sums of dy and of dy z, for each channel, one picture after the other.
-fn gradient_sums<T: Scalar>(
-    x: &Tensor<T>,
-    dy: &Tensor<T>,
-    saved: &[Tensor<T>],
-    of_dy: &mut Tensor<T>,
-    of_dyz: &mut Tensor<T>,
-) {
-    let (mean, scale) = (saved[MEAN].as_slice(), saved[SCALE].as_slice());
+fn gradient_sums<T: Scalar>(statistics: &BatchStatistics, cx: &mut Backward<'_, T>) {
+    let (x, dy) = (&cx.inputs[X], &cx.output_gradients[0]);
+    let [of_dy, of_dyz] = cx.scratch.each([statistics.of_dy, statistics.of_dyz]);
+    let (mean, scale) =
+        (cx.saved[statistics.mean].as_slice(), cx.saved[statistics.scale].as_slice());
     let channels = mean.len();
     let sums = (of_dy.as_mut_slice(), 1);
     team::for_each_chunk_mut2(sums, (of_dyz.as_mut_slice(), 1), |c, of_dy, of_dyz| {
@@ -243,7 +237,7 @@ impl<T: Scalar> WithSimd for Product<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f64 {
         let Product { x, dy, mean } = self;
-        span::sum(x, dy, |x, dy| dy.f64() * (x.f64() - mean))
+        reduce::sum_pairs(x, dy, |x, dy| dy.f64() * (x.f64() - mean))
     }
 }
 

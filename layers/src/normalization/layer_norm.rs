@@ -1,16 +1,20 @@
 //! Rows with mean 0 and deviation 1.
 
-use engine_core::context::Forward;
 use engine_core::field::Positive;
 use engine_core::init::Fill;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Tensor, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Saved, Scalar, Signature, Tensor, Weight, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::{affine, columns, rows};
+use crate::linear::map;
+use crate::reduce;
+use crate::shape::columns;
 
 /// Every row brought to mean 0 and standard deviation 1, then scaled and shifted by column.
 ///
@@ -40,11 +44,6 @@ impl Default for LayerNorm {
 }
 
 const X: usize = 0;
-const GAIN: usize = 0;
-const BIAS: usize = 1;
-
-/// Saved: each row's mean, and one over its deviation.
-const STATISTICS: usize = 0;
 
 #[typetag::serde]
 impl Layer for LayerNorm {
@@ -52,25 +51,41 @@ impl Layer for LayerNorm {
         vec![Port::real("x", [Axis::Rest, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let width = columns::width(x)?;
-        Ok(LayerPlan::output(x.clone())
+        Ok(Signature::output(x.clone(), Dependence::Row)
             .bias("gain", [width], Fill::Blocks(vec![1.0]))
-            .bias("bias", [width], Fill::zero())
-            .saved(x.with_last(Dim::Fixed(2)))
-            .reach(Reach::Row)
-            .any_lead())
+            .bias("bias", [width], Fill::zero()))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(Normalization {
+            epsilon: self.epsilon.get(),
+            gain: memory.weight("gain"),
+            bias: memory.weight("bias"),
+            statistics: memory.saved(memory.input(X).with_last(Dim::Fixed(2))),
+        })
     }
 }
 
-impl<T: Scalar> Kernel<T> for LayerNorm {
+/// The normalisation; `statistics` holds each row's mean, and one over its deviation.
+#[derive(Debug)]
+struct Normalization {
+    epsilon: f64,
+    gain: Weight,
+    bias: Weight,
+    statistics: Saved,
+}
+
+impl<T: Scalar> Kernel<T> for Normalization {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        let (gain, bias) = (cx.parameters[GAIN].as_slice(), cx.parameters[BIAS].as_slice());
-        let (x, width, epsilon) = (cx.inputs[X].as_slice(), gain.len(), self.epsilon.get());
+        let (gain, bias) =
+            (cx.parameters[self.gain].as_slice(), cx.parameters[self.bias].as_slice());
+        let (x, width, epsilon) = (cx.inputs[X].as_slice(), gain.len(), self.epsilon);
         let piece = rows_a_piece(width);
         let y = (cx.outputs[0].as_mut_slice(), piece * width);
-        let statistics = (cx.saved[STATISTICS].as_mut_slice(), piece * 2);
+        let statistics = (cx.saved[self.statistics].as_mut_slice(), piece * 2);
         team::for_each_chunk_mut2(y, statistics, |at, y, statistics| {
             let x = x[at * piece * width..].chunks_exact(width);
             let rows = y.chunks_exact_mut(width).zip(statistics.as_chunks_mut().0).zip(x);
@@ -85,11 +100,11 @@ impl<T: Scalar> Kernel<T> for LayerNorm {
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (x, dy) = (cx.inputs[X].as_slice(), &cx.output_gradients[0]);
-        let statistics = cx.saved[STATISTICS].as_slice().as_chunks().0;
-        add_gain_gradient(x, statistics, dy, &mut cx.parameter_gradients[GAIN]);
-        affine::add_bias_gradient(dy, &mut cx.parameter_gradients[BIAS]);
+        let statistics = cx.saved[self.statistics].as_slice().as_chunks().0;
+        add_gain_gradient(x, statistics, dy, &mut cx.parameter_gradients[self.gain]);
+        map::add_bias_gradient(dy, &mut cx.parameter_gradients[self.bias]);
         let Some(dx) = cx.input_gradients.get(X) else { return };
-        let gain = cx.parameters[GAIN].as_slice();
+        let gain = cx.parameters[self.gain].as_slice();
         let width = gain.len();
         let piece = rows_a_piece(width);
         team::for_each_chunk_mut(dx.as_mut_slice(), piece * width, |at, dx| {
@@ -104,8 +119,8 @@ impl<T: Scalar> Kernel<T> for LayerNorm {
 /// A row's mean, and one over its deviation.
 fn mean_and_scale<T: Scalar>(x: &[T], epsilon: f64) -> [T; 2] {
     let count = x.len() as f64;
-    let mean = rows::sum(x) / count;
-    let variance = rows::sum_of(x, |x| (x - mean) * (x - mean)) / count;
+    let mean = reduce::sum(x) / count;
+    let variance = reduce::sum_of(x, |x| (x - mean) * (x - mean)) / count;
     [T::of(mean), T::of(1.0 / (variance + epsilon).sqrt())]
 }
 
@@ -117,8 +132,8 @@ fn normalise<T: Scalar>(x: &[T], [mean, scale]: [T; 2], y: &mut [T]) {
 /// dx = dx + scale (g - mean of g - z mean of g z), of one row, z the row as normalised and g its gradient, dy gain.
 fn add_gradient<T: Scalar>(x: &[T], [mean, scale]: [T; 2], gain: &[T], dy: &[T], dx: &mut [T]) {
     let count = x.len() as f64;
-    let of_g = T::of(rows::dot(dy, gain) / count);
-    let of_gz = T::of(rows::dot_off(dy, gain, x, mean.f64()) * scale.f64() / count);
+    let of_g = T::of(reduce::dot(dy, gain) / count);
+    let of_gz = T::of(reduce::dot_off(dy, gain, x, mean.f64()) * scale.f64() / count);
     let terms = x.iter().zip(dy.iter().zip(gain));
     dx.iter_mut().zip(terms).for_each(|(dx, (&x, (&dy, &gain)))| {
         *dx += scale * (dy * gain - of_g - (x - mean) * scale * of_gz);

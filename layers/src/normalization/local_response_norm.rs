@@ -1,15 +1,17 @@
 //! Channels divided by what those beside them hold.
 
-use engine_core::context::Forward;
 use engine_core::field::{Count, NonNegative, Positive};
 use engine_core::registry::LAYER;
-use engine_core::{Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port, PortShapes,
+    Saved, Scalar, Scratch, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-use crate::pooling;
+use crate::pooling::shared as pooling;
 
 /// Every number of a picture divided by a power of what neighbouring channels hold at its place.
 ///
@@ -56,22 +58,33 @@ fn k() -> Positive {
 
 const X: usize = 0;
 
-/// Saved: d.
-const D: usize = 0;
-
 #[typetag::serde]
 impl Layer for LocalResponseNorm {
     fn ports(&self) -> Vec<Port> {
         vec![pooling::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         pooling::sides(x)?;
         pooling::channels(x)?;
-        // In scratch, what each number's divisor gives back to the numbers that it was made of.
-        Ok(LayerPlan::output(x.clone()).saved(x.clone()).scratch(x.clone()).reach(Reach::Row))
+        Ok(Signature::output(x.clone(), Dependence::Item))
     }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let x = memory.input(X).clone();
+        let (d, given) = (memory.saved(x.clone()), memory.scratch(x));
+        Lowered::new(Normalization { norm: self.clone(), d, given })
+    }
+}
+
+/// The normalisation; `d` holds what numbers are divided by, `given` what each number's divisor gives back to the numbers
+/// that it was made of.
+#[derive(Debug)]
+struct Normalization {
+    norm: LocalResponseNorm,
+    d: Saved,
+    given: Scratch,
 }
 
 /// A row of numbers, each to a power below 0. That of the paper, 3/4, takes two square roots.
@@ -102,32 +115,33 @@ impl LocalResponseNorm {
     }
 }
 
-impl<T: Scalar> Kernel<T> for LocalResponseNorm {
+impl<T: Scalar> Kernel<T> for Normalization {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let x = &cx.inputs[X];
         let (channels, length) = (x.dim(1), pooling::length(x));
-        let (share, k) = (T::of(self.share()), T::of(self.k.get()));
-        let arrays = ((cx.outputs[0].as_mut_slice(), length), (cx.saved[D].as_mut_slice(), length));
+        let (share, k) = (T::of(self.norm.share()), T::of(self.norm.k.get()));
+        let arrays =
+            ((cx.outputs[0].as_mut_slice(), length), (cx.saved[self.d].as_mut_slice(), length));
         team::for_each_chunk_mut2(arrays.0, arrays.1, |at, y, d| {
             let (c, x) = (at % channels, &x.as_slice()[(at - at % channels) * length..]);
             d.fill(T::zero());
-            for m in self.around(c, channels, true) {
+            for m in self.norm.around(c, channels, true) {
                 let squares = d.iter_mut().zip(&x[m * length..]);
                 squares.for_each(|(d, &x)| *d += x * x);
             }
             d.iter_mut().for_each(|d| *d = k + share * *d);
             y.copy_from_slice(&x[c * length..][..length]);
-            divide_by_power(y, d, self.beta.get());
+            divide_by_power(y, d, self.norm.beta.get());
         });
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (x, y, dy) = (&cx.inputs[X], &cx.outputs[0], cx.output_gradients[0].as_slice());
-        let (d, given) = (cx.saved[D].as_slice(), cx.scratch[0].as_mut_slice());
+        let (d, given) = (cx.saved[self.d].as_slice(), cx.scratch[self.given].as_mut_slice());
         let Some(dx) = cx.input_gradients.get(X) else { return };
         let (channels, length) = (x.dim(1), pooling::length(x));
         let (x, y) = (x.as_slice(), y.as_slice());
-        let factor = T::of(-2.0 * self.beta.get() * self.share());
+        let factor = T::of(-2.0 * self.norm.beta.get() * self.norm.share());
         team::for_each_chunk_mut(given, length, |at, given| {
             let numbers = at * length..at * length + given.len();
             let (y, d) = (&y[numbers.clone()], &d[numbers.clone()]);
@@ -135,15 +149,15 @@ impl<T: Scalar> Kernel<T> for LocalResponseNorm {
             terms.for_each(|((given, &dy), (&y, &d))| *given = dy * y / d);
         });
         let given = &*given;
-        let sums = cx.saved[D].as_mut_slice();
+        let sums = cx.saved[self.d].as_mut_slice();
         team::for_each_chunk_mut2((dx.as_mut_slice(), length), (sums, length), |at, dx, d| {
             let (c, first) = (at % channels, (at - at % channels) * length);
             let numbers = at * length..at * length + dx.len();
             let (x, dy) = (&x[numbers.clone()], &dy[numbers]);
-            add_quotient(dx, dy, d, self.beta.get());
+            add_quotient(dx, dy, d, self.norm.beta.get());
             // d is no longer needed: in its place, the sum of what was given.
             d.fill(T::zero());
-            for m in self.around(c, channels, false) {
+            for m in self.norm.around(c, channels, false) {
                 let given = d.iter_mut().zip(&given[first + m * length..]);
                 given.for_each(|(sum, &given)| *sum += given);
             }

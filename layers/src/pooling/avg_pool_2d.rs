@@ -1,15 +1,17 @@
 //! The mean of each window of a picture.
 
-use engine_core::context::Forward;
-use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{Backward, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Scalar, Windows, register};
+use engine_core::{
+    Backward, Forward, Kernel, Layer, Lowered, Memory, Pair, PlanError, Port, PortShapes, Scalar,
+    Signature, Windows, register,
+};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shared::{self, Planes, Pool, Run, fold_strided};
 use crate::elementwise::rows_a_piece;
-use crate::pooling::{self, Planes, Pool, Run, fold_strided};
 
 /// The mean of each window of a picture, channel by channel.
 ///
@@ -39,7 +41,7 @@ pub struct AvgPool2d {
     #[serde(default)]
     pub stride: Option<Pair>,
     /// How many rows and columns of zeros are added on each side.
-    #[serde(default = "pooling::no_padding")]
+    #[serde(default = "shared::no_padding")]
     pub padding: Pair,
     /// Whether sizes are rounded up.
     #[serde(default)]
@@ -58,11 +60,15 @@ const X: usize = 0;
 #[typetag::serde]
 impl Layer for AvgPool2d {
     fn ports(&self) -> Vec<Port> {
-        vec![pooling::port()]
+        vec![shared::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        self.pool().plan(inputs.shape(X))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        self.pool().signature(inputs.shape(X))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 
@@ -262,7 +268,7 @@ mod tests {
                     let inputs = vec![x.clone().into()];
                     let Ok(mut bench) = LayerBench::try_new(&text, inputs) else { continue };
                     let y = bench.forward(Mode::Eval);
-                    let [rows, columns] = pooling::size(&y);
+                    let [rows, columns] = shared::size(&y);
                     let at = |o: usize, size: usize| {
                         let start = o * stride;
                         let end = (start + kernel).min(size + 2 * padding);

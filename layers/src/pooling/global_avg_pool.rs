@@ -1,14 +1,17 @@
 //! The mean of each channel of a picture.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port, PortShapes,
+    Scalar, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shared;
 use crate::elementwise::rows_a_piece;
-use crate::{pooling, span};
+use crate::reduce;
 
 /// The mean of each channel of a picture: a vector of what is in it, wherever that is.
 ///
@@ -30,25 +33,29 @@ const X: usize = 0;
 #[typetag::serde]
 impl Layer for GlobalAvgPool {
     fn ports(&self) -> Vec<Port> {
-        vec![pooling::port()]
+        vec![shared::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        pooling::sides(x)?;
-        Ok(LayerPlan::output([x[0], x[1]]).reach(Reach::Row))
+        shared::sides(x)?;
+        Ok(Signature::output([x[0], x[1]], Dependence::Item))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 
 impl<T: Scalar> Kernel<T> for GlobalAvgPool {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
-        let length = pooling::length(x);
+        let length = shared::length(x);
         let piece = rows_a_piece(length);
         team::for_each_chunk_mut(y.as_mut_slice(), piece, |at, y| {
             let x = x.as_slice()[at * piece * length..].chunks_exact(length);
             for (y, x) in y.iter_mut().zip(x) {
-                *y = T::of(span::sum(x, x, |x, _| x.f64()) / length as f64);
+                *y = T::of(reduce::sum_pairs(x, x, |x, _| x.f64()) / length as f64);
             }
         });
     }
@@ -56,7 +63,7 @@ impl<T: Scalar> Kernel<T> for GlobalAvgPool {
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let dy = cx.output_gradients[0].as_slice();
         let Some(dx) = cx.input_gradients.get(X) else { return };
-        let length = pooling::length(dx);
+        let length = shared::length(dx);
         let (piece, share) = (rows_a_piece(length), T::one() / T::of(length as f64));
         team::for_each_chunk_mut(dx.as_mut_slice(), piece * length, |at, dx| {
             for (dx, &dy) in dx.chunks_exact_mut(length).zip(&dy[at * piece..]) {

@@ -1,15 +1,17 @@
 //! The largest number of each window of a picture.
 
-use engine_core::context::Forward;
-use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_core::registry::LAYER;
-use engine_core::{Backward, Kernel, Layer, LayerPlan, Pair, PlanError, Port, PortShapes, Scalar, register};
+use engine_core::{
+    Backward, Forward, Kernel, Layer, Lowered, Memory, Pair, PlanError, Port, PortShapes, Scalar,
+    Signature, register,
+};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shared::{self, Planes, Pool, Run, fold_strided};
 use crate::elementwise::rows_a_piece;
-use crate::pooling::{self, Planes, Pool, Run, fold_strided};
 
 /// The largest number of each window of a picture, channel by channel.
 ///
@@ -39,7 +41,7 @@ pub struct MaxPool2d {
     #[serde(default)]
     pub stride: Option<Pair>,
     /// How far windows begin before the picture and end behind it.
-    #[serde(default = "pooling::no_padding")]
+    #[serde(default = "shared::no_padding")]
     pub padding: Pair,
     /// How far the rows and columns of a window are from each other.
     #[serde(default)]
@@ -54,11 +56,15 @@ const X: usize = 0;
 #[typetag::serde]
 impl Layer for MaxPool2d {
     fn ports(&self) -> Vec<Port> {
-        vec![pooling::port()]
+        vec![shared::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        self.pool().plan(inputs.shape(X))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        self.pool().signature(inputs.shape(X))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 
@@ -282,7 +288,7 @@ mod tests {
                 continue;
             };
             let y = bench.forward(Mode::Eval);
-            let [rows, columns] = pooling::size(&y);
+            let [rows, columns] = shared::size(&y);
             let plane = |of: usize| &x.as_slice()[of * h * w..][..h * w];
             let expected = from_fn([n, c, rows, columns], |[n, m, i, j]| {
                 plain(layer, plane(n * c + m), [h, w], i, j).0

@@ -1,7 +1,7 @@
 //! Windows over pictures: what the pools share.
 
 use engine_core::{
-    Axis, Dim, LayerPlan, Pair, PlanError, Port, Reach, Scalar, Shape, Symbol, Tensor, Windows,
+    Axis, Dependence, Dim, Pair, PlanError, Port, Scalar, Shape, Signature, Symbol, Tensor, Windows,
 };
 
 /// The port of a layer of pictures.
@@ -89,11 +89,11 @@ impl Pool {
     /// # Errors
     /// Numbers of 0 that must not be, padding that is more than half a window, and windows that do not fit, or that would
     /// hold no number.
-    pub(crate) fn plan(self, x: &Shape) -> Result<LayerPlan, PlanError> {
+    pub(crate) fn signature(self, x: &Shape) -> Result<Signature, PlanError> {
         let [height, width] = sides(x)?;
         let height = along(self.down, height, "height", x)?;
         let width = along(self.across, width, "width", x)?;
-        Ok(LayerPlan::output([x[0], x[1], height, width]).reach(Reach::Row))
+        Ok(Signature::output([x[0], x[1], height, width], Dependence::Item))
     }
 }
 

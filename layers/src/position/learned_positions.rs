@@ -1,18 +1,17 @@
 //! Where in a sequence a step is, as learnt vectors.
 
-use engine_core::context::Forward;
 use engine_core::field::{Count, Positive};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Step, register,
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Sequences, Signature, Step, Weight, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::for_each_row;
 use crate::elementwise;
-use crate::step_of_row::for_each_row;
 
 /// Adds to each step a learnt vector for where in its sequence it is.
 ///
@@ -45,7 +44,6 @@ fn small() -> Init {
 }
 
 const X: usize = 0;
-const W: usize = 0;
 
 #[typetag::serde]
 impl Layer for LearnedPositions {
@@ -53,23 +51,32 @@ impl Layer for LearnedPositions {
         vec![Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let most = usize::try_from(self.most.get()).unwrap_or(usize::MAX);
         let shape = [Dim::Fixed(most), inputs.dim("Width")];
-        Ok(LayerPlan::output(inputs.shape(X).clone())
+        Ok(Signature::output(inputs.shape(X).clone(), Dependence::Position)
             .weights("w", shape, Fill::Random(self.init))
-            .longest("most", most)
-            .reach(Reach::Position))
+            .longest("most", most))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(AddVectors { w: memory.weight("w") })
     }
 }
 
-impl<T: Scalar> Kernel<T> for LearnedPositions {
+/// x + w, a row of w for each step.
+#[derive(Debug)]
+struct AddVectors {
+    w: Weight,
+}
+
+impl<T: Scalar> Kernel<T> for AddVectors {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        add_vectors(cx, 0);
+        self.add_vectors(cx, 0);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        add_vectors(&mut cx.forward, cx.at);
+        self.add_vectors(&mut cx.forward, cx.at);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
@@ -78,30 +85,27 @@ impl<T: Scalar> Kernel<T> for LearnedPositions {
             elementwise::add(dx.as_mut_slice(), dy.as_slice());
         }
         // One row after the other: what comes together at a step is summed in one order on any machine.
-        let (dw, width) = (&mut cx.parameter_gradients[W], dy.rows().ncols());
+        let (dw, width) = (&mut cx.parameter_gradients[self.w], dy.rows().ncols());
         let mut add = |t: usize, dy: &[T]| {
             let dw = &mut dw.as_mut_slice()[t * width..][..width];
             dw.iter_mut().zip(dy).for_each(|(dw, &dy)| *dw += dy);
         };
-        let rows = dy.as_slice().chunks_exact(width);
-        match cx.steps {
-            None => rows.enumerate().for_each(|(row, dy_row)| add(row % dy.dim(1), dy_row)),
-            Some(steps) => {
-                let of = (0..steps.len()).flat_map(|t| steps.at(t).map(move |_| t));
-                of.zip(rows).for_each(|(t, dy)| add(t, dy));
-            }
-        }
+        let sequences = Sequences::of(dy, cx.sequences);
+        let rows = dy.as_slice().chunks_exact(width).enumerate();
+        rows.for_each(|(row, dy)| add(sequences.position(row).1, dy));
     }
 }
 
-/// y = x + w\[t\], where the first step of x is step `first` of its sequence.
-fn add_vectors<T: Scalar>(cx: &mut Forward<'_, T>, first: usize) {
-    let (x, w) = (cx.inputs[X].as_slice(), &cx.parameters[W]);
-    let (w, width) = (w.as_slice(), w.dim(1));
-    for_each_row(&mut cx.outputs[0], cx.steps, |row, t, y| {
-        let read = x[row * width..].iter().zip(&w[(first + t) * width..]);
-        y.iter_mut().zip(read).for_each(|(y, (&x, &w))| *y = x + w);
-    });
+impl AddVectors {
+    /// y = x + w\[t\], where the first step of x is step `first` of its sequence.
+    fn add_vectors<T: Scalar>(&self, cx: &mut Forward<'_, T>, first: usize) {
+        let (x, w) = (cx.inputs[X].as_slice(), &cx.parameters[self.w]);
+        let (w, width) = (w.as_slice(), w.dim(1));
+        for_each_row(&mut cx.outputs[0], cx.sequences, |row, t, y| {
+            let read = x[row * width..].iter().zip(&w[(first + t) * width..]);
+            y.iter_mut().zip(read).for_each(|(y, (&x, &w))| *y = x + w);
+        });
+    }
 }
 
 register!(

@@ -1,15 +1,17 @@
 //! Where in a sequence a step is, as waves.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Step, Tensor, register};
+use engine_core::{
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Scratch, Signature, Step, Tensor, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::for_each_row;
 use crate::elementwise;
-use crate::step_of_row::for_each_row;
 
 /// Adds to each step where in its sequence it is: sinusoids of wavelengths from 2 pi to 20000 pi steps.
 ///
@@ -39,22 +41,31 @@ impl Default for PositionalEncoding {
 
 const X: usize = 0;
 
-/// Scratch: p, a row a step.
-const WAVES: usize = 0;
-
 #[typetag::serde]
 impl Layer for PositionalEncoding {
     fn ports(&self) -> Vec<Port> {
         vec![Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Width")])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let x = inputs.shape(X);
-        Ok(LayerPlan::output(x.clone()).scratch([x[1], x[2]]).reach(Reach::Position))
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        Ok(Signature::output(inputs.shape(X).clone(), Dependence::Position))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let x = memory.input(X);
+        let waves = memory.scratch([x[1], x[2]]);
+        Lowered::new(Waves { scale: self.scale.get(), waves })
     }
 }
 
-impl<T: Scalar> Kernel<T> for PositionalEncoding {
+/// scale x + p; `waves` holds p, a row a step.
+#[derive(Debug)]
+struct Waves {
+    scale: f64,
+    waves: Scratch,
+}
+
+impl<T: Scalar> Kernel<T> for Waves {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         self.add_waves(cx, 0);
     }
@@ -64,20 +75,20 @@ impl<T: Scalar> Kernel<T> for PositionalEncoding {
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        let (dy, scale) = (cx.output_gradients[0].as_slice(), T::of(self.scale.get()));
+        let (dy, scale) = (cx.output_gradients[0].as_slice(), T::of(self.scale));
         if let Some(dx) = cx.input_gradients.get(X) {
             elementwise::add_scaled(dx.as_mut_slice(), dy, dy, |_| scale);
         }
     }
 }
 
-impl PositionalEncoding {
+impl Waves {
     /// The first step of x is step `first` of its sequence.
     fn add_waves<T: Scalar>(&self, cx: &mut Forward<'_, T>, first: usize) {
-        let (x, scale) = (cx.inputs[X].as_slice(), T::of(self.scale.get()));
-        waves(&mut cx.scratch[WAVES], first);
-        let (waves, width) = (cx.scratch[WAVES].as_slice(), cx.scratch[WAVES].dim(1));
-        for_each_row(&mut cx.outputs[0], cx.steps, |row, t, y| {
+        let (x, scale) = (cx.inputs[X].as_slice(), T::of(self.scale));
+        waves(&mut cx.scratch[self.waves], first);
+        let (waves, width) = (cx.scratch[self.waves].as_slice(), cx.scratch[self.waves].dim(1));
+        for_each_row(&mut cx.outputs[0], cx.sequences, |row, t, y| {
             let read = x[row * width..].iter().zip(&waves[t * width..]);
             y.iter_mut().zip(read).for_each(|(y, (&x, &p))| *y = scale * x + p);
         });

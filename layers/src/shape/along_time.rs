@@ -1,14 +1,15 @@
 //! The same array at every step.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, Shape, Symbol, register};
+use engine_core::{
+    Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Sequences, Shape, Signature, Symbol, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise::{self, rows_a_piece};
-use crate::sequences::Sequences;
+use crate::elementwise::rows_a_piece;
 
 /// What an example has, at every step of its sequence: features beside each word.
 ///
@@ -39,14 +40,18 @@ impl Layer for AlongTime {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let (x, like) = (inputs.shape(X), inputs.shape(LIKE));
         if x.has(Symbol::TIME) {
             return Err(PlanError::new(format!("expected an x without Time, found {x}")));
         }
         let rest = &x.dims()[1..];
         let output = Shape::new([x[0], like[1]].into_iter().chain(rest.iter().copied()));
-        Ok(LayerPlan::output(output).indexed(LIKE).reach(Reach::Position))
+        Ok(Signature::output(output, Dependence::Position))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone()).indexed(LIKE)
     }
 }
 
@@ -54,33 +59,24 @@ impl<T: Scalar> Kernel<T> for AlongTime {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let (x, y) = (&cx.inputs[X], &mut cx.outputs[0]);
         let width = x.flat().ncols();
-        let Some(steps) = cx.steps else {
-            let time = y.dim(1);
-            let piece = rows_a_piece(width);
-            team::for_each_chunk_mut(y.as_mut_slice(), piece * width, |at, y| {
-                for (y, at) in y.chunks_exact_mut(width).zip(at * piece..) {
-                    y.copy_from_slice(&x.as_slice()[at / time * width..][..width]);
-                }
-            });
-            return;
-        };
-        for rows in (0..steps.len()).map(|t| steps.at(t)) {
-            // Those alive at a step are the first so many.
-            let alive = &x.as_slice()[..rows.len() * width];
-            let y = &mut y.as_mut_slice()[rows.start * width..rows.end * width];
-            elementwise::copy(y, alive);
-        }
+        let (sequences, piece) = (Sequences::of(y, cx.sequences), rows_a_piece(width));
+        team::for_each_chunk_mut(y.as_mut_slice(), piece * width, |at, y| {
+            for (y, row) in y.chunks_exact_mut(width).zip(at * piece..) {
+                let (sequence, _) = sequences.position(row);
+                y.copy_from_slice(&x.as_slice()[sequence * width..][..width]);
+            }
+        });
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let dy = &cx.output_gradients[0];
         let Some(dx) = cx.input_gradients.get(X) else { return };
-        let (sequences, width) = (Sequences::of(dy, cx.steps), dx.flat().ncols());
+        let (sequences, width) = (Sequences::of(dy, cx.sequences), dx.flat().ncols());
         let piece = rows_a_piece(dy.as_slice().len() / sequences.count());
         // One step after the other: the sum has the same order whoever takes it.
         team::for_each_chunk_mut(dx.as_mut_slice(), piece * width, |at, dx| {
             for (dx, sequence) in dx.chunks_exact_mut(width).zip(at * piece..) {
-                for row in sequences.rows(sequence) {
+                for row in sequences.rows_of(sequence) {
                     let dy = &dy.as_slice()[row * width..][..width];
                     dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
                 }

@@ -1,13 +1,15 @@
 //! Where in a picture a place is, as two more channels.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
-use engine_core::{Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pooling;
+use crate::pooling::shared as pooling;
 
 /// Pictures with two channels more, which say where in the picture a place is.
 ///
@@ -38,11 +40,15 @@ impl Layer for Coordinates {
         vec![pooling::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let [height, width] = pooling::sides(x)?;
         let channels = pooling::channels(x)?.plus(Dim::Fixed(ADDED));
-        Ok(LayerPlan::output([x[0], channels, height, width]).reach(Reach::Row))
+        Ok(Signature::output([x[0], channels, height, width], Dependence::Item))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 

@@ -1,15 +1,14 @@
 //! The numbers of an example as one vector.
 
-use engine_core::context::Forward;
 use engine_core::registry::LAYER;
 use engine_core::{
-    Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar,
-    Shape, Symbol, register,
+    Axis, Dependence, Dim, Layer, Lowered, Meaning, Memory, PlanError, Port, PortShapes, Shape,
+    Signature, Symbol, register,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
+use super::view::View;
 
 /// The numbers of each example as one vector, such as those of a picture for what reads vectors.
 ///
@@ -33,7 +32,7 @@ impl Layer for Flatten {
         vec![Port::real("x", [Axis::BATCH, Axis::Rest])]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let (lead, rest) = x.dims().split_at(x.batch_lead());
         if rest.iter().any(|dim| dim.is(Symbol::BATCH) || dim.is(Symbol::TIME)) {
@@ -42,19 +41,11 @@ impl Layer for Flatten {
         }
         let width = rest.iter().copied().reduce(Dim::by).unwrap_or(Dim::Fixed(1));
         let output = Shape::new(lead.iter().copied().chain([width]));
-        Ok(LayerPlan::output(output).reach(Reach::Row).view())
-    }
-}
-
-impl<T: Scalar> Kernel<T> for Flatten {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        elementwise::copy(cx.outputs[0].as_mut_slice(), cx.inputs[X].as_slice());
+        Ok(Signature::output(output, Dependence::Item).meaning(Meaning::View))
     }
 
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        if let Some(dx) = cx.input_gradients.get(X) {
-            elementwise::add(dx.as_mut_slice(), cx.output_gradients[0].as_slice());
-        }
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(View)
     }
 }
 

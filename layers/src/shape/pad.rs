@@ -1,15 +1,17 @@
 //! Pictures with a border.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
 use engine_core::registry::LAYER;
-use engine_core::{Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Scalar, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::pooling;
+use crate::pooling::shared as pooling;
 
 /// Pictures with rows and columns added around them.
 ///
@@ -71,7 +73,7 @@ impl Layer for Pad {
         vec![pooling::port()]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
         let [height, width] = pooling::sides(x)?;
         if self.with == Border::Reflect {
@@ -96,7 +98,11 @@ impl Layer for Pad {
         };
         let height = plus(height, self.top.saturating_add(self.bottom));
         let width = plus(width, self.left.saturating_add(self.right));
-        Ok(LayerPlan::output([x[0], x[1], height, width]).reach(Reach::Row))
+        Ok(Signature::output([x[0], x[1], height, width], Dependence::Item))
+    }
+
+    fn plain(&self, _: &mut Memory<'_>) -> Lowered {
+        Lowered::new(self.clone())
     }
 }
 

@@ -7,10 +7,10 @@ use engine_core::{Batch, Mode, Progress, Scalar};
 use engine_datasets::{Source, Split};
 use serde::Serialize;
 
+use super::error::BenchError;
 use super::{WARM_UP, memory};
 use crate::allocations;
 use crate::batches::{Drawn, with_batches};
-use crate::error::Error;
 use crate::settings::TrainSettings;
 
 /// What a training step consists of, in its order.
@@ -74,7 +74,7 @@ pub(super) fn measure<T: Scalar>(
     source: &dyn Source,
     settings: &TrainSettings,
     count: usize,
-) -> Result<Measured, Error> {
+) -> Result<Measured, BenchError> {
     let mut updater = Updater::new(settings.optimizer.clone(), settings.limits(), engine);
     let captions = source.captions(Split::Train);
     let full = settings.batch.as_usize().min(captions);
@@ -84,7 +84,7 @@ pub(super) fn measure<T: Scalar>(
     let (mut steps, mut phases) = (Vec::with_capacity(count), [Duration::ZERO; Phase::ALL.len()]);
     let mut before = None;
     let mut last = Batch::new();
-    with_batches(source, draw, |batches| -> Result<(), Error> {
+    with_batches(source, draw, |batches| -> Result<(), BenchError> {
         let mut iteration = 0;
         while steps.len() < count {
             let mut watch = Watch::start();
@@ -134,7 +134,7 @@ fn step<T: Scalar>(
     batch: &Batch,
     (iteration, learning_rate): (u64, f64),
     watch: &mut Watch,
-) -> Result<(), Error> {
+) -> Result<(), BenchError> {
     engine.forward(batch, Mode::Train { iteration })?;
     engine.carry();
     let loss = engine.loss().unwrap_or(f64::NAN);
@@ -150,19 +150,15 @@ fn step<T: Scalar>(
     Ok(())
 }
 
-/// Numbers that are not finite take another time to compute with, and no one trains on them.
-fn finite(number: f64, what: &str, iteration: u64) -> Result<(), Error> {
+fn finite(number: f64, what: &'static str, iteration: u64) -> Result<(), BenchError> {
     match number.is_finite() {
         true => Ok(()),
-        false => Err(Error::Usage {
-            message: format!("the {what} of step {} is not finite", iteration + 1),
-            help: "lower the learning rate or set train.clip_norm".into(),
-        }),
+        false => Err(BenchError::NotFinite { what, step: iteration + 1 }),
     }
 }
 
 /// Operations of forward and backward pass of the network without any rewrite.
-fn operations_as_written<T: Scalar>(engine: &Engine<T>, batch: &Batch) -> Result<u64, Error> {
+fn operations_as_written<T: Scalar>(engine: &Engine<T>, batch: &Batch) -> Result<u64, BenchError> {
     let mut plain = Engine::<T>::new(engine.plan().clone(), engine.sizes().clone(), 0)?;
     plain.begin_profile();
     plain.forward(batch, Mode::Train { iteration: 0 })?;

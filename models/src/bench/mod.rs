@@ -1,9 +1,9 @@
 //! How fast a network trains and writes, and how fast this machine could: whole training steps, or captions, held against
 //! the operations that they need.
 
+mod error;
 mod measure;
 mod memory;
-pub(crate) mod peak;
 mod report;
 mod sample;
 
@@ -11,13 +11,14 @@ use engine_core::engine::Engine;
 use engine_core::{Scalar, team};
 use engine_datasets::Source;
 
+use crate::peak;
+use crate::settings::TrainSettings;
+
+pub use crate::peak::Peak;
+pub use error::BenchError;
 pub use measure::{Measured, Phase};
-pub use peak::Peak;
 pub use report::{NodeLine, PhaseLine, Report};
 pub use sample::{SampleReport, bench_sampling};
-
-use crate::error::Error;
-use crate::settings::TrainSettings;
 
 /// Steps before the measured ones: they make the engine's memory and fill caches.
 pub const WARM_UP: u64 = 3;
@@ -34,7 +35,7 @@ pub fn bench<T: Scalar>(
     source: &dyn Source,
     settings: &TrainSettings,
     steps: usize,
-) -> Result<Report, Error> {
+) -> Result<Report, BenchError> {
     let threads = team::threads();
     let before = peak::measure(T::PRECISION, threads);
     let measured = measure::measure(engine, source, settings, steps)?;

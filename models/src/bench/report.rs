@@ -7,7 +7,8 @@ use engine_core::Precision;
 use engine_core::engine::NodeProfile;
 use serde::Serialize;
 
-use super::{Measured, Peak, Phase, WARM_UP};
+use super::{Measured, Phase, WARM_UP};
+use crate::peak::Peak;
 
 /// What a benchmark found. Its fields are the keys of `--json FILE`; what is not known is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -8,10 +8,11 @@ use engine_core::{Precision, flops, team};
 use engine_datasets::{Source, Split};
 use serde::Serialize;
 
-use super::{Peak, memory, peak};
-use crate::caption::{Captioner, ROWS};
+use super::error::BenchError;
+use super::memory;
+use crate::caption::{Captioner, NoImages, ROWS};
 use crate::decode::{DecodeScalar, Decoder};
-use crate::error::Error;
+use crate::peak::{self, Peak};
 
 /// What writing captions came to. Its fields are the keys of `--json FILE`; what is not known is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,12 +59,12 @@ pub fn bench_sampling<T: DecodeScalar>(
     source: &dyn Source,
     decoder: &dyn Decoder,
     count: usize,
-) -> Result<SampleReport, Error> {
+) -> Result<SampleReport, BenchError> {
     let before = peak::measure(T::PRECISION, team::threads());
     let mut captioner = Captioner::new(engine, source, decoder)?;
     let all = source.images(Split::Val);
     if all == 0 {
-        return Err(Error::no_images("--sample"));
+        return Err(NoImages { what: "--sample" }.into());
     }
     let images: Vec<usize> = (0..count.max(ROWS)).map(|at| at % all).collect();
     captioner.caption(source, Split::Val, &images[..ROWS])?;

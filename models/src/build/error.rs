@@ -4,22 +4,32 @@ use std::io;
 use std::path::PathBuf;
 
 use engine_datasets::captions::CaptionsError;
-use engine_datasets::{Split, quote};
+use engine_datasets::{DataError, Split, quote};
 
-use crate::encoder::ReductionError;
+use crate::encoder::{EncoderError, ReductionError};
 
 /// Why a data set was not built.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[non_exhaustive]
 pub enum DataBuildError {
+    /// The folder of the data set cannot be made, or its files not written.
+    #[error("{0}")]
+    Data(#[from] DataError),
+    /// The encoder cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Encoder(#[from] EncoderError),
     /// The captions cannot be used.
     #[error(transparent)]
+    #[diagnostic(help("{}", _0.help()))]
     Captions(#[from] CaptionsError),
     /// Features cannot be reduced.
     #[error(transparent)]
+    #[diagnostic(transparent)]
     Reduction(#[from] ReductionError),
     /// The file system refused.
     #[error("cannot {action} {}: {error}", path.display())]
+    #[diagnostic(help("{}", io_help(action)))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -31,6 +41,7 @@ pub enum DataBuildError {
     },
     /// The folder of pictures is not there, or is none.
     #[error("expected a folder of pictures, found {found} at {}", path.display())]
+    #[diagnostic(help("give the folder of the pictures: --images DIR"))]
     NoFolder {
         /// What was given.
         path: PathBuf,
@@ -39,6 +50,9 @@ pub enum DataBuildError {
     },
     /// The folder holds no pictures.
     #[error("{} holds no pictures: it holds {found}", path.display())]
+    #[diagnostic(help(
+        "give the folder that holds the JPEG, PNG or WebP files which the captions name"
+    ))]
     NoPictures {
         /// The folder.
         path: PathBuf,
@@ -51,6 +65,9 @@ pub enum DataBuildError {
         captions.display(),
         images.display()
     )]
+    #[diagnostic(help(
+        "--images is the folder from which the names in the captions lead to the pictures"
+    ))]
     NoneNamed {
         /// The file of captions.
         captions: PathBuf,
@@ -65,6 +82,9 @@ pub enum DataBuildError {
     },
     /// A split without pictures.
     #[error("{found} of {pictures} pictures for {}: {why}", if *split == Split::Train { "training" } else { "validation" })]
+    #[diagnostic(help(
+        "a data set has pictures to train and pictures to validate on: give more pictures, or another --val"
+    ))]
     EmptySplit {
         /// The split.
         split: Split,
@@ -77,6 +97,7 @@ pub enum DataBuildError {
     },
     /// A picture that cannot be read, where that is not allowed.
     #[error("cannot read the picture {}: {reason}", path.display())]
+    #[diagnostic(help("mend or remove it; without --strict it is left out and named at the end"))]
     Unreadable {
         /// Its file.
         path: PathBuf,
@@ -87,6 +108,7 @@ pub enum DataBuildError {
     #[error(
         "no word comes {min_count} times in the {captions} training captions; the commonest, `{commonest}`, comes {most} times"
     )]
+    #[diagnostic(help("give more captions, or --min-count {most} or less"))]
     NoWord {
         /// The fewest times.
         min_count: usize,
@@ -99,12 +121,14 @@ pub enum DataBuildError {
     },
     /// No caption has a word.
     #[error("no caption of {} has a word", path.display())]
+    #[diagnostic(help("give captions with words of letters or digits"))]
     NoSentence {
         /// The file of captions.
         path: PathBuf,
     },
     /// More principal components than there can be.
     #[error("{asked} principal components of {what}: expected at most {most}")]
+    #[diagnostic(help("ask for fewer: --pca {most}"))]
     TooManyComponents {
         /// Those asked for.
         asked: usize,
@@ -117,9 +141,11 @@ pub enum DataBuildError {
     #[error(
         "the principal components of the features cannot be computed: their covariance has no eigenvectors to be found"
     )]
+    #[diagnostic(help("leave --pca out"))]
     NoComponents,
     /// A build that was stopped was one of something else.
     #[error("{} holds the features of a build that was stopped and had {}", folder.display(), differences.join(" and "))]
+    #[diagnostic(help("give what it was begun with, or remove it: rm -r {}", quote(folder)))]
     OtherBuild {
         /// The hidden folder.
         folder: PathBuf,
@@ -132,6 +158,7 @@ pub enum DataBuildError {
         process.map(|number| format!(" ({number})")).unwrap_or_default(),
         out.display()
     )]
+    #[diagnostic(help("wait for it, or give another folder to make"))]
     Taken {
         /// The folder to make.
         out: PathBuf,
@@ -140,6 +167,7 @@ pub enum DataBuildError {
     },
     /// A file of the hidden folder is damaged.
     #[error("{} is damaged: {message}", path.display())]
+    #[diagnostic(help("remove it, and it is made again: rm {}", quote(path)))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -148,6 +176,7 @@ pub enum DataBuildError {
     },
     /// A feature that is not a number, or infinite.
     #[error("the encoder's features of {} are not finite: number {index} is {value}", picture.display())]
+    #[diagnostic(help("are the weights whole, and those of this graph?"))]
     NotFinite {
         /// The picture.
         picture: PathBuf,
@@ -158,6 +187,9 @@ pub enum DataBuildError {
     },
     /// An encoder that does not give every picture features of the same shape.
     #[error("the encoder gives {} {found}, and others before it {expected}", picture.display())]
+    #[diagnostic(help(
+        "let `pictures` in the encoder's graph bring all to one size: `resize: Exact(224, 224)`"
+    ))]
     Uneven {
         /// The picture.
         picture: PathBuf,
@@ -168,41 +200,11 @@ pub enum DataBuildError {
     },
 }
 
-impl DataBuildError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        use DataBuildError::*;
-        match self {
-            Captions(error) => error.help(),
-            Reduction(error) => error.help(),
-            Io { action: "write" | "make", .. } => {
-                "is the disk full? What has been computed is kept: mend it, and the same command goes on".into()
-            }
-            Io { .. } => "give a file or folder that can be read".into(),
-            NoFolder { .. } => "give the folder of the pictures: --images DIR".into(),
-            NoPictures { .. } => {
-                "give the folder that holds the JPEG, PNG or WebP files which the captions name".into()
-            }
-            NoneNamed { .. } => {
-                "--images is the folder from which the names in the captions lead to the pictures".into()
-            }
-            EmptySplit { .. } => {
-                "a data set has pictures to train and pictures to validate on: give more pictures, or another --val".into()
-            }
-            Unreadable { .. } => {
-                "mend or remove it; without --strict it is left out and named at the end".into()
-            }
-            NoWord { most, .. } => format!("give more captions, or --min-count {most} or less"),
-            NoSentence { .. } => "give captions with words of letters or digits".into(),
-            TooManyComponents { most, .. } => format!("ask for fewer: --pca {most}"),
-            NoComponents => "leave --pca out".into(),
-            OtherBuild { folder, .. } => {
-                format!("give what it was begun with, or remove it: rm -r {}", quote(folder))
-            }
-            Taken { .. } => "wait for it, or give another folder to make".into(),
-            Damaged { path, .. } => format!("remove it, and it is made again: rm {}", quote(path)),
-            NotFinite { .. } => "are the weights whole, and those of this graph?".into(),
-            Uneven { .. } => "let `pictures` in the encoder's graph bring all to one size: `resize: Exact(224, 224)`".into(),
+fn io_help(action: &str) -> &'static str {
+    match action {
+        "write" | "make" => {
+            "is the disk full? What has been computed is kept: mend it, and the same command goes on"
         }
+        _ => "give a file or folder that can be read",
     }
 }

@@ -5,12 +5,10 @@ use std::path::Path;
 use engine_datasets::picture::{Limits, Picture, PictureError};
 use rayon::prelude::*;
 
-use super::report::Refused;
-use super::subjects::Subject;
+use super::subjects::{Refused, Subject};
 use super::workshop::{Chunk, Seen, Workshop};
 use super::{DataBuildError, Options, Stage};
 use crate::encoder::{Encoder, Features, Grid, ReductionError, pool};
-use crate::error::Error;
 
 /// What features look like, and which pictures have none.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub(super) fn extract(
     workshop: &Workshop,
     options: &Options,
     watch: &mut dyn FnMut(Stage),
-) -> Result<Extracted, Error> {
+) -> Result<Extracted, DataBuildError> {
     let total = subjects.len();
     let kept: Vec<bool> = subjects
         .chunks(options.batch)
@@ -61,9 +59,7 @@ pub(super) fn extract(
         for (seen, subject) in seen.filter(|(seen, _)| seen.refused.is_some()) {
             let reason = seen.refused.clone().unwrap_or_default();
             if options.strict {
-                return Err(
-                    DataBuildError::Unreadable { path: subject.path.clone(), reason }.into()
-                );
+                return Err(DataBuildError::Unreadable { path: subject.path.clone(), reason });
             }
             refused.push(Refused { name: subject.name.clone(), reason });
         }
@@ -77,7 +73,11 @@ pub(super) fn extract(
 }
 
 /// The features of a batch of pictures.
-fn compute(encoder: &mut Encoder, batch: &[Subject], options: &Options) -> Result<Chunk, Error> {
+fn compute(
+    encoder: &mut Encoder,
+    batch: &[Subject],
+    options: &Options,
+) -> Result<Chunk, DataBuildError> {
     let mut pictures: Vec<Seen> = batch.par_iter().map(Seen::of).collect();
     let opened: Vec<Result<Picture, String>> =
         batch.par_iter().map(|subject| open(&subject.path)).collect();
@@ -99,7 +99,7 @@ fn compute(encoder: &mut Encoder, batch: &[Subject], options: &Options) -> Resul
         (Some(regions), Some(grid)) => Some(pool(grid, regions).map_err(DataBuildError::from)?),
         // A batch of unreadable pictures has nothing, whatever the encoder gives.
         (Some(_), None) if readable.is_empty() => None,
-        (Some(_), None) => return Err(DataBuildError::from(ReductionError::NoGrid).into()),
+        (Some(_), None) => return Err(ReductionError::NoGrid.into()),
     };
     check_finite(&features, readable.len(), &path)?;
     Ok(Chunk { pictures, features })
@@ -119,7 +119,7 @@ fn encode<'a>(
     encoder: &mut Encoder,
     pictures: &[Picture],
     path: &dyn Fn(usize) -> &'a Path,
-) -> Result<Features, Error> {
+) -> Result<Features, DataBuildError> {
     let mut all = Features::default();
     let mut first = 0;
     let preprocess = encoder.preprocess().clone();
@@ -127,7 +127,7 @@ fn encode<'a>(
         let found = encoder.encode(group)?;
         let shapes = [&all, &found].map(shape_of);
         if first > 0 && shapes[0] != shapes[1] {
-            return Err(uneven(path(first), shapes[1], shapes[0]).into());
+            return Err(uneven(path(first), shapes[1], shapes[0]));
         }
         all.width = found.width;
         all.features.extend(found.features);

@@ -28,16 +28,15 @@ use engine_datasets::captions::{self, CaptionFile};
 use engine_datasets::{check_free, take_name};
 
 use crate::encoder::Encoder;
-use crate::error::Error;
-
-pub use error::DataBuildError;
-pub use report::{Refused, Report};
-
 use extract::Extracted;
 use sentences::Sentences;
 use subjects::Subjects;
 use workshop::Workshop;
 use write::Set;
+
+pub use error::DataBuildError;
+pub use report::Report;
+pub use subjects::Refused;
 
 /// What a data set is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,10 +99,10 @@ pub enum Stage {
 /// # Errors
 /// When something is wrong with what it is to be made of, when nothing is left of it, when an encoder's features cannot be
 /// used, and when a file cannot be written. What has been computed by then is kept for the next try.
-pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, Error> {
+pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, DataBuildError> {
     let began = Instant::now();
     check_free(&options.out)?;
-    let file = captions::read(&options.captions).map_err(DataBuildError::from)?;
+    let file = captions::read(&options.captions)?;
     let mut subjects = Subjects::gather(&file, options)?;
     // The subjects have the captions from now on.
     let file = CaptionFile { pictures: Vec::new(), ..file };

@@ -431,7 +431,13 @@ mod tests {
         let made = made(1, 12, 30);
         let pictures = made.rows.len();
         let error = made.reduction(Some(pictures + 1), false).unwrap_err();
-        assert!(error.help().contains(&format!("--pca {pictures}")), "{error}");
+        assert!(
+            miette::Diagnostic::help(&error)
+                .unwrap()
+                .to_string()
+                .contains(&format!("--pca {pictures}")),
+            "{error}"
+        );
         made.reduction(Some(pictures), false).unwrap();
     }
 }

@@ -9,16 +9,7 @@ use engine_datasets::{Split, quote};
 
 use super::Options;
 use super::sentences::Sentences;
-use super::subjects::{Subject, Subjects};
-
-/// A picture that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Its name.
-    pub name: String,
-    /// Why not.
-    pub reason: String,
-}
+use super::subjects::{Refused, Subject, Subjects};
 
 /// What a build came to. Its `Display` is what the command says at the end.
 #[derive(Debug, Clone, PartialEq)]

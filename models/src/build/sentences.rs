@@ -159,6 +159,9 @@ mod tests {
             [subject(Split::Train, &["a dog", "a cat"]), subject(Split::Val, &["x x x x"])];
         let error = Sentences::of(&subjects, &options(3, 5)).unwrap_err();
         assert!(error.to_string().contains("`a`, comes 2 times"), "{error}");
-        assert!(error.help().contains("--min-count 2"), "{error}");
+        assert!(
+            miette::Diagnostic::help(&error).unwrap().to_string().contains("--min-count 2"),
+            "{error}"
+        );
     }
 }

@@ -9,8 +9,16 @@ use engine_datasets::Split;
 use engine_datasets::captions::{CaptionFile, Part, words};
 use sha2::{Digest, Sha256};
 
-use super::report::Refused;
 use super::{DataBuildError, Options};
+
+/// A picture that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its name.
+    pub name: String,
+    /// Why not.
+    pub reason: String,
+}
 
 /// A picture of the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]

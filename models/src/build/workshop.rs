@@ -19,11 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::subjects::Subject;
 use super::{DataBuildError, Options, whole};
-use crate::checksum;
 use crate::encoder::{Features, Grid};
-use crate::error::Error;
-use crate::run::lock::{Lock, LockError};
-use crate::run::replace;
+use crate::files::{self, Lock, LockError, replace};
 
 /// The form of the folder that this program writes.
 const FORMAT: u32 = 1;
@@ -69,16 +66,16 @@ pub(super) struct Chunk {
 
 impl Workshop {
     /// Makes the folder, or takes the one of a build that was stopped.
-    pub(super) fn open(options: &Options) -> Result<Self, Error> {
+    pub(super) fn open(options: &Options) -> Result<Self, DataBuildError> {
         let path = hidden_beside(&options.out, ".building")?;
         let features = path.join("features");
         fs::create_dir_all(&features).map_err(made(&features))?;
         let lock = match Lock::take(&path.join("lock")) {
             Ok(lock) => lock,
             Err(LockError::Taken(process)) => {
-                return Err(DataBuildError::Taken { out: options.out.clone(), process }.into());
+                return Err(DataBuildError::Taken { out: options.out.clone(), process });
             }
-            Err(LockError::Io(error)) => return Err(written(&path.join("lock"))(error).into()),
+            Err(LockError::Io(error)) => return Err(written(&path.join("lock"))(error)),
         };
         let workshop = Workshop { path, _lock: lock };
         workshop.agree(&Manifest::of(options)?)?;
@@ -195,7 +192,7 @@ impl Manifest {
 
 /// The SHA-256 of a file.
 fn sum(path: &Path) -> Result<String, DataBuildError> {
-    let sum = checksum::of_file(path).map(|(_, sum)| sum);
+    let sum = files::of_file(path).map(|(_, sum)| sum);
     sum.map_err(|error| DataBuildError::Io { action: "read", path: path.to_owned(), error })
 }
 
@@ -354,7 +351,7 @@ pub(super) mod tests {
         let options = furnished(dir.path());
         drop(Workshop::open(&options).unwrap());
         let refused = |options: &Options| match Workshop::open(options).err().unwrap() {
-            Error::DataBuild(error @ DataBuildError::OtherBuild { .. }) => error.to_string(),
+            error @ DataBuildError::OtherBuild { .. } => error.to_string(),
             other => panic!("{other}"),
         };
         let message = refused(&Options { batch: 3, grid: Some((1, 1)), ..options.clone() });

@@ -10,7 +10,6 @@ use super::subjects::Subject;
 use super::workshop::{Chunk, Workshop};
 use super::{DataBuildError, Options, whole};
 use crate::encoder::{Encoder, Features, Grid, Reduction, folder};
-use crate::error::Error;
 
 /// The pictures of a data set lie in this folder, or seem to.
 const PICTURES: &str = "images";
@@ -30,7 +29,11 @@ pub(super) struct Set<'a> {
 impl Set<'_> {
     /// Writes all files: captions and names of the pictures that are shown, features of all that could be read, which are
     /// the same.
-    pub(super) fn write(&self, shown: &[Subject], sentences: &Sentences) -> Result<(), Error> {
+    pub(super) fn write(
+        &self,
+        shown: &[Subject],
+        sentences: &Sentences,
+    ) -> Result<(), DataBuildError> {
         let writer = Writer::new(self.dir);
         writer.vocabulary(&sentences.vocabulary)?;
         writer.captions(sentences.rows(Split::Train), sentences.rows(Split::Val))?;
@@ -57,7 +60,11 @@ impl Set<'_> {
     }
 
     /// Writes features, principal components and grids, a batch at a time.
-    fn write_features(&self, writer: &Writer<'_>, counts: [usize; 2]) -> Result<(), Error> {
+    fn write_features(
+        &self,
+        writer: &Writer<'_>,
+        counts: [usize; 2],
+    ) -> Result<(), DataBuildError> {
         let mut files = [None, None];
         for (number, batch) in self.subjects.chunks(self.options.batch).enumerate() {
             let chunk = self.workshop.chunk(number)?;
@@ -100,7 +107,7 @@ impl Set<'_> {
     }
 
     /// Keeps what a new picture needs to come to the same features: the encoder and the reduction.
-    fn keep_encoder(&self) -> Result<(), Error> {
+    fn keep_encoder(&self) -> Result<(), DataBuildError> {
         let dir = self.dir.join(folder::ENCODER);
         self.encoder.save(&dir)?;
         self.reduction.write(&folder::reduction(&dir))?;
@@ -140,7 +147,7 @@ impl Files {
         images: usize,
         full: &Features,
         reduced: Option<&Features>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, DataBuildError> {
         let reduced = reduced.map(|reduced| writer.features(split, true, [images, reduced.width]));
         let grid = full
             .grid
@@ -153,7 +160,7 @@ impl Files {
         })
     }
 
-    fn push(&mut self, full: &Features, reduced: Option<&Features>) -> Result<(), Error> {
+    fn push(&mut self, full: &Features, reduced: Option<&Features>) -> Result<(), DataBuildError> {
         self.full.push(&full.features)?;
         if let (Some(file), Some(reduced)) = (&mut self.reduced, reduced) {
             file.push(&reduced.features)?;
@@ -164,7 +171,7 @@ impl Files {
         Ok(())
     }
 
-    fn finish(self) -> Result<(), Error> {
+    fn finish(self) -> Result<(), DataBuildError> {
         self.full.finish()?;
         self.reduced.into_iter().chain(self.grid).try_for_each(Slabs::finish)?;
         Ok(())

@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn bans_that_cannot_be_are_refused() {
         let error = |ban: &[&str]| rules(ban, None).of(&vocabulary()).unwrap_err();
-        assert!(error(&["dgo"]).help().contains("`dog`"), "{:?}", error(&["dgo"]));
+        let help = miette::Diagnostic::help(&error(&["dgo"])).unwrap().to_string();
+        assert!(help.contains("`dog`"), "{help}");
         for mark in ["<NULL>", "<START>", "<END>"] {
             assert!(error(&[mark]).to_string().contains(mark));
         }

@@ -10,9 +10,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Encoder, Reduction};
-use crate::error::Error;
-use crate::run::replace;
+use super::{Encoder, EncoderError, Reduction};
+use crate::files::replace;
 
 /// The folder's name in a data set and in a run.
 pub const ENCODER: &str = "encoder";
@@ -41,7 +40,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When one of its files cannot be read or is not in order.
-    pub fn open(dir: &Path) -> Result<Self, Error> {
+    pub fn open(dir: &Path) -> Result<Self, EncoderError> {
         let encoder = Self::load(&graph(dir), &weights(dir))?;
         let reduction = reduction(dir);
         Ok(match reduction.exists() {
@@ -56,8 +55,8 @@ impl Encoder {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<(), Error> {
-        let write = |path: PathBuf| |error| Error::Write { path, error };
+    pub fn save(&self, dir: &Path) -> Result<(), EncoderError> {
+        let write = |path: PathBuf| |error| EncoderError::Write { path, error };
         fs::create_dir_all(dir).map_err(write(dir.to_owned()))?;
         self.weights.save(&weights(dir))?;
         let graph = graph(dir);
@@ -70,14 +69,14 @@ impl Encoder {
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub(crate) fn hand_on(from: &Path, to: &Path) -> Result<(), Error> {
+pub fn hand_on(from: &Path, to: &Path) -> Result<(), EncoderError> {
     let (from, to) = (from.join(ENCODER), to.join(ENCODER));
     if !graph(&from).is_file() {
         return Ok(());
     }
     let write = |path: &Path| {
         let path = path.to_owned();
-        |error| Error::Write { path, error }
+        |error| EncoderError::Write { path, error }
     };
     fs::create_dir_all(&to).map_err(write(&to))?;
     for name in [WEIGHTS, REDUCTION, GRAPH] {
@@ -93,7 +92,7 @@ pub(crate) fn hand_on(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Takes from a run what [`hand_on`] has given it.
-pub(crate) fn discard(run: &Path) {
+pub fn discard(run: &Path) {
     for name in [WEIGHTS, REDUCTION, GRAPH] {
         _ = fs::remove_file(run.join(ENCODER).join(name));
     }

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod network;
 pub mod weights;
 
+mod error;
 mod reduction;
 
 use std::path::Path;
@@ -21,10 +22,10 @@ use engine_datasets::picture::{Picture, Preprocess};
 
 use self::network::Network;
 use self::weights::Weights;
-use crate::error::Error;
 
+pub use error::EncoderError;
 pub use reduction::{Basis, Reduction, ReductionError};
-pub(crate) use reduction::{parse_grid, pool};
+pub use reduction::{parse_grid, pool};
 
 /// The input of an encoder's graph: pictures as arrays, `[Batch, 3, height, width]`.
 pub const IMAGES: &str = "images";
@@ -78,7 +79,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When one of them cannot be read, the graph is wrong, or the weights are not its.
-    pub fn load(graph: &Path, weights: &Path) -> Result<Self, Error> {
+    pub fn load(graph: &Path, weights: &Path) -> Result<Self, EncoderError> {
         Self::with_passes(graph, weights, &Passes::default())
     }
 
@@ -86,7 +87,11 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn with_passes(graph: &Path, weights: &Path, passes: &Passes) -> Result<Self, Error> {
+    pub fn with_passes(
+        graph: &Path,
+        weights: &Path,
+        passes: &Passes,
+    ) -> Result<Self, EncoderError> {
         let network = Network::read(graph)?;
         let weights = network.weights(weights)?;
         let evaluator = network.evaluator(&weights, &network.roles(), passes)?;
@@ -127,7 +132,7 @@ impl Encoder {
     /// # Errors
     /// When what [`preprocess`](Self::preprocess) makes of pictures does not fit the graph, or the network's features do
     /// not fit the data set's.
-    pub fn encode(&mut self, pictures: &[Picture]) -> Result<Features, Error> {
+    pub fn encode(&mut self, pictures: &[Picture]) -> Result<Features, EncoderError> {
         let mut all = Features::default();
         for pictures in pictures.chunks(TOGETHER) {
             self.feed(pictures)?;
@@ -152,16 +157,17 @@ impl Encoder {
     }
 
     /// Brings pictures into the form that the network reads.
-    fn feed(&mut self, pictures: &[Picture]) -> Result<(), Error> {
+    fn feed(&mut self, pictures: &[Picture]) -> Result<(), EncoderError> {
         let preprocess = self.network.preprocess();
         let mut sizes = pictures.iter().map(|picture| preprocess.size(picture));
         let (height, width) = sizes.next().unwrap_or_default();
         if let Some(other) = sizes.find(|size| *size != (height, width)) {
-            return Err(Error::Feed(FeedError::Shape {
+            return Err(FeedError::Shape {
                 input: IMAGES.into(),
                 expected: format!("[Batch, 3, {height}, {width}], as of the first picture"),
                 found: vec![1, 3, other.0, other.1],
-            }));
+            }
+            .into());
         }
         let array = self.batch.f32_mut(IMAGES, &[pictures.len(), 3, height, width]);
         team::for_each_chunk_mut(array, 3 * height * width, |at, array| {

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use engine_core::engine::Evaluator;
-use engine_core::graph::{Checked, Document, Faults, Graph, Passes, Plan, Severity};
+use engine_core::graph::{Checked, Document, Graph, Passes, Plan, Severity};
 use engine_core::{Scalar, Shape, Sizes};
 use engine_datasets::picture::Preprocess;
 
+use super::error::EncoderError;
 use super::weights::{Sources, Weights};
 use super::{FEATURES, GRID, IMAGES};
-use crate::error::Error;
+use crate::graph_file;
 
 /// The sections of an encoder's graph file that are not the network.
 const SECTIONS: [&str; 2] = ["pictures", "weights"];
@@ -28,20 +29,15 @@ impl Network {
     ///
     /// # Errors
     /// When it cannot be read, or with everything that is wrong with it.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let (document, fault) =
-            Document::read(path).map_err(|error| Error::Read { path: path.to_owned(), error })?;
-        match fault {
-            Some(fault) => Err(Error::Graph(Box::new(Faults { document, faults: vec![fault] }))),
-            None => Self::of(document),
-        }
+    pub fn read(path: &Path) -> Result<Self, EncoderError> {
+        Self::of(graph_file::open(path)?)
     }
 
     /// As [`read`](Self::read), from a text.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn of(document: Document) -> Result<Self, Error> {
+    pub fn of(document: Document) -> Result<Self, EncoderError> {
         let (graph, mut faults) = Graph::read(&document, &SECTIONS);
         let sections = document.sections().unwrap_or_default();
         let text = |name: &str| sections.iter().find(|(n, _)| n == name).map(|(_, text)| *text);
@@ -61,7 +57,7 @@ impl Network {
                 check(&plan, &preprocess, document.name())?;
                 Ok(Network { document, plan, preprocess, sources })
             }
-            _ => Err(Error::Graph(Box::new(Faults { document, faults }))),
+            _ => Err(graph_file::wrong(&document, faults).into()),
         }
     }
 
@@ -84,7 +80,7 @@ impl Network {
     ///
     /// # Errors
     /// When the file cannot be read, or with everything that does not fit.
-    pub fn weights(&self, path: &Path) -> Result<Weights, Error> {
+    pub fn weights(&self, path: &Path) -> Result<Weights, EncoderError> {
         Ok(Weights::open(path, &self.plan, &self.sources)?)
     }
 
@@ -97,7 +93,7 @@ impl Network {
         weights: &Weights,
         roles: &[&str],
         passes: &Passes,
-    ) -> Result<Evaluator<T>, Error> {
+    ) -> Result<Evaluator<T>, EncoderError> {
         Evaluator::new(&self.plan, &Sizes::new(), roles, passes, |parameter, first, to| {
             Ok(weights.read(parameter, first, to)?)
         })
@@ -110,9 +106,9 @@ impl Network {
 }
 
 /// Whether the graph reads pictures and has features of them.
-fn check(plan: &Plan, preprocess: &Preprocess, name: &str) -> Result<(), Error> {
-    let refused = |message: String, help: &str| {
-        Err(Error::Usage { message: format!("{name}: {message}"), help: help.to_owned() })
+fn check(plan: &Plan, preprocess: &Preprocess, name: &str) -> Result<(), EncoderError> {
+    let refused = |message: String, help: &'static str| {
+        Err(EncoderError::Unfit { file: name.to_owned(), message, help })
     };
     let inputs: Vec<&str> = plan.inputs.iter().map(|input| input.name.as_str()).collect();
     let images = plan.inputs.iter().find(|input| input.name == IMAGES);

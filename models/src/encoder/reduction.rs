@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::{Features, Grid};
-use crate::run::replace;
+use crate::files::replace;
 
 /// The way from an encoder's features to those that a data set stores: `((x - mean) / scale) basis`, and a grid of fewer
 /// regions.
@@ -41,10 +41,11 @@ pub struct Basis {
 }
 
 /// Why a reduction cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ReductionError {
     /// The file system refused.
     #[error("cannot {action} {}: {error}", path.display())]
+    #[diagnostic(help("{}", io_help(action)))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -56,6 +57,7 @@ pub enum ReductionError {
     },
     /// The file is something else, or damaged.
     #[error("{} is not the reduction of a data set: {message}", path.display())]
+    #[diagnostic(help("{COPY_WHOLE}"))]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -66,6 +68,9 @@ pub enum ReductionError {
     #[error(
         "the reduction is made for {expected} features a picture, and the encoder gives {found}"
     )]
+    #[diagnostic(help(
+        "use the encoder that the data set was made with: it lies in its folder `encoder`"
+    ))]
     Width {
         /// The reduction's.
         expected: usize,
@@ -74,32 +79,23 @@ pub enum ReductionError {
     },
     /// A grid whose rows and columns are not known.
     #[error("the encoder's grid has {regions} regions, which are not as many rows as columns")]
+    #[diagnostic(help(
+        "give the encoder pictures as wide as they are high: `crop` in its section `pictures`"
+    ))]
     NotSquare {
         /// Its regions.
         regions: usize,
     },
     /// A grid is asked for and the encoder gives none.
     #[error("the encoder gives no grid: its graph has no output `grid`")]
+    #[diagnostic(help("leave --grid out, or give an encoder with the output `grid`"))]
     NoGrid,
 }
 
-impl ReductionError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            ReductionError::Io { action: "write", .. } => "is the disk full?".into(),
-            ReductionError::Io { .. } | ReductionError::Foreign { .. } => {
-                "the folder `encoder` of a data set has it: copy that whole".into()
-            }
-            ReductionError::Width { .. } => {
-                "use the encoder that the data set was made with: it lies in its folder `encoder`".into()
-            }
-            ReductionError::NotSquare { .. } => {
-                "give the encoder pictures as wide as they are high: `crop` in its section `pictures`".into()
-            }
-            ReductionError::NoGrid => "leave --grid out, or give an encoder with the output `grid`".into(),
-        }
-    }
+const COPY_WHOLE: &str = "the folder `encoder` of a data set has it: copy that whole";
+
+fn io_help(action: &str) -> &'static str {
+    if action == "write" { "is the disk full?" } else { COPY_WHOLE }
 }
 
 impl Reduction {
@@ -294,7 +290,7 @@ impl Reduction {
 }
 
 /// Rows and columns of regions, from `4x4`.
-pub(crate) fn parse_grid(text: &str) -> Option<(usize, usize)> {
+pub fn parse_grid(text: &str) -> Option<(usize, usize)> {
     let (rows, columns) = text.split_once('x')?;
     let count = |text: &str| text.parse().ok().filter(|n| (1..=1024).contains(n));
     Some((count(rows)?, count(columns)?))
@@ -321,7 +317,7 @@ fn numbers(file: &SafeTensors<'_>, name: &str) -> Result<(Vec<f64>, Vec<usize>),
 ///
 /// # Errors
 /// When the grid is not as high as it is wide, so that its rows are not known.
-pub(crate) fn pool(grid: &Grid, (rows, columns): (usize, usize)) -> Result<Grid, ReductionError> {
+pub fn pool(grid: &Grid, (rows, columns): (usize, usize)) -> Result<Grid, ReductionError> {
     let side = grid.regions.isqrt();
     if side * side != grid.regions || side == 0 {
         return Err(ReductionError::NotSquare { regions: grid.regions });

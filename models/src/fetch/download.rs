@@ -12,7 +12,7 @@ use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Agent, Body};
 
 use super::{FetchError, Options, Patience, Stage};
-use crate::run::replace;
+use crate::files::replace;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 17;

@@ -14,9 +14,7 @@ use std::time::Duration;
 
 use engine_datasets::{check_free, hidden_beside, take_name};
 
-use crate::checksum;
-use crate::error::Error;
-use crate::run::lock::{Lock, LockError};
+use crate::files::{self, Lock, LockError};
 
 pub use download::download;
 pub use error::FetchError;
@@ -117,7 +115,7 @@ pub struct Fetched {
 /// When the folder is in use, the archive cannot be fetched, is another than it should be, damaged or too large, or holds
 /// something else, and when a file cannot be written. What has been downloaded by then is kept for the next try, unless it
 /// is of no use.
-pub fn fetch(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Fetched, Error> {
+pub fn fetch(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Fetched, FetchError> {
     check_free(&options.out)?;
     let room = Room::open(&options.out)?;
     let archive = room.path.join("archive.zip");
@@ -142,7 +140,7 @@ fn open_archive(
     archive: &Path,
     watch: &mut dyn FnMut(Stage),
 ) -> Result<Fetched, FetchError> {
-    let sum = checksum::of_file(archive);
+    let sum = files::of_file(archive);
     let unread = |error| FetchError::Io { action: "read", path: archive.to_owned(), error };
     let (bytes, sha256) = sum.map_err(unread)?;
     if let Some(expected) = &options.sha256
@@ -181,16 +179,16 @@ struct Room {
 }
 
 impl Room {
-    fn open(out: &Path) -> Result<Self, Error> {
+    fn open(out: &Path) -> Result<Self, FetchError> {
         let path = hidden_beside(out, ".fetching")?;
         let failed = |error| FetchError::Io { action: "make", path: path.clone(), error };
         fs::create_dir_all(&path).map_err(failed)?;
         match Lock::take(&path.join("lock")) {
             Ok(lock) => Ok(Room { path, _lock: lock }),
             Err(LockError::Taken(process)) => {
-                Err(FetchError::Taken { out: out.to_owned(), process }.into())
+                Err(FetchError::Taken { out: out.to_owned(), process })
             }
-            Err(LockError::Io(error)) => Err(failed(error).into()),
+            Err(LockError::Io(error)) => Err(failed(error)),
         }
     }
 

@@ -16,7 +16,6 @@ use super::error::PhotographsError;
 use super::sight::{self, Sight};
 use crate::decode::{Context, DecodeScalar, Decoder, Hypothesis, WordModel};
 use crate::encoder::{FEATURES, Features, GRID, IMAGES};
-use crate::error::Error;
 
 /// Pictures that are captioned at once: enough that weights are worth their way from memory, few enough that what is
 /// kept of each picture does not add up.
@@ -29,7 +28,7 @@ pub(super) fn engine<T: DecodeScalar>(
     seed: u64,
     passes: &Passes,
     (bytes, file): (&[u8], &Path),
-) -> Result<Engine<T>, Error> {
+) -> Result<Engine<T>, PhotographsError> {
     let mut engine = Engine::new(plan.clone(), sizes.clone(), seed)?.rewritten(passes);
     checkpoint::set_parameters(&mut engine, bytes, file)?;
     Ok(engine)
@@ -52,7 +51,7 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
         engine: &'a Engine<T>,
         vocabulary: &'a Vocabulary,
         sight: Sight,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, PhotographsError> {
         let model = WordModel::new(engine, vocabulary).map_err(crate::decode::DecodeError::from)?;
         let mut reads = Vec::new();
         for input in model.subjects() {
@@ -74,7 +73,7 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
         &mut self,
         pictures: &[Picture],
         decoder: &dyn Decoder,
-    ) -> Result<Vec<Captioned>, Error> {
+    ) -> Result<Vec<Captioned>, PhotographsError> {
         match &mut self.sight {
             Sight::Pixels(preprocess) => sight::write(preprocess, pictures, &mut self.batch),
             Sight::Encoder(encoder) => {
@@ -115,7 +114,10 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
     }
 
     /// Where the network looked for each word of the best sentences.
-    fn look(&mut self, found: &[Vec<Hypothesis>]) -> Result<Vec<Option<Attention>>, Error> {
+    fn look(
+        &mut self,
+        found: &[Vec<Hypothesis>],
+    ) -> Result<Vec<Option<Attention>>, PhotographsError> {
         let Some(looking) = &mut self.looking else { return Ok(vec![None; found.len()]) };
         let best: Vec<&[u32]> = found
             .iter()
@@ -140,7 +142,7 @@ impl<T: DecodeScalar> Describe for Describing<'_, T> {
         &mut self,
         pictures: &[Picture],
         decoder: &dyn Decoder,
-    ) -> Result<Vec<Captioned>, Error> {
+    ) -> Result<Vec<Captioned>, PhotographsError> {
         decoder.check(self.vocabulary)?;
         let mut captioned = Vec::with_capacity(pictures.len());
         let preprocess = self.sight.preprocess().clone();

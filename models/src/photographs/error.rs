@@ -2,17 +2,58 @@
 
 use std::path::PathBuf;
 
+use engine_core::engine::{BuildError, checkpoint::CheckpointError};
+use engine_datasets::DataError;
+
+use crate::decode::DecodeError;
+use crate::encoder::EncoderError;
+use crate::graph_file::GraphError;
+use crate::run::{CheckpointsError, RunError};
+
 /// Why a run cannot caption pictures.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum PhotographsError {
+    /// There is no such run, or it is of another version.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+    /// Its graph file cannot be read, or is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+    /// Its checkpoints cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Checkpoints(#[from] CheckpointsError),
+    /// Its parameters are not those of its network.
+    #[error("{0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// Its words cannot be read.
+    #[error("{0}")]
+    Data(#[from] DataError),
+    /// Its network cannot be given memory.
+    #[error("{0}")]
+    Build(#[from] BuildError),
+    /// Its encoder cannot be read, or does not take the pictures.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The network cannot write, or the decoder cannot write with its words.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Decode(#[from] DecodeError),
     /// The run keeps no encoder.
     #[error("the run has no encoder: expected the folder {}, found none", path.display())]
+    #[diagnostic(help(
+        "train on data built by `engine data build`, whose encoder the run keeps; captions of the data's own images are written by: engine sample RUN"
+    ))]
     NoEncoder {
         /// Where it would be.
         path: PathBuf,
     },
     /// The network scores no words step by step.
     #[error("the network has no value `{scores}` with a time dimension: it writes no captions")]
+    #[diagnostic(help("{CAPTIONING}"))]
     NoWords {
         /// The role that is missing.
         scores: &'static str,
@@ -21,11 +62,13 @@ pub enum PhotographsError {
     #[error(
         "the network reads no pictures: expected an input `features`, `grid` or `images`, found none"
     )]
+    #[diagnostic(help("{CAPTIONING}"))]
     NoSubject,
     /// The network reads what no encoder gives.
     #[error(
         "the network reads the input `{input}`, expected `features` or `grid` alone: no other is known of a picture"
     )]
+    #[diagnostic(help("{OWN_IMAGES}"))]
     Unfed {
         /// The input.
         input: String,
@@ -34,9 +77,11 @@ pub enum PhotographsError {
     #[error(
         "the network reads `images`, and the graph does not say their height and width in numbers"
     )]
+    #[diagnostic(help("{OWN_IMAGES}"))]
     NoSize,
     /// The encoder has no output in the role that the network reads.
     #[error("the network reads `{input}`, which the run's encoder does not give")]
+    #[diagnostic(help("{OTHER_ENCODER}"))]
     NotGiven {
         /// The input, and the role.
         input: &'static str,
@@ -45,6 +90,7 @@ pub enum PhotographsError {
     #[error(
         "`{input}` of the run's encoder: expected {expected} numbers a picture, which the network reads, found {found}"
     )]
+    #[diagnostic(help("{OTHER_ENCODER}"))]
     OtherWidth {
         /// The input.
         input: &'static str,
@@ -61,10 +107,12 @@ pub enum PhotographsError {
         /// What is wrong with it.
         message: String,
         /// What to try.
+        #[help]
         help: String,
     },
     /// A parameter's shape says another number of a size than something else does.
     #[error("{}: parameter `{parameter}`: expected the shape {expected}, found {found:?}", path.display())]
+    #[diagnostic(help("is this the checkpoint of another graph?"))]
     OtherShape {
         /// The file of the parameters.
         path: PathBuf,
@@ -77,26 +125,8 @@ pub enum PhotographsError {
     },
 }
 
-impl PhotographsError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            PhotographsError::NoEncoder { .. } => {
-                "train on data built by `engine data build`, whose encoder the run keeps; captions of the data's own \
-                 images are written by: engine sample RUN"
-                    .into()
-            }
-            PhotographsError::NoWords { .. } | PhotographsError::NoSubject => {
-                "give the run of a captioning network, such as graphs/caption_lstm.ron".into()
-            }
-            PhotographsError::NoSize | PhotographsError::Unfed { .. } => {
-                "captions of the data's own images are written by: engine sample RUN".into()
-            }
-            PhotographsError::NotGiven { .. } | PhotographsError::OtherWidth { .. } => {
-                "encoder/ is to be the one of the data that the run was trained on".into()
-            }
-            PhotographsError::Unread { help, .. } => help.clone(),
-            PhotographsError::OtherShape { .. } => "is this the checkpoint of another graph?".into(),
-        }
-    }
-}
+const CAPTIONING: &str = "give the run of a captioning network, such as graphs/caption_lstm.ron";
+
+const OWN_IMAGES: &str = "captions of the data's own images are written by: engine sample RUN";
+
+const OTHER_ENCODER: &str = "encoder/ is to be the one of the data that the run was trained on";

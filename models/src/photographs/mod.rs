@@ -24,18 +24,15 @@ use engine_datasets::Vocabulary;
 use engine_datasets::picture::{Picture, Preprocess};
 
 use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
-use crate::error::Error;
 use crate::experiment::{Experiment, Override};
-use crate::report::run_name;
 use crate::run::RunFolder;
 use crate::trained::best_parameters;
+use describe::Describing;
+use sight::Sight;
 
 pub use captioned::{Alternative, Attention, Captioned, Word};
 pub use error::PhotographsError;
 pub use seen::{Seen, reduced, seen};
-
-use describe::Describing;
-use sight::Sight;
 
 /// A run opened to caption pictures.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ pub trait Describe {
         &mut self,
         pictures: &[Picture],
         decoder: &dyn Decoder,
-    ) -> Result<Vec<Captioned>, Error>;
+    ) -> Result<Vec<Captioned>, PhotographsError>;
 }
 
 impl Photographs {
@@ -70,7 +67,7 @@ impl Photographs {
     ///
     /// # Errors
     /// When there is no such run, it has no encoder, or what it consists of does not fit together.
-    pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, Error> {
+    pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, PhotographsError> {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
         let mut sight = Sight::open(&run, &experiment)?;
@@ -83,7 +80,7 @@ impl Photographs {
             return Err(PhotographsError::NoWords { scores: SCORES }.into());
         }
         experiment.decoder.check(&vocabulary)?;
-        let name = run_name(&run);
+        let name = run.name();
         Ok(Photographs { name, experiment, vocabulary, sight, plan, sizes, parameters })
     }
 
@@ -115,7 +112,7 @@ impl Photographs {
         self,
         passes: &Passes,
         work: impl FnOnce(&mut dyn Describe) -> R,
-    ) -> Result<R, Error> {
+    ) -> Result<R, PhotographsError> {
         match self.plan.precision {
             Precision::F32 => self.describe_in::<f32, R>(passes, work),
             Precision::F64 => self.describe_in::<f64, R>(passes, work),
@@ -126,7 +123,7 @@ impl Photographs {
         self,
         passes: &Passes,
         work: impl FnOnce(&mut dyn Describe) -> R,
-    ) -> Result<R, Error> {
+    ) -> Result<R, PhotographsError> {
         let (bytes, file) = &self.parameters;
         let seed = self.experiment.train.seed;
         let engine = describe::engine::<T>(&self.plan, &self.sizes, seed, passes, (bytes, file))?;

@@ -6,7 +6,6 @@ use engine_datasets::picture::{Picture, Preprocess};
 
 use super::error::PhotographsError;
 use crate::encoder::{Encoder, IMAGES, folder};
-use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::run::RunFolder;
 
@@ -24,7 +23,7 @@ impl Sight {
     ///
     /// # Errors
     /// When the run has no encoder, it cannot be read, or nothing says how large pictures are.
-    pub(super) fn open(run: &RunFolder, experiment: &Experiment) -> Result<Self, Error> {
+    pub(super) fn open(run: &RunFolder, experiment: &Experiment) -> Result<Self, PhotographsError> {
         let images = experiment.graph.inputs.iter().find(|input| input.name == IMAGES);
         if let Some(images) = images {
             let size = sides(images).ok_or(PhotographsError::NoSize)?;

@@ -11,7 +11,6 @@ use safetensors::SafeTensors;
 use super::error::PhotographsError;
 use super::sight::Sight;
 use crate::encoder::{FEATURES, Features, GRID};
-use crate::error::Error;
 use crate::experiment::Experiment;
 
 /// Binds what data would: `Vocabulary` from the words, others from the shapes of parameters, and what no parameter
@@ -21,7 +20,7 @@ pub(super) fn sizes(
     vocabulary: &Vocabulary,
     sight: &mut Sight,
     parameters: (&[u8], &Path),
-) -> Result<Sizes, Error> {
+) -> Result<Sizes, PhotographsError> {
     let mut sizes = Sizes::new().with(Symbol::new("Vocabulary"), vocabulary.len());
     let (plan, _) = experiment.plan(&sizes)?;
     of_parameters(&plan, parameters, &mut sizes)?;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
 use super::RunError;
-use super::durable::replace;
-use crate::bench::peak;
+use crate::files::replace;
+use crate::peak;
 
 /// The layout of run folders that this program writes. One that it does not know is refused.
 pub(crate) const FORMAT: u32 = 1;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::durable::{sync_folder, write_new};
+use crate::files::{hexadecimal, sync_folder, write_new};
 
 /// The parameters' file in the folder of a generation.
 pub(crate) const PARAMETERS: &str = "parameters.safetensors";
@@ -34,10 +34,14 @@ const SUMS: &str = "SHA256SUMS";
 const FILES: [&str; 3] = [PARAMETERS, OPTIMIZER, STATE];
 
 /// A generation that cannot be written or read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum CheckpointsError {
     /// The file system refused.
     #[error("cannot {what} {}: {error}", path.display())]
+    #[diagnostic(help("{}", match *what {
+        "write" => "is the disk full? The checkpoint before it is untouched",
+        _ => "is it readable?",
+    }))]
     Io {
         /// `read` or `write`.
         what: &'static str,
@@ -49,12 +53,16 @@ pub enum CheckpointsError {
     },
     /// The folder has no generation.
     #[error("there is no checkpoint in {}", path.display())]
+    #[diagnostic(help(
+        "a run saves its first one when it begins; go on with: engine train --resume RUN"
+    ))]
     None {
         /// The folder of checkpoints.
         path: PathBuf,
     },
     /// A file of a generation is not what was saved.
     #[error("the checkpoint {} is damaged: {message}", path.display())]
+    #[diagnostic(help("{}", way_on(path, whole.as_deref())))]
     Damaged {
         /// The generation's folder.
         path: PathBuf,
@@ -65,27 +73,14 @@ pub enum CheckpointsError {
     },
 }
 
-impl CheckpointsError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            CheckpointsError::Io { what: "write", .. } => {
-                "is the disk full? The checkpoint before it is untouched".into()
-            }
-            CheckpointsError::Io { .. } => "is it readable?".into(),
-            CheckpointsError::None { .. } => {
-                "a run saves its first one when it begins; go on with: engine train --resume RUN"
-                    .into()
-            }
-            CheckpointsError::Damaged { path, whole: Some(whole), .. } => format!(
-                "{} is whole: move {} away to go on from there",
-                whole.display(),
-                path.display()
-            ),
-            CheckpointsError::Damaged { .. } => {
-                "no other one is whole; `sha256sum -c SHA256SUMS` in its folder shows the files"
-                    .into()
-            }
+fn way_on(damaged: &Path, whole: Option<&Path>) -> String {
+    match whole {
+        Some(whole) => {
+            let (whole, damaged) = (whole.display(), damaged.display());
+            format!("{whole} is whole: move {damaged} away to go on from there")
+        }
+        None => {
+            "no other one is whole; `sha256sum -c SHA256SUMS` in its folder shows the files".into()
         }
     }
 }
@@ -336,14 +331,6 @@ fn sums(contents: &Contents) -> String {
         let _ = writeln!(text, "{}  {name}", hexadecimal(&Sha256::digest(bytes)));
     }
     text
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `metrics.jsonl`: what happened at each step and at each evaluation, one JSON object a line.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::checkpoints::hexadecimal;
+use crate::files::hexadecimal;
 
 /// One training step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,35 @@ pub struct Record {
     pub data_wait: f64,
 }
 
+/// What a look at the validation captions came to. The fields are the keys of its line in `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The steps made before it.
+    pub iteration: u64,
+    /// The epoch of the last of them, from 1.
+    pub epoch: u64,
+    /// The mean loss of the steps since the evaluation before.
+    pub train_loss: f64,
+    /// The mean loss over the validation captions.
+    pub val_loss: f64,
+    /// Scores of captions of the validation images, by metric.
+    #[serde(default)]
+    pub scores: BTreeMap<String, f64>,
+    /// Whether it is the best so far, by `train.best_by`.
+    pub best: bool,
+    /// The time since the evaluation before, this one's included, in seconds.
+    pub seconds: f64,
+}
+
+impl Evaluation {
+    /// Its numbers, each with the name of its curve.
+    pub(crate) fn scalars(&self) -> Vec<(&str, f64)> {
+        let losses = [("loss/training", self.train_loss), ("loss/validation", self.val_loss)];
+        let scores = self.scores.iter().map(|(name, score)| (name.as_str(), *score));
+        losses.into_iter().chain(scores).collect()
+    }
+}
+
 /// How much of the file there was when a generation was saved, so that a run goes on from there and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
@@ -38,10 +68,13 @@ pub struct Written {
 }
 
 /// A file of metrics that cannot be gone on with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum MetricsError {
     /// The file system refused.
     #[error("cannot write {}: {error}", path.display())]
+    #[diagnostic(help(
+        "is the disk full? The checkpoint before is untouched; mend it and go on with: engine train --resume RUN"
+    ))]
     Io {
         /// The file.
         path: PathBuf,
@@ -51,6 +84,9 @@ pub enum MetricsError {
     },
     /// The file is not the one that training had written.
     #[error("{} is not as the checkpoint left it: {message}", path.display())]
+    #[diagnostic(help(
+        "put it back, or begin another run with these parameters: engine train GRAPH --init RUN"
+    ))]
     Changed {
         /// The file.
         path: PathBuf,
@@ -110,7 +146,7 @@ impl Metrics {
         Metrics { path: path.to_owned(), file: BufWriter::new(file), bytes, hash }
     }
 
-    /// Adds a line: a [`Record`], or an evaluation.
+    /// Adds a line: a [`Record`], or an [`Evaluation`].
     ///
     /// # Errors
     /// When the file system refuses.

@@ -12,32 +12,29 @@
 
 mod about;
 pub(crate) mod checkpoints;
-mod durable;
 mod events;
-pub(crate) mod lock;
 mod metrics;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine_core::graph::did_you_mean;
 use engine_datasets::Vocabulary;
 
-use self::lock::{Lock, LockError};
+use crate::files::{Lock, LockError, nearest_beside, replace};
 
 pub(crate) use about::FORMAT;
 pub use about::{About, Machine};
 pub use checkpoints::{Checkpoints, CheckpointsError, Contents, Generation};
-pub use durable::replace;
 pub use events::Events;
-pub use metrics::{Metrics, MetricsError, Record, Written};
+pub use metrics::{Evaluation, Metrics, MetricsError, Record, Written};
 
 /// A run folder that cannot be made or used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum RunError {
     /// The folder cannot be created or written to.
     #[error("cannot write to the run folder {}: {error}", path.display())]
+    #[diagnostic(help("choose another folder with --out DIR"))]
     Unwritable {
         /// The folder.
         path: PathBuf,
@@ -47,18 +44,24 @@ pub enum RunError {
     },
     /// There is a run in it already.
     #[error("{} already holds a run", path.display())]
+    #[diagnostic(help("choose another folder with --out, or remove this one"))]
     Occupied {
         /// The folder.
         path: PathBuf,
     },
     /// Neither a run folder nor a graph file with a run.
     #[error("{} is no run: it has no graph.ron", path.display())]
+    #[diagnostic(help(
+        "give the folder of a run, or a graph file; {}",
+        nearest_beside(path, |entry| entry.join("graph.ron").is_file())
+    ))]
     NoRun {
         /// What was given.
         path: PathBuf,
     },
     /// Another process trains in it.
     #[error("{} is in use{}", path.display(), by(*process))]
+    #[diagnostic(help("wait until it has ended, or train into another folder with --out"))]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -67,6 +70,7 @@ pub enum RunError {
     },
     /// The folder of another version of this program.
     #[error("{}: expected a run of format {FORMAT}, found format {found}", path.display())]
+    #[diagnostic(help("{}", if *found > FORMAT { NEWER } else { FOREIGN }))]
     OtherFormat {
         /// Its `run.json`.
         path: PathBuf,
@@ -75,12 +79,14 @@ pub enum RunError {
     },
     /// The data has other words than those that the run's network writes.
     #[error("{}: expected the words that the run was trained with, found others in the data", path.display())]
+    #[diagnostic(help("give the folder of the run's own data with --data DIR"))]
     OtherWords {
         /// The run's `vocabulary.json`.
         path: PathBuf,
     },
     /// `run.json` is not what it should be.
     #[error("{} {message}", path.display())]
+    #[diagnostic(help("{FOREIGN}"))]
     About {
         /// The file.
         path: PathBuf,
@@ -89,44 +95,16 @@ pub enum RunError {
     },
     /// A graph that was never trained here.
     #[error("{} has no run under runs/", graph.display())]
+    #[diagnostic(help("train it first: engine train {}", graph.display()))]
     Untrained {
         /// The graph file.
         graph: PathBuf,
     },
 }
 
-impl RunError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            RunError::Unwritable { .. } => "choose another folder with --out DIR".into(),
-            RunError::Occupied { .. } => {
-                "choose another folder with --out, or remove this one".into()
-            }
-            RunError::NoRun { path } => {
-                let near = runs_beside(path);
-                let near =
-                    did_you_mean(&path.display().to_string(), near.iter().map(String::as_str));
-                format!("give the folder of a run, or a graph file; {near}")
-            }
-            RunError::OtherWords { .. } => {
-                "give the folder of the run's own data with --data DIR".into()
-            }
-            RunError::InUse { .. } => {
-                "wait until it has ended, or train into another folder with --out".into()
-            }
-            RunError::OtherFormat { found, .. } if *found > FORMAT => {
-                "a newer version of engine has made it: use that one".into()
-            }
-            RunError::OtherFormat { .. } | RunError::About { .. } => {
-                "is it the folder of a run of this program? `engine train` makes new ones".into()
-            }
-            RunError::Untrained { graph } => {
-                format!("train it first: engine train {}", graph.display())
-            }
-        }
-    }
-}
+const NEWER: &str = "a newer version of engine has made it: use that one";
+
+const FOREIGN: &str = "is it the folder of a run of this program? `engine train` makes new ones";
 
 fn by(process: Option<u32>) -> String {
     process.map_or(String::new(), |process| format!(" by process {process}"))
@@ -230,6 +208,12 @@ impl RunFolder {
         &self.path
     }
 
+    /// What the run is called: the name of its folder, also where that was given as `.`.
+    pub fn name(&self) -> String {
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        path.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned())
+    }
+
     /// The graph file as it was run, overrides included.
     pub fn graph(&self) -> PathBuf {
         self.path.join("graph.ron")
@@ -308,20 +292,8 @@ impl RunGuard {
 }
 
 /// The name that a graph file's runs bear: the file's, without `.ron`.
-pub(crate) fn graph_name(graph: &Path) -> String {
+pub fn graph_name(graph: &Path) -> String {
     graph.file_stem().map_or("graph".into(), |stem| stem.to_string_lossy().into_owned())
-}
-
-/// The run folders in the folder of `path`.
-fn runs_beside(path: &Path) -> Vec<String> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let entries = fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
-    let runs = entries.filter(|entry| entry.path().join("graph.ron").is_file());
-    let join = |name| parent.map_or(PathBuf::from(&name), |parent| parent.join(&name));
-    let mut names: Vec<String> =
-        runs.map(|entry| join(entry.file_name()).display().to_string()).collect();
-    names.sort();
-    names
 }
 
 /// The numbers of a graph's runs.

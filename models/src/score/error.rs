@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use engine_core::graph::did_you_mean;
 
 /// Why captions cannot be scored.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ScoreError {
     /// A metric that there is not.
     #[error("unknown metric `{found}`")]
     UnknownMetric {
         /// The name as written.
         found: String,
+        /// The nearest name.
+        #[help]
+        help: String,
     },
     /// Not as many candidates as images with references.
     #[error("expected a caption for each of {images} images, found {captions}")]
@@ -30,6 +33,7 @@ pub enum ScoreError {
     },
     /// An image without references.
     #[error("{place}: image `{image}` has no references")]
+    #[diagnostic(help("{REFERENCED}"))]
     NoReferences {
         /// The file, or what else holds references.
         place: String,
@@ -38,6 +42,7 @@ pub enum ScoreError {
     },
     /// A reference without words.
     #[error("{place}: reference {number} of image `{image}` has no words: {text:?}")]
+    #[diagnostic(help("{REFERENCED}"))]
     EmptyReference {
         /// The file, or what else holds references.
         place: String,
@@ -50,6 +55,7 @@ pub enum ScoreError {
     },
     /// A file that cannot be read.
     #[error("cannot read {}: {error}", path.display())]
+    #[diagnostic(help("give a file that is there and may be read"))]
     Read {
         /// The file.
         path: PathBuf,
@@ -59,6 +65,7 @@ pub enum ScoreError {
     },
     /// A file that is no JSON.
     #[error("{}:{line}:{column}: {message}", path.display())]
+    #[diagnostic(help("is it a whole JSON file?"))]
     Json {
         /// The file.
         path: PathBuf,
@@ -71,6 +78,7 @@ pub enum ScoreError {
     },
     /// JSON that holds something else.
     #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    #[diagnostic(help("{SHAPES}"))]
     Shape {
         /// The file.
         path: PathBuf,
@@ -83,6 +91,7 @@ pub enum ScoreError {
     },
     /// An image that comes twice.
     #[error("{}: image `{id}` comes twice", path.display())]
+    #[diagnostic(help("leave one caption for each image"))]
     Duplicate {
         /// The file.
         path: PathBuf,
@@ -91,6 +100,7 @@ pub enum ScoreError {
     },
     /// Several candidates for an image.
     #[error("{}: image `{id}` has {count} captions, expected one", path.display())]
+    #[diagnostic(help("leave one caption for each image"))]
     Several {
         /// The file.
         path: PathBuf,
@@ -104,6 +114,7 @@ pub enum ScoreError {
         "{}: expected a data set (`coco2014_captions.h5`) or one JSON file with references, found {found}",
         path.display()
     )]
+    #[diagnostic(help("name the file itself"))]
     NoReferenceFile {
         /// The folder.
         path: PathBuf,
@@ -112,6 +123,7 @@ pub enum ScoreError {
     },
     /// Images on one side that the other lacks.
     #[error("{lacking} has nothing for {count} of the images of {having}: {}", names.join(", "))]
+    #[diagnostic(help("{}", matching(names, others)))]
     Unmatched {
         /// What lacks them.
         lacking: String,
@@ -126,40 +138,21 @@ pub enum ScoreError {
     },
 }
 
-impl ScoreError {
-    /// What to try.
-    pub fn help(&self) -> Option<String> {
-        Some(match self {
-            ScoreError::UnknownMetric { found } => {
-                did_you_mean(found, super::all().iter().map(|score| score.name))
-            }
-            ScoreError::Json { .. } => "is it a whole JSON file?".into(),
-            ScoreError::Read { .. } => "give a file that is there and may be read".into(),
-            ScoreError::Shape { .. } => SHAPES.into(),
-            ScoreError::Duplicate { .. } | ScoreError::Several { .. } => {
-                "leave one caption for each image".into()
-            }
-            ScoreError::NoReferences { .. } | ScoreError::EmptyReference { .. } => {
-                "every image needs at least one reference, and each of them a word".into()
-            }
-            ScoreError::NoReferenceFile { .. } => "name the file itself".into(),
-            ScoreError::Unmatched { names, others, .. } => {
-                let first = names.first().map_or("", String::as_str);
-                let some = others.iter().take(SHOWN).map(String::as_str);
-                format!(
-                    "captions and references must be of the same images, named by path, file name or stem; \
-                     for `{first}`: {}",
-                    did_you_mean(first, some)
-                )
-            }
-            ScoreError::Counts { .. } | ScoreError::Empty { .. } => return None,
-        })
-    }
-}
-
 /// How many images are offered in place of one that is missing.
 const SHOWN: usize = 5;
 
 /// The forms of files.
 const SHAPES: &str = "captions: [{\"image_id\": 1, \"caption\": \"..\"}] or {\"image\": \"caption\"}; \
      references: {\"image\": [\"caption\", ..]} or COCO's {\"images\": .., \"annotations\": ..}";
+
+const REFERENCED: &str = "every image needs at least one reference, and each of them a word";
+
+/// How the images of captions and of references are matched, with those that are nearest to the first that is missing.
+fn matching(missing: &[String], others: &[String]) -> String {
+    let first = missing.first().map_or("", String::as_str);
+    let some = others.iter().take(SHOWN).map(String::as_str);
+    format!(
+        "captions and references must be of the same images, named by path, file name or stem; for `{first}`: {}",
+        did_you_mean(first, some)
+    )
+}

@@ -34,6 +34,8 @@ mod tokenizer;
 
 use std::fmt;
 
+use engine_core::graph::did_you_mean;
+
 pub use bleu::Bleu;
 pub use cider::Cider;
 pub use corpus::{Corpus, References};
@@ -137,7 +139,10 @@ pub fn named(name: &str) -> Result<Score, ScoreError> {
         letters.flat_map(char::to_lowercase).collect::<String>()
     };
     let found = all().into_iter().find(|score| plain(score.name) == plain(name));
-    found.ok_or_else(|| ScoreError::UnknownMetric { found: name.to_owned() })
+    found.ok_or_else(|| {
+        let help = did_you_mean(name, all().iter().map(|score| score.name));
+        ScoreError::UnknownMetric { found: name.to_owned(), help }
+    })
 }
 
 /// These scores of a corpus, in this order; a metric with several of them works once.
@@ -170,7 +175,8 @@ mod tests {
             assert_eq!(named(written).unwrap().name, name);
         }
         let error = named("Cidr").unwrap_err();
-        assert!(error.help().unwrap().contains("did you mean `CIDEr`?"), "{error}");
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        assert!(help.contains("did you mean `CIDEr`?"), "{help}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The name of a score as a graph file writes it.
 
+use miette::Diagnostic;
 use ron::value::RawValue;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,7 +18,8 @@ impl ScoreName {
     /// The message about a word that names none, with the nearest name.
     pub(crate) fn of<E: Error>(word: &str) -> Result<Self, E> {
         let unknown = |error: super::ScoreError| {
-            E::custom(format!("{error}: {}", error.help().unwrap_or_default()))
+            let help = error.help().map_or(String::new(), |help| help.to_string());
+            E::custom(format!("{error}: {help}"))
         };
         named(word).map(|score| ScoreName(score.name)).map_err(unknown)
     }

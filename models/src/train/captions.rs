@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use engine_core::engine::Engine;
 use engine_datasets::{Source, Split};
 
-use super::{Scores, Stop};
-use crate::caption::{Captioner, ROWS};
+use super::error::TrainError;
+use super::report::Scores;
+use super::stop::Stop;
+use crate::caption::{Captioner, NoImages, ROWS};
 use crate::decode::{DecodeScalar, Decoder};
-use crate::error::Error;
 use crate::score::{Corpus, References, Score, ScoreName, evaluate, named, spaced};
 
 /// Scores the captions that a network writes for all validation images against the data set's own captions of them.
@@ -29,7 +30,7 @@ impl<'a> CaptionScores<'a> {
         source: &'a dyn Source,
         decoder: &'a dyn Decoder,
         names: &[ScoreName],
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, TrainError> {
         let scores = names.iter().map(|name| named(name.0)).collect::<Result<Vec<_>, _>>()?;
         let mut described =
             CaptionScores { source, decoder, scores, images: Vec::new(), references: None };
@@ -37,7 +38,7 @@ impl<'a> CaptionScores<'a> {
             return Ok(described);
         }
         if source.images(Split::Val) == 0 {
-            return Err(Error::no_images("a score in `train.scores` or `train.best_by`"));
+            return Err(NoImages { what: "a score in `train.scores` or `train.best_by`" }.into());
         }
         let words = |tokens| spaced(&source.vocabulary().decode(tokens));
         let mut references = Vec::new();
@@ -59,7 +60,7 @@ impl<T: DecodeScalar> Scores<T> for CaptionScores<'_> {
         &mut self,
         engine: &Engine<T>,
         stop: &Stop,
-    ) -> Result<Option<BTreeMap<String, f64>>, Error> {
+    ) -> Result<Option<BTreeMap<String, f64>>, TrainError> {
         let Some(references) = &self.references else { return Ok(Some(BTreeMap::new())) };
         let mut captioner = Captioner::new(engine, self.source, self.decoder)?;
         let mut captions = Vec::with_capacity(self.images.len());

@@ -1,12 +1,12 @@
 //! The training loop.
 
-mod best_by;
 mod captions;
+mod error;
 mod report;
 mod state;
 mod stop;
+mod validate;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,20 @@ use engine_datasets::{Source, Split};
 
 use self::state::State;
 use crate::batches::with_batches;
-use crate::error::Error;
+use crate::best_by::ranked;
 use crate::run::checkpoints::{CARRIED, OPTIMIZER, STATE};
-use crate::run::{Checkpoints, Contents, Events, Generation, Metrics, Record, RunGuard};
+use crate::run::{
+    Checkpoints, Contents, Evaluation, Events, Generation, Metrics, Record, RunGuard,
+};
 use crate::settings::TrainSettings;
-use crate::validate::validate;
 
-pub use best_by::BestBy;
 pub use captions::CaptionScores;
-pub use report::{End, Evaluation, StepReport, Summary, Watch};
+pub use error::TrainError;
+pub use report::{End, Scores, StepReport, Summary, Watch};
 pub(crate) use state::evaluations;
 pub use state::{Identity, ResumeError};
 pub use stop::Stop;
+pub use validate::validate;
 
 /// The training of one network, from its first step or from where a checkpoint left it.
 pub struct Training<'a, T> {
@@ -59,7 +61,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         settings: &'a TrainSettings,
         run: &RunGuard,
         identity: Identity,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, TrainError> {
         // A run that was stopped while it saved its first generation begins anew.
         run.checkpoints().clean()?;
         let mut metrics = Metrics::create(&run.metrics())?;
@@ -84,7 +86,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         settings: &'a TrainSettings,
         run: &RunGuard,
         identity: &Identity,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, TrainError> {
         let checkpoints = run.checkpoints();
         checkpoints.clean()?;
         let generation = checkpoints.latest()?;
@@ -146,7 +148,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         scores: &mut dyn Scores<T>,
         watch: &mut dyn Watch,
         stop: &Stop,
-    ) -> Result<Summary, Error> {
+    ) -> Result<Summary, TrainError> {
         let from = self.state.iteration;
         let (source, draw) =
             (self.source, self.settings.draw(from, self.total.saturating_sub(from)));
@@ -189,7 +191,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     }
 
     /// Forward, backward, limits, update; what is carried begins anew with every epoch. Returns the loss, the gradients' norm and the learning rate.
-    fn step(&mut self, batch: &Batch) -> Result<(f64, f64, f64), Error> {
+    fn step(&mut self, batch: &Batch) -> Result<(f64, f64, f64), TrainError> {
         let (iteration, per_epoch, total) = (self.state.iteration, self.per_epoch, self.total);
         let learning_rate = self.settings.learning_rate(Progress { iteration, per_epoch, total });
         if iteration.is_multiple_of(per_epoch) {
@@ -208,13 +210,13 @@ impl<'a, T: Scalar> Training<'a, T> {
         Ok((loss, norm, learning_rate))
     }
 
-    fn finite(&self, number: f64, what: &'static str, iteration: u64) -> Result<(), Error> {
+    fn finite(&self, number: f64, what: &'static str, iteration: u64) -> Result<(), TrainError> {
         if number.is_finite() {
             return Ok(());
         }
         let node = self.engine.first_not_finite().map(str::to_owned);
         let kept = self.checkpoints.latest().map_or(PathBuf::new(), |latest| latest.parameters());
-        Err(Error::NotFinite { what, iteration, node, kept })
+        Err(TrainError::NotFinite { what, iteration, node, kept })
     }
 
     fn evaluation_is_due(&self) -> bool {
@@ -236,7 +238,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         scores: &mut dyn Scores<T>,
         watch: &mut dyn Watch,
         stop: &Stop,
-    ) -> Result<(), Error> {
+    ) -> Result<(), TrainError> {
         let iteration = self.state.iteration;
         let (order, rows) = (self.settings.order, self.settings.batch.as_usize());
         let val_loss = validate(self.engine, self.source, Split::Val, (order, rows), stop)?;
@@ -281,7 +283,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     }
 
     /// Saves a generation, unless the latest one is this, and removes those that are not to be kept.
-    fn save(&mut self) -> Result<(), Error> {
+    fn save(&mut self) -> Result<(), TrainError> {
         let now = Some((self.state.iteration, self.state.evaluated));
         if self.saved == now {
             return Ok(());
@@ -304,7 +306,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     }
 
     /// The generations that are neither among the latest nor among the best.
-    fn superseded(&self) -> Result<Vec<Generation>, Error> {
+    fn superseded(&self) -> Result<Vec<Generation>, TrainError> {
         let keep = &self.settings.keep;
         let mut generations = self.checkpoints.list()?;
         generations.truncate(generations.len().saturating_sub(keep.last.as_usize()));
@@ -324,25 +326,4 @@ impl<'a, T: Scalar> Training<'a, T> {
             end,
         }
     }
-}
-
-/// The steps of evaluations, the best first; of equally good ones the earlier.
-pub(crate) fn ranked(evaluations: &[Evaluation], by: BestBy) -> Vec<u64> {
-    let gains = evaluations.iter().filter_map(|e| Some((by.gain(e)?, e.iteration)));
-    let mut gains: Vec<(f64, u64)> = gains.collect();
-    gains.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    gains.into_iter().map(|(_, iteration)| iteration).collect()
-}
-
-/// Scores captions of validation images while a network trains.
-pub trait Scores<T> {
-    /// Scores by name; nothing if someone asks to stop before they are known.
-    ///
-    /// # Errors
-    /// When the network cannot write.
-    fn scores(
-        &mut self,
-        engine: &Engine<T>,
-        stop: &Stop,
-    ) -> Result<Option<BTreeMap<String, f64>>, Error>;
 }

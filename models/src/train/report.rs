@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use engine_core::engine::Engine;
 
-use crate::run::Record;
+use super::error::TrainError;
+use super::stop::Stop;
+use crate::run::{Evaluation, Record};
 
 /// What one step came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,35 +15,6 @@ pub struct StepReport {
     pub total: u64,
     /// What goes into the metrics.
     pub record: Record,
-}
-
-/// What a look at the validation captions came to. The fields are the keys of its line in `metrics.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// The steps made before it.
-    pub iteration: u64,
-    /// The epoch of the last of them, from 1.
-    pub epoch: u64,
-    /// The mean loss of the steps since the evaluation before.
-    pub train_loss: f64,
-    /// The mean loss over the validation captions.
-    pub val_loss: f64,
-    /// Scores of captions of the validation images, by metric.
-    #[serde(default)]
-    pub scores: BTreeMap<String, f64>,
-    /// Whether it is the best so far, by `train.best_by`.
-    pub best: bool,
-    /// The time since the evaluation before, this one's included, in seconds.
-    pub seconds: f64,
-}
-
-impl Evaluation {
-    /// Its numbers, each with the name of its curve.
-    pub(crate) fn scalars(&self) -> Vec<(&str, f64)> {
-        let losses = [("loss/training", self.train_loss), ("loss/validation", self.val_loss)];
-        let scores = self.scores.iter().map(|(name, score)| (name.as_str(), *score));
-        losses.into_iter().chain(scores).collect()
-    }
 }
 
 /// How a run came to its end.
@@ -95,4 +68,17 @@ pub trait Watch {
     fn step(&mut self, report: &StepReport);
     /// A look at the validation captions is done.
     fn evaluation(&mut self, evaluation: &Evaluation);
+}
+
+/// Scores captions of validation images while a network trains.
+pub trait Scores<T> {
+    /// Scores by name; nothing if someone asks to stop before they are known.
+    ///
+    /// # Errors
+    /// When the network cannot write.
+    fn scores(
+        &mut self,
+        engine: &Engine<T>,
+        stop: &Stop,
+    ) -> Result<Option<BTreeMap<String, f64>>, TrainError>;
 }

@@ -10,10 +10,9 @@ use engine_datasets::{Order, Source, Split};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::report::Evaluation;
 use crate::experiment::Experiment;
-use crate::run::Written;
-use crate::run::checkpoints::hexadecimal;
+use crate::files::hexadecimal;
+use crate::run::{Evaluation, Written};
 
 /// The form of `state.json` that this program writes.
 const FORMAT: u32 = 1;
@@ -59,10 +58,11 @@ pub struct Identity {
 }
 
 /// A checkpoint that this training cannot go on from.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ResumeError {
     /// The record is not one that this program can read.
     #[error("{}: {message}", path.display())]
+    #[diagnostic(help("was it saved by another version of engine?"))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -71,6 +71,9 @@ pub enum ResumeError {
     },
     /// The checkpoint is one of another training.
     #[error("{} is a checkpoint of another {what}: expected {expected}, found {found}", path.display())]
+    #[diagnostic(help(
+        "only a run that is the same goes on; to begin another one with its parameters: engine train GRAPH --init RUN"
+    ))]
     Other {
         /// The file.
         path: PathBuf,
@@ -81,19 +84,6 @@ pub enum ResumeError {
         /// That of the checkpoint, or its checksum.
         found: String,
     },
-}
-
-impl ResumeError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            ResumeError::Unreadable { .. } => "was it saved by another version of engine?".into(),
-            ResumeError::Other { .. } => {
-                "only a run that is the same goes on; to begin another one with its parameters: engine train GRAPH --init RUN"
-                    .into()
-            }
-        }
-    }
 }
 
 impl State {

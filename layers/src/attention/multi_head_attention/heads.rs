@@ -1,11 +1,10 @@
 //! The attention of one sequence, head by head.
 
-use engine_core::{Scalar, Tensor};
+use engine_core::{Scalar, Sequences, Tensor};
 use engine_kernels::flops;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::rows::Rows;
-use crate::attention::{softmax, softmax_gradient};
+use crate::attention::shared::{softmax, softmax_gradient};
 
 /// The sizes of arrays by heads: for each sequence a block, in it a matrix of positions by a head's width for each head.
 #[derive(Clone, Copy)]
@@ -50,8 +49,8 @@ impl Heads {
     }
 
     /// Counts so many products of queries and keys of all sequences.
-    pub(super) fn count_products(self, x: Rows<'_>, memory: Rows<'_>, times: usize) {
-        let pairs = (0..x.sequences).map(|n| x.length(n) * memory.length(n)).sum();
+    pub(super) fn count_products(self, x: Sequences<'_>, memory: Sequences<'_>, times: usize) {
+        let pairs = (0..x.count()).map(|n| x.length(n) * memory.length(n)).sum();
         flops::count_product(pairs, self.count * self.width, times);
     }
 

@@ -1,46 +1,51 @@
 //! One step of attention, as sentences are written.
 
-use engine_core::{Scalar, Step, Tensor};
+use engine_core::{Scalar, State, Step, Tensor};
 use engine_kernels::{flops, team};
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
+use super::by_heads::{Positions, gather};
 use super::heads::{Heads, attend, attend_head};
-use super::rows::{Rows, gather};
-use super::{KEYS, KV, MEANS, Map, MultiHeadAttention, Q, QUERIES, X};
+use super::{Attention, Map, X};
 
-/// State of causal attention, one more a step: keys, values, and the mask if there is one.
-const PAST_MASK: usize = 2;
-
-/// State of attention to a memory: keys and values by heads.
-const KEPT: usize = 0;
-
-impl MultiHeadAttention {
+impl Attention {
     /// Queries, times the scale of scores.
     fn ask<T: Scalar>(&self, cx: &mut Step<'_, T>, heads: Heads) {
         let Step { forward: cx, .. } = cx;
-        self.map(cx.parameters, Map::Query, &cx.inputs[X], &mut cx.scratch[QUERIES]);
+        self.map(cx.parameters, Map::Query, &cx.inputs[X], &mut cx.scratch[self.queries]);
         let scale = heads.scale();
-        cx.scratch[QUERIES].as_mut_slice().iter_mut().for_each(|q: &mut T| *q *= scale);
+        cx.scratch[self.queries].as_mut_slice().iter_mut().for_each(|q: &mut T| *q *= scale);
     }
 
     /// Adds the step's keys and values to those of the steps before, and attends to all of them.
-    pub(super) fn step_causal<T: Scalar>(&self, cx: &mut Step<'_, T>) {
-        let heads = Heads::new(self.heads(), &cx.forward.saved[Q], &cx.forward.saved[KV]);
+    pub(super) fn step_causal<T: Scalar>(
+        &self,
+        cx: &mut Step<'_, T>,
+        past: [State; 2],
+        past_mask: Option<State>,
+    ) {
+        let heads =
+            Heads::new(self.layer.heads(), &cx.forward.saved[self.q], &cx.forward.saved[self.kv]);
         self.ask(cx, heads);
         let Step { forward: cx, state, .. } = cx;
-        for (past, map) in state.iter_mut().zip([Map::Key, Map::Value]) {
-            self.map(cx.parameters, map, &cx.inputs[self.source()], &mut cx.scratch[KEYS]);
-            past.push(cx.scratch[KEYS].as_slice());
+        for (past, map) in past.into_iter().zip([Map::Key, Map::Value]) {
+            self.map(
+                cx.parameters,
+                map,
+                &cx.inputs[self.layer.source()],
+                &mut cx.scratch[self.keys],
+            );
+            state[past].push(cx.scratch[self.keys].as_slice());
         }
-        if self.masked {
-            state[PAST_MASK].push(cx.inputs[self.mask_port()].as_slice());
+        if let Some(mask) = past_mask {
+            state[mask].push(cx.inputs[self.layer.mask_port()].as_slice());
         }
-        let mask = self.masked.then(|| state[PAST_MASK].as_slice());
-        let [keys, values] = [&state[0], &state[1]];
+        let mask = past_mask.map(|mask| state[mask].as_slice());
+        let [keys, values] = past.map(|past| &state[past]);
         let (length, sequences) = (keys.dim(0), keys.dim(1));
-        let [_, _, a, means] = &mut *cx.saved else { unreachable!("as planned") };
+        let [a, means] = cx.saved.each([self.a, self.means]);
         a.reshape(&[sequences, heads.count, length]);
-        let q = cx.scratch[QUERIES].as_slice();
+        let q = cx.scratch[self.queries].as_slice();
         let width = heads.count * heads.width;
         flops::count_product(sequences * length, width, 2);
         let a = (a.as_mut_slice(), heads.count * length);
@@ -56,26 +61,27 @@ impl MultiHeadAttention {
                 attend_head(q, kv, a, o, sees);
             }
         });
-        self.map(cx.parameters, Map::Output, &cx.saved[MEANS], &mut cx.outputs[0]);
+        self.map(cx.parameters, Map::Output, &cx.saved[self.means], &mut cx.outputs[0]);
     }
 
     /// Attends to a memory, whose keys and values the first step has computed.
-    pub(super) fn step_across<T: Scalar>(&self, cx: &mut Step<'_, T>) {
-        let heads = Heads::new(self.heads(), &cx.forward.saved[Q], &cx.forward.saved[KV]);
+    pub(super) fn step_across<T: Scalar>(&self, cx: &mut Step<'_, T>, kept: State) {
+        let heads =
+            Heads::new(self.layer.heads(), &cx.forward.saved[self.q], &cx.forward.saved[self.kv]);
         self.ask(cx, heads);
         let Step { forward: cx, state, first, .. } = cx;
         if *first {
-            let memory = &cx.inputs[self.source()];
-            let order = Rows::of(memory, cx.steps, &cx.saved[KV]);
+            let memory = &cx.inputs[self.layer.source()];
+            let order = Positions::of(memory, cx.sequences, &cx.saved[self.kv]);
             for (part, map) in [Map::Key, Map::Value].into_iter().enumerate() {
-                self.map(cx.parameters, map, memory, &mut cx.scratch[KEYS]);
-                gather(&cx.scratch[KEYS], order, heads, &mut state[KEPT], part, T::one());
+                self.map(cx.parameters, map, memory, &mut cx.scratch[self.keys]);
+                gather(&cx.scratch[self.keys], order, heads, &mut state[kept], part, T::one());
             }
         }
-        let mask = self.masked.then(|| &cx.inputs[self.mask_port()]);
-        let (kv, q) = (state[KEPT].flat(), cx.scratch[QUERIES].as_slice());
-        let [_, _, a, means] = &mut *cx.saved else { unreachable!("as planned") };
-        let (width, keys) = (heads.count * heads.width, cx.scratch[KEYS].dim(1));
+        let mask = self.layer.masked.then(|| &cx.inputs[self.layer.mask_port()]);
+        let (kv, q) = (state[kept].flat(), cx.scratch[self.queries].as_slice());
+        let [a, means] = cx.saved.each([self.a, self.means]);
+        let (width, keys) = (heads.count * heads.width, cx.scratch[self.keys].dim(1));
         flops::count_product(kv.nrows() * keys, width, 2);
         let a = (a.as_mut_slice(), heads.count * keys);
         team::for_each_chunk_mut2(a, (means.as_mut_slice(), width), |n, a, o| {
@@ -83,7 +89,7 @@ impl MultiHeadAttention {
             let kv = kv.row(n).to_slice().expect("rows of a dense array");
             attend(heads, [1, keys], &q[n * width..][..width], kv, a, o, sees);
         });
-        self.map(cx.parameters, Map::Output, &cx.saved[MEANS], &mut cx.outputs[0]);
+        self.map(cx.parameters, Map::Output, &cx.saved[self.means], &mut cx.outputs[0]);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Every way of convolving against sums as they are written, over random shapes.
 
 use engine_core::Pair;
+use engine_core::testing::LayerBench;
 use engine_kernels::lanes::{Lanes, on_each_form};
 use engine_kernels::team;
-use engine_core::testing::LayerBench;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

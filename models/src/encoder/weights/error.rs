@@ -5,10 +5,11 @@ use std::io;
 use std::path::PathBuf;
 
 /// A file of weights that is damaged, or is that of another network.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum WeightsError {
     /// The file cannot be read.
     #[error("cannot read {}: {error}", path.display())]
+    #[diagnostic(help("give the file of the weights, in the safetensors format"))]
     Read {
         /// The file.
         path: PathBuf,
@@ -18,6 +19,7 @@ pub enum WeightsError {
     },
     /// The file cannot be written.
     #[error("cannot write {}: {error}", path.display())]
+    #[diagnostic(help("is the disk full?"))]
     Write {
         /// The file.
         path: PathBuf,
@@ -27,6 +29,9 @@ pub enum WeightsError {
     },
     /// The file is not a safetensors file, or is damaged.
     #[error("{} is no readable safetensors file: {message}", path.display())]
+    #[diagnostic(help(
+        "was it downloaded to its end, and is it in the safetensors format? A pickle (.pth, .bin) is not read"
+    ))]
     Format {
         /// The file.
         path: PathBuf,
@@ -35,6 +40,9 @@ pub enum WeightsError {
     },
     /// The file's arrays are not those of the network.
     #[error("{} has not the weights of this network{}{}", path.display(), by(names), list(misfits))]
+    #[diagnostic(help(
+        "are these the weights of this graph? Its section `weights` says what other programs call them, and which arrays it does without (`unused`)"
+    ))]
     Misfit {
         /// The file.
         path: PathBuf,
@@ -132,24 +140,4 @@ fn list(misfits: &[Misfit]) -> String {
         list += &format!("\n  and {} more", misfits.len() - WRITTEN);
     }
     list
-}
-
-impl WeightsError {
-    /// What to try.
-    pub fn help(&self) -> String {
-        match self {
-            WeightsError::Read { .. } => {
-                "give the file of the weights, in the safetensors format".into()
-            }
-            WeightsError::Write { .. } => "is the disk full?".into(),
-            WeightsError::Format { .. } => {
-                "was it downloaded to its end, and is it in the safetensors format? A pickle (.pth, .bin) is not read"
-                    .into()
-            }
-            WeightsError::Misfit { .. } => {
-                "are these the weights of this graph? Its section `weights` says what other programs call them, and which arrays it does without (`unused`)"
-                    .into()
-            }
-        }
-    }
 }

@@ -13,11 +13,11 @@ use engine_core::Scalar;
 use engine_core::graph::{Parameter, Plan, nearest};
 use safetensors::tensor::Dtype;
 
+use self::file::{Stored, WeightsFile};
+
 pub use error::{Misfit, WeightsError};
 pub use names::{Matrices, Names, Sources};
 pub use pattern::Pattern;
-
-use self::file::{Stored, WeightsFile};
 
 /// A file that has all parameters of a network, and nothing else but what the network does without.
 #[derive(Debug)]

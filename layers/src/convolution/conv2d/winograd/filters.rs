@@ -5,7 +5,7 @@ use std::ops::Range;
 use engine_kernels::lanes::{Lanes, Simd};
 
 use super::{Call, LINE, Line, PAIR, SIDE, Vector, fma, splat};
-use crate::conv2d::strip::UNITS;
+use crate::convolution::conv2d::strip::UNITS;
 
 /// Numbers of a filter for one channel.
 const TAPS: usize = 9;

@@ -9,7 +9,7 @@ use engine_kernels::shared::Shared;
 
 use super::tiles::{Run, Tiles};
 use super::{Call, ELEMENTS, LINE, Line, Row, SIDE, STRIP, TILE, Vector, copy, fma, splat};
-use crate::conv2d::geometry::Geometry;
+use crate::convolution::conv2d::geometry::Geometry;
 
 /// Transforms what tiles of a strip see in some channels: `[elements, channels, tiles of a strip]`.
 pub(super) struct Pictures<'a> {

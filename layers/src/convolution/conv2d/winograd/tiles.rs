@@ -1,7 +1,7 @@
 //! How tiles cover pictures.
 
 use super::TILE;
-use crate::conv2d::geometry::Geometry;
+use crate::convolution::conv2d::geometry::Geometry;
 
 /// How tiles cover the pictures.
 #[derive(Clone, Copy)]
