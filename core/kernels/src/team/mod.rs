@@ -107,8 +107,13 @@ pub fn for_each_chunk_mut3<A: Send, B: Send, C: Send>(
 }
 
 /// Calls `f` with all chunks and their numbers.
+///
+/// # Panics
+/// When there is no array at all, and when `f` panics.
 pub fn for_each_disjoint<C: DisjointChunks>(cut: C, f: impl Fn(usize, C::Chunk) + Sync) {
-    for_each(cut.count(), |at| {
+    let count = cut.count();
+    assert!(count < usize::MAX, "an array that is cut");
+    for_each(count, |at| {
         // SAFETY: `for_each` gives each number below the count once, and the cut ends here.
         f(at, unsafe { cut.chunk(at) });
     });
