@@ -13,8 +13,9 @@ use engine::decode::{Context, Decode, DecodeScalar, Decoder, Hypothesis, WordMod
 use engine_core::engine::Engine;
 use engine_core::graph::{Document, Passes};
 use engine_core::testing::engine as network;
-use engine_core::{Batch, Mode, Sizes, Tagged, team};
+use engine_core::{Batch, Mode, Sizes, Tagged};
 use engine_datasets::Vocabulary;
+use engine_kernels::team;
 use front_door::{GRAPH, Room, report};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -315,9 +315,9 @@ fn schedules_read_write_and_are_documented() {
 
 /// A layer with one fault at a time, to see that the checks above find it.
 mod faulty {
-    use engine_core::context::Forward;
     use engine_core::{
-        Axis, Backward, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Scalar, Step,
+        Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+        PortShapes, Scalar, Signature, Step, Weight,
     };
     use serde::{Deserialize, Serialize};
 
@@ -356,17 +356,28 @@ mod faulty {
             vec![Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")])]
         }
 
-        fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+        fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
             let fill = engine_core::init::Fill::Blocks(vec![0.7]);
-            Ok(LayerPlan::output(inputs.shape(0).clone()).weights("w", [1.into()], fill))
+            let output = Signature::output(inputs.shape(0).clone(), Dependence::Elementwise);
+            Ok(output.weights("w", [1.into()], fill))
+        }
+
+        fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+            Lowered::new(FaultyKernel { layer: self.clone(), w: memory.weight("w") })
         }
     }
 
-    impl<T: Scalar> Kernel<T> for Faulty {
+    #[derive(Debug)]
+    struct FaultyKernel {
+        layer: Faulty,
+        w: Weight,
+    }
+
+    impl<T: Scalar> Kernel<T> for FaultyKernel {
         fn forward(&self, cx: &mut Forward<'_, T>) {
-            let w = cx.parameters[0].as_slice()[0];
+            let w = cx.parameters[self.w].as_slice()[0];
             let single = T::epsilon().f64() > 1e-10;
-            let off = if self.fault == Fault::Precision && single { 1e-3 } else { 0.0 };
+            let off = if self.layer.fault == Fault::Precision && single { 1e-3 } else { 0.0 };
             let x = cx.inputs[0].as_slice();
             let y = cx.outputs[0].as_mut_slice();
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = w * x * x + T::of(off));
@@ -374,19 +385,19 @@ mod faulty {
 
         fn step(&self, cx: &mut Step<'_, T>) {
             self.forward(&mut cx.forward);
-            if self.fault == Fault::Step && !cx.first {
+            if self.layer.fault == Fault::Step && !cx.first {
                 cx.forward.outputs[0].as_mut_slice()[0] += T::of(1e-9);
             }
         }
 
         fn backward(&self, cx: &mut Backward<'_, T>) {
-            let w = cx.parameters[0].as_slice()[0];
+            let w = cx.parameters[self.w].as_slice()[0];
             let (x, dy) = (cx.inputs[0].as_slice(), cx.output_gradients[0].as_slice());
             let dw = x.iter().zip(dy).map(|(&x, &dy)| dy * x * x).sum();
-            self.set(&mut cx.parameter_gradients[0].as_mut_slice()[0], dw);
+            self.layer.set(&mut cx.parameter_gradients[self.w].as_mut_slice()[0], dw);
             if let Some(dx) = cx.input_gradients.get(0) {
                 for (dx, (&x, &dy)) in dx.as_mut_slice().iter_mut().zip(x.iter().zip(dy)) {
-                    self.set(dx, dy * T::of(2.0) * w * x);
+                    self.layer.set(dx, dy * T::of(2.0) * w * x);
                 }
             }
         }

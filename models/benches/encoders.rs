@@ -13,7 +13,8 @@ use engine::encoder::network::Network;
 use engine::encoder::{FEATURES, IMAGES};
 use engine_core::engine::{BuildError, Evaluator};
 use engine_core::graph::{Passes, Plan};
-use engine_core::{Batch, Sizes, Symbol, team};
+use engine_core::{Batch, Sizes, Symbol};
+use engine_kernels::team;
 
 /// Runs that are measured, and those before that are not.
 const RUNS: usize = 15;

@@ -55,6 +55,12 @@ impl Form {
         self.part == Part::Whole && !self.bias
     }
 
+    /// Whether it is one of a whole cell over weights in panels.
+    pub fn is_of_whole_cell(self) -> bool {
+        let Form { part, weights, bias, relu } = self;
+        part == Part::Whole && weights != WeightOrder::Stored && !bias && !relu
+    }
+
     /// The same form of another part.
     pub fn part(self, part: Part) -> Form {
         Form { part, ..self }

@@ -1,23 +1,25 @@
 //! The gated recurrent unit.
 
-use engine_core::context::Forward;
-use engine_kernels::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Form, Forward, Kernel, Layer, Lowered, Memory, Part,
+    PlanError, Port, PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, State, Step,
+    Weight, WeightOrder, register,
+};
+use engine_kernels::gemm::{add_product, product};
 use engine_kernels::math;
 use ndarray::{ArrayView2, Axis as Side};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::affine;
-use crate::elementwise::{sigmoid_slope, tanh_slope};
-use crate::fused::GatedRecurrence;
-use crate::recurrent::{
-    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
-    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
+use super::fused::GatedRecurrence;
+use super::shared::{
+    InputPart, X, add_recurrent_gradient, add_start_gradient, first, lower_input, matrix_at,
+    recurrence_facts, rows_at, rows_at_mut, start, transpose,
 };
-use crate::temporal_affine::{TemporalAffine, map_plan};
+use crate::elementwise::{sigmoid_slope, tanh_slope};
+use crate::linear::map;
 
 /// A recurrence whose state changes only as far as a gate lets it: the gated recurrent unit.
 ///
@@ -65,11 +67,6 @@ pub enum Reset {
 
 const H0: usize = 1;
 
-const BN: usize = 3;
-
-/// Scratch and state: what is carried through time.
-const H: usize = 0;
-
 pub(crate) const GATES: usize = 3;
 
 #[typetag::serde]
@@ -81,130 +78,110 @@ impl Layer for Gru {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let (units, wide, reset) = (self.units, self.units.times(GATES), self.reset);
-        let over_time = inputs.shape(X).with_last(units);
-        let map = TemporalAffine { units: wide, bias: true, init: self.init };
-        let map_plan = map_plan(over_time.with_last(wide), true);
-        let plan = recurrence_plan(&over_time, units)
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        let (units, wide) = (self.units, self.units.times(GATES));
+        let signature = Signature::output(inputs.shape(X).with_last(units), Dependence::Past)
+            .port(H0, Dependence::StartOnly)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
             .bias("b", [wide], Fill::zero());
-        let (plan, own) = match reset {
-            Reset::Before => (plan, vec![WH]),
-            Reset::After => (plan.bias("bn", [units], Fill::zero()), vec![WH, BN]),
-        };
-        let fused = GatedRecurrence { reset };
-        let fused_plan = GatedRecurrence::plan(&over_time, units);
-        let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
-            fused,
-            fused_plan,
-            (0..own.len()).collect::<Vec<_>>(),
-        ));
-        Ok(plan.split(
-            Part::new(map, map_plan, [WX, B]),
-            Part::new(GruRecurrence { reset }, recurrence, own),
-        ))
+        Ok(signature.bias_if(self.reset == Reset::After, "bn", [units]))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(GruRecurrence::of(self.reset, Part::Whole, memory))
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        let facts = recurrence_facts(&[H0]);
+        match (form.part, form.weights) {
+            (Part::Input, _) => Some(lower_input(form, GATES, memory)),
+            (Part::Recurrence, WeightOrder::Stored) => {
+                let recurrence = GruRecurrence::of(self.reset, Part::Recurrence, memory);
+                Some(Lowered::new(recurrence).facts(facts).indexed(X))
+            }
+            (Part::Recurrence, WeightOrder::PanelsBothWays) => {
+                Some(GatedRecurrence::lower(self.reset, memory).facts(facts))
+            }
+            _ => None,
+        }
     }
 }
 
-/// The memory of the recurrence, over time and at one step.
-fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
-    let now = Shape::new([over_time[0], units]);
-    let wide = units.times(GATES);
-    LayerPlan::output(over_time.clone())
-        // The gates, h before each step, and r * h (Before) or h wh_n + bn (After).
-        .saved(over_time.with_last(wide))
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        // h or its gradient; h wh, or the gradient of r * h; the transpose of wh.
-        .scratch(now.clone())
-        .scratch(now.with_last(wide))
-        .scratch([wide, units])
-        .state(now)
-}
-
-impl<T: Scalar> Kernel<T> for Gru {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        map_input(cx);
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.reset.advance(cx, [WH, BN]);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        map_input(&mut cx.forward);
-        self.reset.step(cx, [WH, BN]);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.reset.go_back(cx, [WH, BN]);
-        map_gradients(cx);
-    }
-}
-
-/// The GRU from `x wx + b` on: its first port is that, its parameters are `wh` and, with `reset: After`, `bn`.
+/// The recurrence over time and at one step.
 #[derive(Debug)]
 struct GruRecurrence {
     reset: Reset,
+    input: InputPart,
+    wh: Weight,
+    bn: Option<Weight>,
+    /// The gates, h before each step, and r * h (Before) or h wh_n + bn (After).
+    gates: Saved,
+    h_before: Saved,
+    seen: Saved,
+    /// h or its gradient; h wh, or the gradient of r * h; the transpose of wh.
+    h: Scratch,
+    recurrent: Scratch,
+    wh_t: Scratch,
+    carried: State,
 }
 
-impl<T: Scalar> Kernel<T> for GruRecurrence {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        take_input(cx);
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.reset.advance(cx, [0, 1]);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        take_input(&mut cx.forward);
-        self.reset.step(cx, [0, 1]);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.reset.go_back(cx, [0, 1]);
-        take_gradient(cx);
-    }
-}
-
-/// The recurrence, which finds in the gates' place what the input adds to their sums. `wh` and `bn` say where the
-/// parameters of these names are.
-impl Reset {
-    /// One time step from the carried state on.
-    fn step<T: Scalar>(self, cx: &mut Step<'_, T>, parameters: [usize; 2]) {
-        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
-        start(&mut cx.forward.scratch[H], before);
-        self.advance(&mut cx.forward, parameters);
-        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+impl GruRecurrence {
+    fn of(reset: Reset, part: Part, memory: &mut Memory<'_>) -> Self {
+        let over_time = memory.output().clone();
+        let units = over_time.last();
+        let (now, wide) = (Shape::new([over_time[0], units]), units.times(GATES));
+        GruRecurrence {
+            reset,
+            input: InputPart::of(part, memory),
+            wh: memory.weight("wh"),
+            bn: memory.weight_if(reset == Reset::After, "bn"),
+            gates: memory.saved(over_time.with_last(wide)),
+            h_before: memory.saved(over_time.clone()),
+            seen: memory.saved(over_time),
+            h: memory.scratch(now.clone()),
+            recurrent: memory.scratch(now.with_last(wide)),
+            wh_t: memory.scratch([wide, units]),
+            carried: memory.state(now),
+        }
     }
 
     /// Runs over time from the carried state on, which it leaves at the last step's.
-    fn advance<T: Scalar>(self, cx: &mut Forward<'_, T>, [wh, bn]: [usize; 2]) {
-        let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
-        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
+    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
+        let [gates, h_before, reset] = cx.saved.each([self.gates, self.h_before, self.seen]);
+        let [h, recurrent] = cx.scratch.each([self.h, self.recurrent]);
         let y = &mut cx.outputs[0];
-        let (wh_rz, wh_n) = gate_columns(cx.parameters[wh].rows());
-        let bn = (self == Reset::After).then(|| cx.parameters[bn].as_slice());
-        for t in 0..y.dim(1) {
+        let (wh_rz, wh_n) = gate_columns(cx.parameters[self.wh].rows());
+        let bn = self.bn.map(|bn| cx.parameters[bn].as_slice());
+        let sequences = Sequences::of(y, cx.sequences);
+        for t in 0..sequences.steps() {
+            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
             let (recurrent_rz, _) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
             product(h.rows(), wh_rz, recurrent_rz);
-            let read = rows_at(recurrent, 0).zip(rows_at(h, 0));
-            let write =
-                rows_at_mut(gates, t).zip(rows_at_mut(h_before, t)).zip(rows_at_mut(reset, t));
+            let read = rows_at(recurrent, alive).zip(rows_at(h, alive));
+            let write = rows_at_mut(gates, rows)
+                .zip(rows_at_mut(h_before, rows))
+                .zip(rows_at_mut(reset, rows));
             for ((recurrent, h), ((gates, h_before), reset)) in read.zip(write) {
                 h_before.copy_from_slice(h);
                 open_gates(gates, recurrent);
-                if self == Reset::Before {
+                if self.reset == Reset::Before {
                     let seen = gates.iter().zip(h).map(|(&r, &h)| r * h);
                     reset.iter_mut().zip(seen).for_each(|(reset, seen)| *reset = seen);
                 }
             }
             let (_, recurrent_n) = recurrent.rows_mut().split_at(Side(1), wh_rz.ncols());
-            match self {
-                Reset::Before => product(matrix_at(reset, t), wh_n, recurrent_n),
+            match self.reset {
+                Reset::Before => {
+                    let (recurrent_n, _) = recurrent_n.split_at(Side(0), alive.count);
+                    product(matrix_at(reset, rows), wh_n, recurrent_n);
+                }
                 Reset::After => product(h.rows(), wh_n, recurrent_n),
             }
-            let open = rows_at(recurrent, 0).zip(rows_at_mut(gates, t)).zip(rows_at_mut(reset, t));
-            let state = rows_at_mut(h, 0).zip(rows_at_mut(y, t));
+            let open = rows_at(recurrent, alive)
+                .zip(rows_at_mut(gates, rows))
+                .zip(rows_at_mut(reset, rows));
+            let state = rows_at_mut(h, alive).zip(rows_at_mut(y, rows));
             for (((recurrent, gates), reset), (h, y)) in open.zip(state) {
                 candidate(gates, recurrent, reset, bn);
                 blend(gates, h);
@@ -215,51 +192,82 @@ impl Reset {
 
     /// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of the
     /// parameters and of where the state starts.
-    fn go_back<T: Scalar>(self, cx: &mut Backward<'_, T>, [wh, bn]: [usize; 2]) {
-        let [gates, h_before, reset] = &mut *cx.saved else { unreachable!("as planned") };
-        let [dh, reset_gradient, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
+    fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
+        let [gates, h_before, reset] = cx.saved.each([self.gates, self.h_before, self.seen]);
+        let [dh, reset_gradient, wh_t] = cx.scratch.each([self.h, self.recurrent, self.wh_t]);
         let dy = &cx.output_gradients[0];
-        let units = dy.dim(2);
-        transpose(&cx.parameters[wh], wh_t);
+        let units = dy.rows().ncols();
+        let sequences = Sequences::of(dy, cx.sequences);
+        transpose(&cx.parameters[self.wh], wh_t);
         let (wh_rz_t, wh_n_t) = wh_t.rows().split_at(Side(0), 2 * units);
         dh.fill(T::zero());
-        for t in (0..dy.dim(1)).rev() {
-            let read = rows_at(dy, t).zip(rows_at(h_before, t));
-            let write = rows_at_mut(gates, t).zip(rows_at_mut(reset, t)).zip(rows_at_mut(dh, 0));
+        for t in (0..sequences.steps()).rev() {
+            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
+            let read = rows_at(dy, rows).zip(rows_at(h_before, rows));
+            let write =
+                rows_at_mut(gates, rows).zip(rows_at_mut(reset, rows)).zip(rows_at_mut(dh, alive));
             for ((dy, h_before), ((gates, reset), dh)) in read.zip(write) {
                 dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
                 blend_gradient(gates, h_before, dh);
-                if self == Reset::After {
+                if self.reset == Reset::After {
                     reset_after_gradient(gates, reset);
                 }
             }
-            match self {
+            match self.reset {
                 Reset::Before => {
-                    let (_, dn) = gate_columns(matrix_at(gates, t));
-                    let (mut product_here, _) = reset_gradient.rows_mut().split_at(Side(1), units);
-                    product(dn, wh_n_t, product_here.view_mut());
-                    let read = rows_at(reset_gradient, 0).zip(rows_at(h_before, t));
-                    let write = rows_at_mut(gates, t).zip(rows_at_mut(dh, 0));
+                    let (_, dn) = gate_columns(matrix_at(gates, rows));
+                    let (product_here, _) = reset_gradient.rows_mut().split_at(Side(1), units);
+                    product(dn, wh_n_t, product_here.split_at(Side(0), alive.count).0);
+                    let read = rows_at(reset_gradient, alive).zip(rows_at(h_before, rows));
+                    let write = rows_at_mut(gates, rows).zip(rows_at_mut(dh, alive));
                     for ((d, h_before), (gates, dh)) in read.zip(write) {
                         reset_before_gradient(gates, h_before, d, dh);
                     }
                 }
-                Reset::After => add_product(matrix_at(reset, t), wh_n_t, dh.rows_mut()),
+                Reset::After => {
+                    let (dh, _) = dh.rows_mut().split_at(Side(0), alive.count);
+                    add_product(matrix_at(reset, rows), wh_n_t, dh);
+                }
             }
-            add_product(gate_columns(matrix_at(gates, t)).0, wh_rz_t, dh.rows_mut());
+            let (dh, _) = dh.rows_mut().split_at(Side(0), alive.count);
+            add_product(gate_columns(matrix_at(gates, rows)).0, wh_rz_t, dh);
         }
         add_start_gradient(dh, cx.input_gradients.get(H0));
         let gradients = &mut cx.parameter_gradients;
         let (d_rz, dn) = gate_columns(gates.rows());
-        let (dwh_rz, dwh_n) = gradients[wh].rows_mut().split_at(Side(1), 2 * units);
+        let (dwh_rz, dwh_n) = gradients[self.wh].rows_mut().split_at(Side(1), 2 * units);
         add_recurrent_gradient(h_before, d_rz, dwh_rz);
-        match self {
+        match self.reset {
             Reset::Before => add_recurrent_gradient(reset, dn, dwh_n),
             Reset::After => {
                 add_recurrent_gradient(h_before, reset.rows(), dwh_n);
-                affine::add_bias_gradient(reset, &mut gradients[bn]);
+                if let Some(bn) = self.bn {
+                    map::add_bias_gradient(reset, &mut gradients[bn]);
+                }
             }
         }
+    }
+}
+
+impl<T: Scalar> Kernel<T> for GruRecurrence {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        self.input.forward(cx, self.gates);
+        start(&mut cx.scratch[self.h], cx.inputs.get(H0));
+        self.advance(cx);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        self.input.forward(&mut cx.forward, self.gates);
+        let before =
+            if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[self.carried]) };
+        start(&mut cx.forward.scratch[self.h], before);
+        self.advance(&mut cx.forward);
+        start(&mut cx.state[self.carried], Some(&cx.forward.scratch[self.h]));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        self.go_back(cx);
+        self.input.backward(cx, self.gates);
     }
 }
 

@@ -1,23 +1,25 @@
 //! One step of the gated recurrent unit.
 
-use engine_core::context::Forward;
-use engine_kernels::gemm::{add_product, product};
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, PlanError, Port, PortShapes, Reach, Scalar, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
+    PortShapes, Saved, Scalar, Scratch, Signature, Weight, register,
+};
+use engine_kernels::gemm::{add_product, product};
 use engine_kernels::team;
 use ndarray::Axis as Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::affine;
-use crate::elementwise::{self, rows_a_piece};
-use crate::gru::{
+use super::gru::{
     GATES, Reset, blend, blend_gradient, candidate, gate_columns, open_gates, reset_after_gradient,
     reset_before_gradient,
 };
-use crate::recurrent::{WH, X, transpose};
-use crate::sums::{H, backward_input, forward_input};
+use super::shared::{X, transpose};
+use super::sums::{H, Sums};
+use crate::elementwise::{self, rows_a_piece};
+use crate::linear::map;
 
 /// One step of `Gru`, from the state that it is given.
 ///
@@ -46,7 +48,7 @@ pub struct GruCell {
     #[serde(default)]
     pub reset: Reset,
     /// Whether `b` and `bn` are added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "crate::linear::with_bias")]
     pub bias: bool,
     /// How the first `wx` is drawn, each gate's block as a matrix of its own; biases start at 0.
     #[serde(default)]
@@ -55,8 +57,6 @@ pub struct GruCell {
     #[serde(default)]
     pub recurrent_init: Init,
 }
-
-const BN: usize = 3;
 
 #[typetag::serde]
 impl Layer for GruCell {
@@ -67,40 +67,61 @@ impl Layer for GruCell {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let (units, wide) = (self.units, self.units.times(GATES));
-        let state = inputs.shape(X).with_last(units);
-        let plan = LayerPlan::output(state.clone())
+        Ok(Signature::output(inputs.shape(X).with_last(units), Dependence::Item)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            // The gates; r * h (Before) or h wh_n + bn (After).
-            .saved(state.with_last(wide))
-            .saved(state.clone())
-            // h wh, or the gradient of r * h; the gradient of h; the transpose of wh; a bn of 0.
-            .scratch(state.with_last(wide))
-            .scratch(state)
-            .scratch([wide, units])
-            .scratch([units])
-            .reach(Reach::Row);
-        let plan = if self.bias { plan.bias("b", [wide], Fill::zero()) } else { plan };
-        let after = self.bias && self.reset == Reset::After;
-        Ok(if after { plan.bias("bn", [units], Fill::zero()) } else { plan })
+            .bias_if(self.bias, "b", [wide])
+            .bias_if(self.bias && self.reset == Reset::After, "bn", [units]))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let state = memory.output().clone();
+        let (units, wide) = (state.last(), state.last().times(GATES));
+        let bn = memory.weight_if(self.bias && self.reset == Reset::After, "bn");
+        Lowered::new(GruStep {
+            reset: self.reset,
+            sums: Sums::of(GATES, self.bias, true, memory),
+            bn,
+            seen: memory.saved(state.clone()),
+            recurrent: memory.scratch(state.with_last(wide)),
+            dh: memory.scratch(state),
+            wh_t: memory.scratch([wide, units]),
+            no_bn: memory.scratch([units]),
+        })
     }
 }
 
-impl<T: Scalar> Kernel<T> for GruCell {
+/// The step.
+#[derive(Debug)]
+struct GruStep {
+    reset: Reset,
+    /// Holds the gates.
+    sums: Sums,
+    bn: Option<Weight>,
+    /// r * h (Before) or h wh_n + bn (After).
+    seen: Saved,
+    /// h wh, or the gradient of r * h; the gradient of h; the transpose of wh; a bn of 0.
+    recurrent: Scratch,
+    dh: Scratch,
+    wh_t: Scratch,
+    no_bn: Scratch,
+}
+
+impl<T: Scalar> Kernel<T> for GruStep {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        forward_input(cx, self.bias);
-        let [gates, reset] = &mut *cx.saved else { unreachable!("as planned") };
-        let [recurrent, _, _, no_bn] = &mut *cx.scratch else { unreachable!("as planned") };
+        self.sums.forward_input(cx);
+        let [gates, reset] = cx.saved.each([self.sums.a, self.seen]);
+        let [recurrent, no_bn] = cx.scratch.each([self.recurrent, self.no_bn]);
         no_bn.fill(T::zero());
-        let bn = match (self.reset, self.bias) {
+        let bn = match (self.reset, self.bn) {
             (Reset::Before, _) => None,
-            (Reset::After, true) => Some(cx.parameters[BN].as_slice()),
-            (Reset::After, false) => Some(no_bn.as_slice()),
+            (Reset::After, Some(bn)) => Some(cx.parameters[bn].as_slice()),
+            (Reset::After, None) => Some(no_bn.as_slice()),
         };
         let (h, new_h) = (&cx.inputs[H], &mut cx.outputs[0]);
-        let (wh_rz, wh_n) = gate_columns(cx.parameters[WH].rows());
+        let (wh_rz, wh_n) = gate_columns(cx.parameters[self.sums.wh].rows());
         let units = h.rows().ncols();
         let (rows, wide) = (rows_a_piece(units) * units, GATES * units);
         // Before, r and z must be open when wh_n comes; After, one product makes all.
@@ -109,7 +130,9 @@ impl<T: Scalar> Kernel<T> for GruCell {
                 let (rz, _) = recurrent.rows_mut().split_at(Side(1), 2 * units);
                 product(h.rows(), wh_rz, rz);
             }
-            Reset::After => product(h.rows(), cx.parameters[WH].rows(), recurrent.rows_mut()),
+            Reset::After => {
+                product(h.rows(), cx.parameters[self.sums.wh].rows(), recurrent.rows_mut())
+            }
         }
         let sums = recurrent.as_slice();
         let write = (gates.as_mut_slice(), GATES * rows);
@@ -145,29 +168,30 @@ impl<T: Scalar> Kernel<T> for GruCell {
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         self.close(cx);
-        let [gates, reset] = &mut *cx.saved else { unreachable!("as planned") };
+        let [gates, reset] = cx.saved.each([self.sums.a, self.seen]);
         let h = &cx.inputs[H];
         let units = h.rows().ncols();
         let (d_rz, dn) = gate_columns(gates.rows());
-        let (dwh_rz, dwh_n) = cx.parameter_gradients[WH].rows_mut().split_at(Side(1), 2 * units);
+        let (dwh_rz, dwh_n) =
+            cx.parameter_gradients[self.sums.wh].rows_mut().split_at(Side(1), 2 * units);
         add_product(h.rows().reversed_axes(), d_rz, dwh_rz);
         match self.reset {
             Reset::Before => add_product(reset.rows().reversed_axes(), dn, dwh_n),
             Reset::After => add_product(h.rows().reversed_axes(), reset.rows(), dwh_n),
         }
-        if self.reset == Reset::After && self.bias {
-            affine::add_bias_gradient(reset, &mut cx.parameter_gradients[BN]);
+        if let Some(bn) = self.bn {
+            map::add_bias_gradient(reset, &mut cx.parameter_gradients[bn]);
         }
-        backward_input(cx, self.bias);
+        self.sums.backward_input(cx);
     }
 }
 
-impl GruCell {
+impl GruStep {
     /// Puts the gradients of the gates' sums in their place, and adds that of h. With `reset: After`, puts that of
     /// `h wh_n + bn` in its place too.
     fn close<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
-        let [gates, reset] = &mut *cx.saved else { unreachable!("as planned") };
-        let [d_seen, dh, wh_t, _] = &mut *cx.scratch else { unreachable!("as planned") };
+        let [gates, reset] = cx.saved.each([self.sums.a, self.seen]);
+        let [d_seen, dh, wh_t] = cx.scratch.each([self.recurrent, self.dh, self.wh_t]);
         let (h, new_dh) = (cx.inputs[H].as_slice(), cx.output_gradients[0].as_slice());
         let units = dh.rows().ncols();
         let (rows, wide) = (rows_a_piece(units) * units, GATES * units);
@@ -190,7 +214,7 @@ impl GruCell {
                 }
             },
         );
-        transpose(&cx.parameters[WH], wh_t);
+        transpose(&cx.parameters[self.sums.wh], wh_t);
         let (wh_rz_t, wh_n_t) = wh_t.rows().split_at(Side(0), 2 * units);
         match self.reset {
             Reset::Before => {

@@ -1,22 +1,25 @@
 //! The long short-term memory.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
-use engine_kernels::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Form, Forward, Kernel, Layer, Lowered, Memory, Part,
+    PlanError, Port, PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, State, Step,
+    Weight, WeightOrder, register,
+};
+use engine_kernels::gemm::product;
 use engine_kernels::math;
+use ndarray::Axis as Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise::{sigmoid_slope, tanh_slope};
-use crate::fused::{LstmCell, Recurrence};
-use crate::recurrent::{
-    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
-    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
+use super::fused::{LstmCell, Recurrence};
+use super::shared::{
+    InputPart, X, add_recurrent_gradient, add_start_gradient, first, lower_input, matrix_at,
+    recurrence_facts, rows_at, rows_at_mut, start, transpose,
 };
-use crate::temporal_affine::{TemporalAffine, map_plan};
+use crate::elementwise::{sigmoid_slope, tanh_slope};
 
 /// A recurrence with a memory that gates protect: the long short-term memory.
 ///
@@ -57,10 +60,6 @@ pub(crate) fn none() -> Finite {
 const H0: usize = 1;
 const C0: usize = 2;
 
-/// Scratch and state: what is carried through time.
-const H: usize = 0;
-const C: usize = 1;
-
 pub(crate) const GATES: usize = 4;
 
 #[typetag::serde]
@@ -73,152 +72,163 @@ impl Layer for Lstm {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let (units, wide) = (self.units, self.units.times(GATES));
-        let over_time = inputs.shape(X).with_last(units);
-        let gates_over_time = over_time.with_last(wide);
         let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
-        let map = TemporalAffine { units: wide, bias: true, init: self.init };
-        let map_plan = map_plan(gates_over_time, true);
-        let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
-            Recurrence::new(LstmCell),
-            Recurrence::<LstmCell>::plan(&over_time, units),
-            [0],
-        ));
-        Ok(recurrence_plan(&over_time, units)
+        Ok(Signature::output(inputs.shape(X).with_last(units), Dependence::Past)
+            .port(H0, Dependence::StartOnly)
+            .port(C0, Dependence::StartOnly)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
             .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            .bias("b", [wide], bias)
-            .split(
-                Part::new(map, map_plan, [WX, B]),
-                Part::new(LstmRecurrence {}, recurrence, [WH]),
-            ))
+            .bias("b", [wide], bias))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(LstmRecurrence::of(Part::Whole, memory))
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        match (form.part, form.weights) {
+            (Part::Input, _) => Some(lower_input(form, GATES, memory)),
+            (Part::Recurrence, WeightOrder::Stored) => Some(
+                Lowered::new(LstmRecurrence::of(Part::Recurrence, memory))
+                    .facts(recurrence_facts(&[H0, C0]))
+                    .indexed(X),
+            ),
+            (Part::Recurrence, WeightOrder::PanelsBothWays) => {
+                Some(Recurrence::lower(LstmCell, memory).facts(recurrence_facts(&[H0, C0])))
+            }
+            _ => None,
+        }
     }
 }
 
-/// The memory of the recurrence, over time and at one step.
-fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
-    let now = Shape::new([over_time[0], units]);
-    let wide = units.times(GATES);
-    LayerPlan::output(over_time.clone())
-        // The gates, h and c before each step, tanh(c).
-        .saved(over_time.with_last(wide))
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        // h, c, or their gradients; h wh; the transpose of wh.
-        .scratch(now.clone())
-        .scratch(now.clone())
-        .scratch(now.with_last(wide))
-        .scratch([wide, units])
-        .state(now.clone())
-        .state(now)
-}
-
-impl<T: Scalar> Kernel<T> for Lstm {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        map_input(cx);
-        begin(cx);
-        advance(cx, WH);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        map_input(&mut cx.forward);
-        step(cx, WH);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        go_back(cx, WH);
-        map_gradients(cx);
-    }
-}
-
-/// The LSTM from `x wx + b` on: its first port is that, its only parameter `wh`.
+/// The recurrence over time and at one step.
 #[derive(Debug)]
-struct LstmRecurrence {}
+struct LstmRecurrence {
+    input: InputPart,
+    wh: Weight,
+    /// The gates, h and c before each step, tanh(c).
+    gates: Saved,
+    h_before: Saved,
+    c_before: Saved,
+    tanh_c: Saved,
+    /// h and c, or their gradients; h wh; the transpose of wh.
+    h: Scratch,
+    c: Scratch,
+    recurrent: Scratch,
+    wh_t: Scratch,
+    carried_h: State,
+    carried_c: State,
+}
+
+impl LstmRecurrence {
+    fn of(part: Part, memory: &mut Memory<'_>) -> Self {
+        let over_time = memory.output().clone();
+        let units = over_time.last();
+        let (now, wide) = (Shape::new([over_time[0], units]), units.times(GATES));
+        LstmRecurrence {
+            input: InputPart::of(part, memory),
+            wh: memory.weight("wh"),
+            gates: memory.saved(over_time.with_last(wide)),
+            h_before: memory.saved(over_time.clone()),
+            c_before: memory.saved(over_time.clone()),
+            tanh_c: memory.saved(over_time.clone()),
+            h: memory.scratch(now.clone()),
+            c: memory.scratch(now.clone()),
+            recurrent: memory.scratch(now.with_last(wide)),
+            wh_t: memory.scratch([wide, units]),
+            carried_h: memory.state(now.clone()),
+            carried_c: memory.state(now),
+        }
+    }
+}
 
 impl<T: Scalar> Kernel<T> for LstmRecurrence {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        take_input(cx);
-        begin(cx);
-        advance(cx, 0);
+        self.input.forward(cx, self.gates);
+        for (carried, port) in [(self.h, H0), (self.c, C0)] {
+            start(&mut cx.scratch[carried], cx.inputs.get(port));
+        }
+        self.advance(cx);
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        take_input(&mut cx.forward);
-        step(cx, 0);
+        self.input.forward(&mut cx.forward, self.gates);
+        let carried = [(self.h, self.carried_h, H0), (self.c, self.carried_c, C0)];
+        for (now, state, port) in carried {
+            let before =
+                if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[state]) };
+            start(&mut cx.forward.scratch[now], before);
+        }
+        self.advance(&mut cx.forward);
+        for (now, state, _) in carried {
+            start(&mut cx.state[state], Some(&cx.forward.scratch[now]));
+        }
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        go_back(cx, 0);
-        take_gradient(cx);
+        self.go_back(cx);
+        self.input.backward(cx, self.gates);
     }
 }
 
-/// Sets h and c to where they start.
-fn begin<T: Scalar>(cx: &mut Forward<'_, T>) {
-    start(&mut cx.scratch[H], cx.inputs.get(H0));
-    start(&mut cx.scratch[C], cx.inputs.get(C0));
-}
-
-/// One time step from the carried h and c on.
-fn step<T: Scalar>(cx: &mut Step<'_, T>, wh: usize) {
-    for (carried, port) in [(H, H0), (C, C0)] {
-        let before = if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
-        start(&mut cx.forward.scratch[carried], before);
-    }
-    advance(&mut cx.forward, wh);
-    for carried in [H, C] {
-        start(&mut cx.state[carried], Some(&cx.forward.scratch[carried]));
-    }
-}
-
-/// Runs over time from the carried h and c on, which it leaves at the last step's. Finds in the gates' place what the
-/// input adds to their sums.
-fn advance<T: Scalar>(cx: &mut Forward<'_, T>, wh: usize) {
-    let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
-    let [h, c, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
-    let y = &mut cx.outputs[0];
-    for t in 0..y.dim(1) {
-        product(h.rows(), cx.parameters[wh].rows(), recurrent.rows_mut());
-        let sums = rows_at(recurrent, 0).zip(rows_at_mut(gates, t));
-        let before = rows_at_mut(h_before, t).zip(rows_at_mut(c_before, t));
-        let after = rows_at_mut(h, 0).zip(rows_at_mut(c, 0));
-        let kept = rows_at_mut(tanh_c, t).zip(rows_at_mut(y, t));
-        for (((recurrent, gates), (h_before, c_before)), ((h, c), (tanh_c, y))) in
-            sums.zip(before).zip(after.zip(kept))
-        {
-            h_before.copy_from_slice(h);
-            c_before.copy_from_slice(c);
-            gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
-            cell(gates, c, tanh_c, h);
-            y.copy_from_slice(h);
+impl LstmRecurrence {
+    /// Runs over time from the carried h and c on, which it leaves at the last step's. Finds in the gates' place what the
+    /// input adds to their sums.
+    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
+        let saved = [self.gates, self.h_before, self.c_before, self.tanh_c];
+        let [gates, h_before, c_before, tanh_c] = cx.saved.each(saved);
+        let [h, c, recurrent] = cx.scratch.each([self.h, self.c, self.recurrent]);
+        let y = &mut cx.outputs[0];
+        let sequences = Sequences::of(y, cx.sequences);
+        for t in 0..sequences.steps() {
+            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
+            product(h.rows(), cx.parameters[self.wh].rows(), recurrent.rows_mut());
+            let sums = rows_at(recurrent, alive).zip(rows_at_mut(gates, rows));
+            let before = rows_at_mut(h_before, rows).zip(rows_at_mut(c_before, rows));
+            let after = rows_at_mut(h, alive).zip(rows_at_mut(c, alive));
+            let kept = rows_at_mut(tanh_c, rows).zip(rows_at_mut(y, rows));
+            for (((recurrent, gates), (h_before, c_before)), ((h, c), (tanh_c, y))) in
+                sums.zip(before).zip(after.zip(kept))
+            {
+                h_before.copy_from_slice(h);
+                c_before.copy_from_slice(c);
+                gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
+                cell(gates, c, tanh_c, h);
+                y.copy_from_slice(h);
+            }
         }
     }
-}
 
-/// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of `wh` and of
-/// where h and c start.
-fn go_back<T: Scalar>(cx: &mut Backward<'_, T>, wh: usize) {
-    let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
-    let [dh, dc, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
-    let dy = &cx.output_gradients[0];
-    transpose(&cx.parameters[wh], wh_t);
-    dh.fill(T::zero());
-    dc.fill(T::zero());
-    for t in (0..dy.dim(1)).rev() {
-        let carried = rows_at_mut(dh, 0).zip(rows_at_mut(dc, 0));
-        let memory = rows_at(c_before, t).zip(rows_at(tanh_c, t));
-        let sums = rows_at(dy, t).zip(rows_at_mut(gates, t));
-        for (((dh, dc), (c_before, tanh_c)), (dy, gates)) in carried.zip(memory).zip(sums) {
-            dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-            cell_gradient(gates, c_before, tanh_c, dh, dc);
+    /// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of `wh` and of
+    /// where h and c start.
+    fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
+        let saved = [self.gates, self.h_before, self.c_before, self.tanh_c];
+        let [gates, h_before, c_before, tanh_c] = cx.saved.each(saved);
+        let [dh, dc, wh_t] = cx.scratch.each([self.h, self.c, self.wh_t]);
+        let dy = &cx.output_gradients[0];
+        let sequences = Sequences::of(dy, cx.sequences);
+        transpose(&cx.parameters[self.wh], wh_t);
+        dh.fill(T::zero());
+        dc.fill(T::zero());
+        for t in (0..sequences.steps()).rev() {
+            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
+            let carried = rows_at_mut(dh, alive).zip(rows_at_mut(dc, alive));
+            let memory = rows_at(c_before, rows).zip(rows_at(tanh_c, rows));
+            let sums = rows_at(dy, rows).zip(rows_at_mut(gates, rows));
+            for (((dh, dc), (c_before, tanh_c)), (dy, gates)) in carried.zip(memory).zip(sums) {
+                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+                cell_gradient(gates, c_before, tanh_c, dh, dc);
+            }
+            let (dh, _) = dh.rows_mut().split_at(Side(0), alive.count);
+            product(matrix_at(gates, rows), wh_t.rows(), dh);
         }
-        product(matrix_at(gates, t), wh_t.rows(), dh.rows_mut());
+        add_start_gradient(dh, cx.input_gradients.get(H0));
+        add_start_gradient(dc, cx.input_gradients.get(C0));
+        let dwh = &mut cx.parameter_gradients[self.wh];
+        add_recurrent_gradient(h_before, gates.rows(), dwh.rows_mut());
     }
-    add_start_gradient(dh, cx.input_gradients.get(H0));
-    add_start_gradient(dc, cx.input_gradients.get(C0));
-    add_recurrent_gradient(h_before, gates.rows(), cx.parameter_gradients[wh].rows_mut());
 }
 
 /// One sequence's step: opens the gates in place, renews c, computes tanh(c) and h.

@@ -1,18 +1,21 @@
 //! One step of the long short-term memory.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach, Scalar, Shape, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Form, Forward, GradientRequest, Kernel, Layer, Lowered,
+    Memory, PlanError, Port, PortShapes, Saved, Scalar, Scratch, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fused::sums::PanelSums;
+use super::lstm::{self, GATES};
+use super::shared::X;
+use super::sums::Sums;
 use crate::elementwise::{self, rows_a_piece};
-use crate::lstm::{self, GATES};
-use crate::recurrent::X;
-use crate::{affine, fused, sums};
 
 /// One step of `Lstm`, from the state and the memory that it is given.
 ///
@@ -37,10 +40,10 @@ pub struct LstmCell {
     /// How many numbers the state has, and the memory.
     pub units: Dim,
     /// Whether `b` is added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "crate::linear::with_bias")]
     pub bias: bool,
     /// Where `b` starts for the forget gate; 0 for the others. 1 makes a new memory last (Jozefowicz et al., 2015).
-    #[serde(default = "lstm::none")]
+    #[serde(default = "super::lstm::none")]
     pub forget_bias: Finite,
     /// How the first `wx` is drawn, each gate's block as a matrix of its own.
     #[serde(default)]
@@ -63,125 +66,147 @@ impl Layer for LstmCell {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let (units, wide) = (self.units, self.units.times(GATES));
         let state = inputs.shape(X).with_last(units);
-        let own: &[usize] = if self.bias { &[0, 1, 2] } else { &[0, 1] };
-        let packed = PackedLstmCell { bias: self.bias };
-        let packed = Part::new(packed, fused::sums::packed(memory(&state)), own);
-        let plan = memory(&state)
+        let signature = Signature::output(state.clone(), Dependence::Item)
+            .and_output("c", state)
             .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
-            .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            .with_packed_weights(packed.clone())
-            .looped(packed);
+            .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES));
         let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
-        Ok(if self.bias { plan.bias("b", [wide], bias) } else { plan })
+        Ok(if self.bias { signature.bias("b", [wide], bias) } else { signature })
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let sums = Sums::of(GATES, self.bias, true, memory);
+        let gates = Gates::of(&sums, memory);
+        Lowered::new(Plain { gates, sums }).separable()
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        form.is_of_whole_cell().then(|| {
+            let sums = PanelSums::of(Sums::of(GATES, self.bias, false, memory), memory);
+            let gates = Gates::of(&sums.sums, memory);
+            Lowered::new(OverPanels { gates, sums }).separable()
+        })
     }
 }
 
-fn memory(state: &Shape) -> LayerPlan {
-    LayerPlan::output(state.clone())
-        .and_output("c", state.clone())
-        // The gates, tanh(c').
-        .saved(state.with_last(state.last().times(GATES)))
-        .saved(state.clone())
-        // The gradient of c', then that of c.
-        .scratch(state.clone())
-        .separable()
-        .reach(Reach::Row)
-}
-
-impl<T: Scalar> Kernel<T> for LstmCell {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        sums::forward(cx, self.bias);
-        open(cx);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        if cx.asked != Asked::Parameters {
-            close(cx);
-        }
-        sums::backward(cx, self.bias);
-    }
-}
-
-/// The same over weights in the order of kernels.
+/// The step over weights as they are stored.
 #[derive(Debug)]
-struct PackedLstmCell {
-    bias: bool,
+struct Plain {
+    gates: Gates,
+    sums: Sums,
 }
 
-impl<T: Scalar> Kernel<T> for PackedLstmCell {
+impl<T: Scalar> Kernel<T> for Plain {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        fused::sums::forward(cx, self.bias);
-        open(cx);
+        self.sums.forward(cx);
+        self.gates.open(cx);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        if cx.asked != Asked::Parameters {
-            close(cx);
+        if cx.requested != GradientRequest::Parameters {
+            self.gates.close(cx);
         }
-        fused::sums::backward(cx, self.bias);
+        self.sums.backward(cx);
     }
 }
 
-/// Opens the gates, which hold their sums, and computes c' and h'.
-fn open<T: Scalar>(cx: &mut Forward<'_, T>) {
-    let [gates, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
-    let [h, new_c] = &mut *cx.outputs else { unreachable!("as planned") };
-    let c = cx.inputs[C].as_slice();
-    let units = h.rows().ncols();
-    let rows = rows_a_piece(units) * units;
-    let parts = (new_c.as_mut_slice(), rows);
-    let kept = (tanh_c.as_mut_slice(), rows);
-    team::for_each_chunk_mut3(
-        (gates.as_mut_slice(), GATES * rows),
-        parts,
-        kept,
-        |at, gates, new_c, tanh_c| {
-            new_c.copy_from_slice(&c[at * rows..][..new_c.len()]);
-            let state = new_c.chunks_exact_mut(units).zip(tanh_c.chunks_exact_mut(units));
-            for (gates, (c, tanh_c)) in gates.chunks_exact_mut(GATES * units).zip(state) {
-                lstm::remember(gates, c, tanh_c);
+/// The step over weights in panels.
+#[derive(Debug)]
+struct OverPanels {
+    gates: Gates,
+    sums: PanelSums,
+}
+
+impl<T: Scalar> Kernel<T> for OverPanels {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        self.sums.forward(cx);
+        self.gates.open(cx);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        if cx.requested != GradientRequest::Parameters {
+            self.gates.close(cx);
+        }
+        self.sums.backward(cx);
+    }
+}
+
+/// The gates' arrays.
+#[derive(Debug)]
+struct Gates {
+    gates: Saved,
+    tanh_c: Saved,
+    /// The gradient of c', then that of c.
+    dc: Scratch,
+}
+
+impl Gates {
+    fn of(sums: &Sums, memory: &mut Memory<'_>) -> Self {
+        let state = memory.output().clone();
+        Gates { gates: sums.a, tanh_c: memory.saved(state.clone()), dc: memory.scratch(state) }
+    }
+
+    /// Opens the gates, which hold their sums, and computes c' and h'.
+    fn open<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
+        let [gates, tanh_c] = cx.saved.each([self.gates, self.tanh_c]);
+        let (h, new_c) = cx.outputs.split_at_mut(1);
+        let (h, new_c) = (&mut h[0], &mut new_c[0]);
+        let c = cx.inputs[C].as_slice();
+        let units = h.rows().ncols();
+        let rows = rows_a_piece(units) * units;
+        let parts = (new_c.as_mut_slice(), rows);
+        let kept = (tanh_c.as_mut_slice(), rows);
+        team::for_each_chunk_mut3(
+            (gates.as_mut_slice(), GATES * rows),
+            parts,
+            kept,
+            |at, gates, new_c, tanh_c| {
+                new_c.copy_from_slice(&c[at * rows..][..new_c.len()]);
+                let state = new_c.chunks_exact_mut(units).zip(tanh_c.chunks_exact_mut(units));
+                for (gates, (c, tanh_c)) in gates.chunks_exact_mut(GATES * units).zip(state) {
+                    lstm::remember(gates, c, tanh_c);
+                }
+            },
+        );
+        let (gates, tanh_c) = (gates.as_slice(), tanh_c.as_slice());
+        team::for_each_chunk_mut(h.as_mut_slice(), rows, |at, h| {
+            let gates = gates[at * GATES * rows..].chunks_exact(GATES * units);
+            let read = gates.zip(tanh_c[at * rows..].chunks_exact(units));
+            for (h, (gates, tanh_c)) in h.chunks_exact_mut(units).zip(read) {
+                lstm::expose(gates, tanh_c, h);
             }
-        },
-    );
-    let (gates, tanh_c) = (gates.as_slice(), tanh_c.as_slice());
-    team::for_each_chunk_mut(h.as_mut_slice(), rows, |at, h| {
-        let gates = gates[at * GATES * rows..].chunks_exact(GATES * units);
-        let read = gates.zip(tanh_c[at * rows..].chunks_exact(units));
-        for (h, (gates, tanh_c)) in h.chunks_exact_mut(units).zip(read) {
-            lstm::expose(gates, tanh_c, h);
-        }
-    });
-}
+        });
+    }
 
-/// Puts the gradients of the gates' sums in their place, and adds that of c.
-fn close<T: Scalar>(cx: &mut Backward<'_, T>) {
-    let [gates, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
-    let [dc] = &mut *cx.scratch else { unreachable!("as planned") };
-    let [dh, new_dc] = cx.output_gradients else { unreachable!("as planned") };
-    let (c, tanh_c, dh, new_dc) =
-        (cx.inputs[C].as_slice(), tanh_c.as_slice(), dh.as_slice(), new_dc.as_slice());
-    let units = dc.rows().ncols();
-    let rows = rows_a_piece(units) * units;
-    let gates = (gates.as_mut_slice(), GATES * rows);
-    team::for_each_chunk_mut2(gates, (dc.as_mut_slice(), rows), |at, gates, dc| {
-        let part = at * rows..at * rows + dc.len();
-        dc.copy_from_slice(&new_dc[part.clone()]);
-        let memory =
-            c[part.clone()].chunks_exact(units).zip(tanh_c[part.clone()].chunks_exact(units));
-        let read = memory.zip(dh[part].chunks_exact(units));
-        let write = gates.chunks_exact_mut(GATES * units).zip(dc.chunks_exact_mut(units));
-        for (((c, tanh_c), dh), (gates, dc)) in read.zip(write) {
-            lstm::cell_gradient(gates, c, tanh_c, dh, dc);
+    /// Puts the gradients of the gates' sums in their place, and adds that of c.
+    fn close<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
+        let [gates, tanh_c] = cx.saved.each([self.gates, self.tanh_c]);
+        let dc = &mut cx.scratch[self.dc];
+        let (dh, new_dc) = (&cx.output_gradients[0], &cx.output_gradients[1]);
+        let (c, tanh_c, dh, new_dc) =
+            (cx.inputs[C].as_slice(), tanh_c.as_slice(), dh.as_slice(), new_dc.as_slice());
+        let units = dc.rows().ncols();
+        let rows = rows_a_piece(units) * units;
+        let gates = (gates.as_mut_slice(), GATES * rows);
+        team::for_each_chunk_mut2(gates, (dc.as_mut_slice(), rows), |at, gates, dc| {
+            let part = at * rows..at * rows + dc.len();
+            dc.copy_from_slice(&new_dc[part.clone()]);
+            let memory =
+                c[part.clone()].chunks_exact(units).zip(tanh_c[part.clone()].chunks_exact(units));
+            let read = memory.zip(dh[part].chunks_exact(units));
+            let write = gates.chunks_exact_mut(GATES * units).zip(dc.chunks_exact_mut(units));
+            for (((c, tanh_c), dh), (gates, dc)) in read.zip(write) {
+                lstm::cell_gradient(gates, c, tanh_c, dh, dc);
+            }
+        });
+        if let Some(gradient) = cx.input_gradients.get(C) {
+            elementwise::add(gradient.as_mut_slice(), dc.as_slice());
         }
-    });
-    if let Some(gradient) = cx.input_gradients.get(C) {
-        elementwise::add(gradient.as_mut_slice(), dc.as_slice());
     }
 }
-
 register!(
     LstmCell in LAYER,
     example: "LstmCell(units: 512)",
@@ -224,18 +249,13 @@ mod tests {
             self.0.ports()
         }
 
-        fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-            self.0.plan(inputs).map(fused::sums::packed)
-        }
-    }
-
-    impl<T: Scalar> Kernel<T> for LstmCellInPanels {
-        fn forward(&self, cx: &mut Forward<'_, T>) {
-            PackedLstmCell { bias: self.0.bias }.forward(cx);
+        fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+            self.0.signature(inputs)
         }
 
-        fn backward(&self, cx: &mut Backward<'_, T>) {
-            PackedLstmCell { bias: self.0.bias }.backward(cx);
+        fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+            let form = Form::PLAIN.weights(engine_core::WeightOrder::PanelsBothWays);
+            self.0.form(form, memory).unwrap()
         }
     }
 

@@ -1,21 +1,24 @@
 //! The plain recurrence.
 
-use engine_core::context::Forward;
-use engine_kernels::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Form, Forward, Kernel, Layer, Lowered, Memory, Part,
+    PlanError, Port, PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, State, Step,
+    Weight, WeightOrder, register,
+};
+use engine_kernels::gemm::product;
 use engine_kernels::math;
+use ndarray::Axis as Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
-use crate::fused::{Recurrence, RnnCell};
-use crate::recurrent::{
-    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
-    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
+use super::fused::{Recurrence, RnnCell};
+use super::shared::{
+    InputPart, X, add_recurrent_gradient, add_start_gradient, first, lower_input, matrix_at,
+    recurrence_facts, rows_at, rows_at_mut, start, transpose,
 };
-use crate::temporal_affine::{TemporalAffine, map_plan};
+use crate::elementwise;
 
 /// A plain recurrence: each state is an affine map of the input and the state before, squashed.
 ///
@@ -79,9 +82,6 @@ impl Activation {
 
 const H0: usize = 1;
 
-/// Scratch and state: what is carried through time.
-const H: usize = 0;
-
 #[typetag::serde]
 impl Layer for Rnn {
     fn ports(&self) -> Vec<Port> {
@@ -91,102 +91,85 @@ impl Layer for Rnn {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let units = self.units;
-        let over_time = inputs.shape(X).with_last(units);
-        let map = TemporalAffine { units, bias: true, init: self.init };
-        let map_plan = map_plan(over_time.clone(), true);
-        let fused = Recurrence::new(RnnCell(self.activation));
-        let fused_plan = Recurrence::<RnnCell>::plan(&over_time, units);
-        let recurrence = RnnRecurrence { activation: self.activation };
-        let recurrence_plan =
-            recurrence_plan(&over_time, units).indexed(X).fused(Part::new(fused, fused_plan, [0]));
-        Ok(self::recurrence_plan(&over_time, units)
+        Ok(Signature::output(inputs.shape(X).with_last(units), Dependence::Past)
+            .port(H0, Dependence::StartOnly)
             .weights("wx", [inputs.dim("Inputs"), units], Fill::Random(self.init))
             .weights("wh", [units, units], Fill::Random(self.recurrent_init))
-            .bias("b", [units], Fill::zero())
-            .split(Part::new(map, map_plan, [WX, B]), Part::new(recurrence, recurrence_plan, [WH])))
+            .bias("b", [units], Fill::zero()))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        Lowered::new(RnnRecurrence::of(self.activation, Part::Whole, memory))
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        let facts = recurrence_facts(&[H0]);
+        match (form.part, form.weights) {
+            (Part::Input, _) => Some(lower_input(form, 1, memory)),
+            (Part::Recurrence, WeightOrder::Stored) => {
+                let recurrence = RnnRecurrence::of(self.activation, Part::Recurrence, memory);
+                Some(Lowered::new(recurrence).facts(facts).indexed(X))
+            }
+            (Part::Recurrence, WeightOrder::PanelsBothWays) => {
+                Some(Recurrence::lower(RnnCell(self.activation), memory).facts(facts))
+            }
+            _ => None,
+        }
     }
 }
 
-/// The memory of the recurrence, over time and at one step.
-fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
-    let now = Shape::new([over_time[0], units]);
-    LayerPlan::output(over_time.clone())
-        // The sums and their gradients, h before each step.
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        // h or its gradient; h wh; the transpose of wh.
-        .scratch(now.clone())
-        .scratch(now.clone())
-        .scratch([units, units])
-        .state(now)
-}
-
-impl<T: Scalar> Kernel<T> for Rnn {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        map_input(cx);
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.activation.advance(cx, WH);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        map_input(&mut cx.forward);
-        self.activation.step(cx, WH);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.activation.go_back(cx, WH);
-        map_gradients(cx);
-    }
-}
-
-/// The recurrence from `x wx + b` on: its first port is that, its only parameter `wh`.
+/// The recurrence over time and at one step.
 #[derive(Debug)]
 struct RnnRecurrence {
-    activation: Activation,
+    f: Activation,
+    input: InputPart,
+    wh: Weight,
+    /// The sums and their gradients, h before each step.
+    sums: Saved,
+    before: Saved,
+    /// h or its gradient; h wh; the transpose of wh.
+    h: Scratch,
+    recurrent: Scratch,
+    wh_t: Scratch,
+    carried: State,
 }
 
-impl<T: Scalar> Kernel<T> for RnnRecurrence {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        take_input(cx);
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.activation.advance(cx, 0);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        take_input(&mut cx.forward);
-        self.activation.step(cx, 0);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.activation.go_back(cx, 0);
-        take_gradient(cx);
-    }
-}
-
-impl Activation {
-    /// One time step from the carried state on.
-    fn step<T: Scalar>(self, cx: &mut Step<'_, T>, wh: usize) {
-        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
-        start(&mut cx.forward.scratch[H], before);
-        self.advance(&mut cx.forward, wh);
-        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
+impl RnnRecurrence {
+    fn of(f: Activation, part: Part, memory: &mut Memory<'_>) -> Self {
+        let over_time = memory.output().clone();
+        let units = over_time.last();
+        let now = Shape::new([over_time[0], units]);
+        RnnRecurrence {
+            f,
+            input: InputPart::of(part, memory),
+            wh: memory.weight("wh"),
+            sums: memory.saved(over_time.clone()),
+            before: memory.saved(over_time),
+            h: memory.scratch(now.clone()),
+            recurrent: memory.scratch(now.clone()),
+            wh_t: memory.scratch([units, units]),
+            carried: memory.state(now),
+        }
     }
 
     /// Runs over time from the carried state on, which it leaves at the last step's.
-    fn advance<T: Scalar>(self, cx: &mut Forward<'_, T>, wh: usize) {
-        let [sums, before] = &mut *cx.saved else { unreachable!("as planned") };
-        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
+    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
+        let [sums, before] = cx.saved.each([self.sums, self.before]);
+        let [h, recurrent] = cx.scratch.each([self.h, self.recurrent]);
         let y = &mut cx.outputs[0];
-        for t in 0..y.dim(1) {
-            product(h.rows(), cx.parameters[wh].rows(), recurrent.rows_mut());
-            let read = rows_at(recurrent, 0).zip(rows_at(sums, t));
-            let write = rows_at_mut(before, t).zip(rows_at_mut(h, 0)).zip(rows_at_mut(y, t));
+        let sequences = Sequences::of(y, cx.sequences);
+        for t in 0..sequences.steps() {
+            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
+            product(h.rows(), cx.parameters[self.wh].rows(), recurrent.rows_mut());
+            let read = rows_at(recurrent, alive).zip(rows_at(sums, rows));
+            let write =
+                rows_at_mut(before, rows).zip(rows_at_mut(h, alive)).zip(rows_at_mut(y, rows));
             for ((recurrent, sums), ((before, h), y)) in read.zip(write) {
                 before.copy_from_slice(h);
                 y.iter_mut().zip(sums).zip(recurrent).for_each(|((y, &a), &b)| *y = a + b);
-                self.squash(y);
+                self.f.squash(y);
                 h.copy_from_slice(y);
             }
         }
@@ -194,22 +177,48 @@ impl Activation {
 
     /// Goes back through time: leaves the gradients of the sums in their place, and adds those of `wh` and of where the
     /// state starts.
-    fn go_back<T: Scalar>(self, cx: &mut Backward<'_, T>, wh: usize) {
-        let [da, before] = &mut *cx.saved else { unreachable!("as planned") };
-        let [dh, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
+    fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
+        let [da, before] = cx.saved.each([self.sums, self.before]);
+        let [dh, wh_t] = cx.scratch.each([self.h, self.wh_t]);
         let (h, dy) = (&cx.outputs[0], &cx.output_gradients[0]);
-        transpose(&cx.parameters[wh], wh_t);
+        let sequences = Sequences::of(dy, cx.sequences);
+        transpose(&cx.parameters[self.wh], wh_t);
         dh.fill(T::zero());
-        for t in (0..h.dim(1)).rev() {
-            let read = rows_at(h, t).zip(rows_at(dy, t));
-            for ((h, dy), (dh, da)) in read.zip(rows_at_mut(dh, 0).zip(rows_at_mut(da, t))) {
+        for t in (0..sequences.steps()).rev() {
+            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
+            let read = rows_at(h, rows).zip(rows_at(dy, rows));
+            for ((h, dy), (dh, da)) in read.zip(rows_at_mut(dh, alive).zip(rows_at_mut(da, rows))) {
                 dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                self.gradient(dh, h, da);
+                self.f.gradient(dh, h, da);
             }
-            product(matrix_at(da, t), wh_t.rows(), dh.rows_mut());
+            let (dh, _) = dh.rows_mut().split_at(Side(0), alive.count);
+            product(matrix_at(da, rows), wh_t.rows(), dh);
         }
         add_start_gradient(dh, cx.input_gradients.get(H0));
-        add_recurrent_gradient(before, da.rows(), cx.parameter_gradients[wh].rows_mut());
+        let dwh = &mut cx.parameter_gradients[self.wh];
+        add_recurrent_gradient(before, da.rows(), dwh.rows_mut());
+    }
+}
+
+impl<T: Scalar> Kernel<T> for RnnRecurrence {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        self.input.forward(cx, self.sums);
+        start(&mut cx.scratch[self.h], cx.inputs.get(H0));
+        self.advance(cx);
+    }
+
+    fn step(&self, cx: &mut Step<'_, T>) {
+        self.input.forward(&mut cx.forward, self.sums);
+        let before =
+            if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[self.carried]) };
+        start(&mut cx.forward.scratch[self.h], before);
+        self.advance(&mut cx.forward);
+        start(&mut cx.state[self.carried], Some(&cx.forward.scratch[self.h]));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        self.go_back(cx);
+        self.input.backward(cx, self.sums);
     }
 }
 

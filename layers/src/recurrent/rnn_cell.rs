@@ -1,17 +1,20 @@
 //! One step of the plain recurrence.
 
-use engine_core::context::Forward;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Asked, Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Reach, Scalar, Shape, register};
+use engine_core::{
+    Axis, Backward, Dependence, Dim, Form, Forward, GradientRequest, Kernel, Layer, Lowered,
+    Memory, PlanError, Port, PortShapes, Saved, Scalar, Signature, register,
+};
 use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fused::sums::PanelSums;
+use super::rnn::Activation;
+use super::shared::X;
+use super::sums::Sums;
 use crate::elementwise::rows_a_piece;
-use crate::recurrent::{A, X};
-use crate::rnn::Activation;
-use crate::{affine, fused, sums};
 
 /// One step of `Rnn`, from the state that it is given.
 ///
@@ -35,7 +38,7 @@ pub struct RnnCell {
     #[serde(default)]
     pub activation: Activation,
     /// Whether `b` is added.
-    #[serde(default = "affine::with_bias")]
+    #[serde(default = "crate::linear::with_bias")]
     pub bias: bool,
     /// How the first `wx` is drawn; `b` starts at 0.
     #[serde(default)]
@@ -54,64 +57,72 @@ impl Layer for RnnCell {
         ]
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let units = self.units;
-        let state = inputs.shape(X).with_last(units);
-        let own: &[usize] = if self.bias { &[0, 1, 2] } else { &[0, 1] };
-        let packed = PackedRnnCell { activation: self.activation, bias: self.bias };
-        let packed = Part::new(packed, fused::sums::packed(memory(&state)), own);
-        let plan = memory(&state)
+        Ok(Signature::output(inputs.shape(X).with_last(units), Dependence::Item)
             .weights("wx", [inputs.dim("Inputs"), units], Fill::Random(self.init))
             .weights("wh", [units, units], Fill::Random(self.recurrent_init))
-            .with_packed_weights(packed.clone())
-            .looped(packed);
-        Ok(if self.bias { plan.bias("b", [units], Fill::zero()) } else { plan })
+            .bias_if(self.bias, "b", [units]))
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let sums = Sums::of(1, self.bias, true, memory);
+        Lowered::new(Plain { f: self.activation, sums }).separable()
+    }
+
+    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
+        form.is_of_whole_cell().then(|| {
+            let sums = PanelSums::of(Sums::of(1, self.bias, false, memory), memory);
+            Lowered::new(OverPanels { f: self.activation, sums }).separable()
+        })
     }
 }
 
-fn memory(state: &Shape) -> LayerPlan {
-    // The gradients of the sums.
-    LayerPlan::output(state.clone()).saved(state.clone()).separable().reach(Reach::Row)
-}
-
-impl<T: Scalar> Kernel<T> for RnnCell {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        sums::forward(cx, self.bias);
-        squash(cx, self.activation);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        if cx.asked != Asked::Parameters {
-            close(cx, self.activation);
-        }
-        sums::backward(cx, self.bias);
-    }
-}
-
-/// The same over weights in the order of kernels.
+/// The step over weights as they are stored.
 #[derive(Debug)]
-struct PackedRnnCell {
-    activation: Activation,
-    bias: bool,
+struct Plain {
+    f: Activation,
+    sums: Sums,
 }
 
-impl<T: Scalar> Kernel<T> for PackedRnnCell {
+impl<T: Scalar> Kernel<T> for Plain {
     fn forward(&self, cx: &mut Forward<'_, T>) {
-        fused::sums::forward(cx, self.bias);
-        squash(cx, self.activation);
+        self.sums.forward(cx);
+        squash(cx, self.sums.a, self.f);
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
-        if cx.asked != Asked::Parameters {
-            close(cx, self.activation);
+        if cx.requested != GradientRequest::Parameters {
+            close(cx, self.sums.a, self.f);
         }
-        fused::sums::backward(cx, self.bias);
+        self.sums.backward(cx);
+    }
+}
+
+/// The step over weights in panels.
+#[derive(Debug)]
+struct OverPanels {
+    f: Activation,
+    sums: PanelSums,
+}
+
+impl<T: Scalar> Kernel<T> for OverPanels {
+    fn forward(&self, cx: &mut Forward<'_, T>) {
+        self.sums.forward(cx);
+        squash(cx, self.sums.sums.a, self.f);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_, T>) {
+        if cx.requested != GradientRequest::Parameters {
+            close(cx, self.sums.sums.a, self.f);
+        }
+        self.sums.backward(cx);
     }
 }
 
 /// h' = f(a).
-fn squash<T: Scalar>(cx: &mut Forward<'_, T>, f: Activation) {
-    let (a, h) = (cx.saved[A].as_slice(), &mut cx.outputs[0]);
+fn squash<T: Scalar>(cx: &mut Forward<'_, T>, a: Saved, f: Activation) {
+    let (a, h) = (cx.saved[a].as_slice(), &mut cx.outputs[0]);
     let piece = rows_a_piece(1);
     team::for_each_chunk_mut(h.as_mut_slice(), piece, |at, h| {
         h.copy_from_slice(&a[at * piece..][..h.len()]);
@@ -120,10 +131,10 @@ fn squash<T: Scalar>(cx: &mut Forward<'_, T>, f: Activation) {
 }
 
 /// Puts the gradients of the sums in their place.
-fn close<T: Scalar>(cx: &mut Backward<'_, T>, f: Activation) {
+fn close<T: Scalar>(cx: &mut Backward<'_, T>, a: Saved, f: Activation) {
     let (h, dh) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
     let piece = rows_a_piece(1);
-    team::for_each_chunk_mut(cx.saved[A].as_mut_slice(), piece, |at, da| {
+    team::for_each_chunk_mut(cx.saved[a].as_mut_slice(), piece, |at, da| {
         let part = at * piece..at * piece + da.len();
         f.gradient(&dh[part.clone()], &h[part], da);
     });

@@ -1,41 +1,47 @@
 //! What recurrent layers share: one time step of an array, values carried through time, transposed weights.
 //!
 //! All arrays are `[Batch, Time, width]`, or `[Batch, width]` for one step. The products with the input are one matrix
-//! product over all steps (see [`affine`](crate::affine)); the loop over time is left with one product and one pass over
+//! product over all steps (see [`map`]); the loop over time is left with one product and one pass over
 //! the gates a step.
 
-use engine_core::context::{Backward, Forward};
+use engine_core::layer::signature::Facts;
+use engine_core::sequence::StepRows;
+use engine_core::{
+    Backward, Dependence, Form, Forward, Lowered, Meaning, Memory, Part, Saved, Scalar, Tensor,
+    Weight,
+};
 use engine_kernels::gemm::add_product;
-use engine_core::{Scalar, Tensor};
 use engine_kernels::team;
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
 
-use crate::{affine, elementwise};
+use crate::elementwise;
+use crate::linear::{lower, map};
 
-/// The rows of time step `t`, one a sequence. An array without time has one step.
-pub(crate) fn rows_at<T: Scalar>(tensor: &Tensor<T>, t: usize) -> impl Iterator<Item = &[T]> {
-    let (sequence, width) = strides(tensor);
-    tensor.as_slice().chunks_exact(sequence).map(move |row| &row[t * width..][..width])
+/// The rows of a step, one for each sequence that has it.
+pub(super) fn rows_at<T: Scalar>(tensor: &Tensor<T>, rows: StepRows) -> impl Iterator<Item = &[T]> {
+    let width = tensor.rows().ncols();
+    rows.iter().map(move |row| &tensor.as_slice()[row * width..][..width])
 }
 
 /// As [`rows_at`], to be changed.
-pub(crate) fn rows_at_mut<T: Scalar>(
+pub(super) fn rows_at_mut<T: Scalar>(
     tensor: &mut Tensor<T>,
-    t: usize,
+    rows: StepRows,
 ) -> impl Iterator<Item = &mut [T]> {
-    let (sequence, width) = strides(tensor);
-    let sequences = tensor.as_mut_slice().chunks_exact_mut(sequence);
-    sequences.map(move |row| &mut row[t * width..][..width])
+    let width = tensor.rows().ncols();
+    let rest = &mut tensor.as_mut_slice()[rows.first * width..];
+    rest.chunks_mut(rows.stride.max(1) * width).map(move |row| &mut row[..width]).take(rows.count)
 }
 
-/// How many elements lie between two sequences, and between two steps.
-fn strides<T: Scalar>(tensor: &Tensor<T>) -> (usize, usize) {
-    (tensor.flat().ncols(), tensor.rows().ncols())
+/// The rows of a step as a matrix.
+pub(super) fn matrix_at<T: Scalar>(tensor: &Tensor<T>, rows: StepRows) -> ArrayView2<'_, T> {
+    let StepRows { first, stride, count } = rows;
+    tensor.rows().slice_move(s![first..first + (count - 1) * stride + 1; stride.max(1), ..])
 }
 
-/// Time step `t` as a matrix, one row a sequence.
-pub(crate) fn matrix_at<T: Scalar>(tensor: &Tensor<T>, t: usize) -> ArrayView2<'_, T> {
-    tensor.view3().index_axis_move(Axis(1), t)
+/// The first rows of an array over the batch.
+pub(super) fn first(count: usize) -> StepRows {
+    StepRows { first: 0, stride: 1, count }
 }
 
 /// Sets a value that is carried through time to where it starts: 0 where nothing says otherwise.
@@ -62,41 +68,75 @@ pub(crate) fn add_recurrent_gradient<T: Scalar>(
     add_product(before.rows().reversed_axes(), gates, dwh);
 }
 
-/// What recurrent layers have in the same places: port x, parameters `wx` and `b`, and the saved sums of the gates.
-pub(crate) const X: usize = 0;
-pub(crate) const WX: usize = 0;
-pub(crate) const WH: usize = 1;
-pub(crate) const B: usize = 2;
-pub(crate) const A: usize = 0;
+/// The port of the input, or of what it adds to the gates' sums.
+pub(super) const X: usize = 0;
 
-/// The part of the gates' sums that the input makes, over all steps: x wx + b.
-pub(crate) fn map_input<T: Scalar>(cx: &mut Forward<'_, T>) {
-    let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[B]));
-    affine::forward(x, &cx.parameters[WX], b, &mut cx.saved[A]);
+/// The part of the gates' sums that the input makes: computed here, or by another node at port x.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum InputPart {
+    /// x wx + b.
+    Map { wx: Weight, b: Weight },
+    /// What lies at port x, its rows perhaps to be looked up.
+    There,
 }
 
-/// The gradients of [`map_input`], given those of the sums in their place.
-pub(crate) fn map_gradients<T: Scalar>(cx: &mut Backward<'_, T>) {
-    let da = &cx.saved[A];
-    if let Some(dx) = cx.input_gradients.get(X) {
-        affine::add_input_gradient(da, &cx.parameters[WX], dx.rows_mut());
+impl InputPart {
+    pub(super) fn of(part: Part, memory: &mut Memory<'_>) -> Self {
+        match part {
+            Part::Recurrence => InputPart::There,
+            _ => InputPart::Map { wx: memory.weight("wx"), b: memory.weight("b") },
+        }
     }
-    let gradients = &mut cx.parameter_gradients;
-    affine::add_weight_gradient(cx.inputs[X].rows(), da, &mut gradients[WX]);
-    affine::add_bias_gradient(da, &mut gradients[B]);
-}
 
-/// The same part of the sums where another node has computed it: at port x, its rows perhaps to be looked up.
-pub(crate) fn take_input<T: Scalar>(cx: &mut Forward<'_, T>) {
-    look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[A]);
-}
-
-/// The gradient of [`take_input`].
-pub(crate) fn take_gradient<T: Scalar>(cx: &mut Backward<'_, T>) {
-    let index = cx.inputs.index(X);
-    if let Some(dx) = cx.input_gradients.get(X) {
-        add_look_up_gradient(&cx.saved[A], index, dx);
+    /// Puts it where the gates are.
+    pub(super) fn forward<T: Scalar>(self, cx: &mut Forward<'_, T>, gates: Saved) {
+        match self {
+            InputPart::Map { wx, b } => {
+                let (x, b) = (cx.inputs[X].rows(), Some(&cx.parameters[b]));
+                map::forward(x, &cx.parameters[wx], b, &mut cx.saved[gates]);
+            }
+            InputPart::There => {
+                look_up(&cx.inputs[X], cx.inputs.index(X), &mut cx.saved[gates]);
+            }
+        }
     }
+
+    /// The gradients, given those of the sums in the gates' place.
+    pub(super) fn backward<T: Scalar>(self, cx: &mut Backward<'_, T>, gates: Saved) {
+        let da = &cx.saved[gates];
+        match self {
+            InputPart::Map { wx, b } => {
+                if let Some(dx) = cx.input_gradients.get(X) {
+                    map::add_input_gradient(da, &cx.parameters[wx], dx.rows_mut());
+                }
+                let gradients = &mut cx.parameter_gradients;
+                map::add_weight_gradient(cx.inputs[X].rows(), da, &mut gradients[wx]);
+                map::add_bias_gradient(da, &mut gradients[b]);
+            }
+            InputPart::There => {
+                let index = cx.inputs.index(X);
+                if let Some(dx) = cx.input_gradients.get(X) {
+                    add_look_up_gradient(da, index, dx);
+                }
+            }
+        }
+    }
+}
+
+/// The part of a recurrence of `gates` gates that depends on its input alone.
+pub(super) fn lower_input(form: Form, gates: usize, memory: &mut Memory<'_>) -> Lowered {
+    let wide = memory.output().last().times(gates);
+    let output = memory.output().with_last(wide);
+    lower(form, ["wx", "b"], true, memory)
+        .output(output)
+        .facts(Facts::new(Dependence::Row).meaning(Meaning::Affine))
+}
+
+/// What of a recurrence depends on where it starts, at these ports: the first step alone.
+pub(super) fn recurrence_facts(starts: &[usize]) -> Facts {
+    starts
+        .iter()
+        .fold(Facts::new(Dependence::Past), |facts, port| facts.port(*port, Dependence::StartOnly))
 }
 
 /// y = x, its rows looked up by `index` if there is one.
@@ -151,19 +191,5 @@ mod tests {
             transpose(&w, &mut transposed);
             assert_eq!(transposed.rows(), w.rows().reversed_axes());
         }
-    }
-
-    #[test]
-    fn steps_are_found_in_arrays_with_and_without_time() {
-        let with = random::<f64>(&[3, 5, 2], 2);
-        for t in 0..5 {
-            let rows: Vec<&[f64]> = rows_at(&with, t).collect();
-            for (n, row) in rows.into_iter().enumerate() {
-                assert_eq!(row, [with.view3()[[n, t, 0]], with.view3()[[n, t, 1]]]);
-            }
-        }
-        let without = random::<f64>(&[3, 4], 3);
-        let rows: Vec<&[f64]> = rows_at(&without, 0).collect();
-        assert_eq!(rows.concat(), without.as_slice());
     }
 }

@@ -1,7 +1,7 @@
 //! `engine layers`.
 
 use engine_core::graph::did_you_mean;
-use engine_core::layer::{Kind, Need};
+use engine_core::layer::port::{Kind, Need};
 use engine_core::registry::{Entry, LAYER};
 use engine_core::{Layer, Tagged};
 

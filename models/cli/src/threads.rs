@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use engine_core::team;
+use engine_kernels::team;
 
 use crate::error::Error;
 

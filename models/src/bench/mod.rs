@@ -7,9 +7,10 @@ mod memory;
 mod report;
 mod sample;
 
+use engine_core::Scalar;
 use engine_core::engine::Engine;
-use engine_core::{Scalar, team};
 use engine_datasets::Source;
+use engine_kernels::team;
 
 use crate::peak;
 use crate::settings::TrainSettings;

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use engine_core::Precision;
 use engine_core::engine::Engine;
-use engine_core::{Precision, flops, team};
 use engine_datasets::{Source, Split};
+use engine_kernels::{flops, team};
 use serde::Serialize;
 
 use super::error::BenchError;

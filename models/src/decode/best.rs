@@ -1,7 +1,7 @@
 //! The best of many scores, in order.
 
 use engine_core::Scalar;
-use engine_core::lanes::{self, Simd, WithSimd};
+use engine_kernels::lanes::{self, Simd, WithSimd};
 
 use super::likeliest::{BLOCK, largest_of};
 

@@ -1,7 +1,8 @@
 //! The largest of many scores.
 
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::{Scalar, team};
+use engine_core::Scalar;
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::team;
 use ndarray::ArrayView2;
 
 /// Rows that one thread goes through at a time.

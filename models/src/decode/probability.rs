@@ -1,8 +1,9 @@
 //! From scores to probabilities.
 
-use engine_core::lanes::{self, Lanes, Simd, WithSimd};
-use engine_core::math::exp_v;
-use engine_core::{Scalar, team};
+use engine_core::Scalar;
+use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::math::exp_v;
+use engine_kernels::team;
 use ndarray::ArrayView2;
 
 use super::likeliest::largest;

@@ -2,8 +2,9 @@
 
 use engine_core::field::{Count, Factor, Positive};
 use engine_core::registry::DECODER;
-use engine_core::{Scalar, math, register, team};
+use engine_core::{Scalar, register};
 use engine_datasets::Vocabulary;
+use engine_kernels::{math, team};
 use ndarray::ArrayView2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -8,7 +8,8 @@
 //! sentence is dropped once enough sentences have ended that none of its continuations can surpass. Images without open
 //! sentences leave the batch.
 
-use engine_core::{Scalar, team};
+use engine_core::Scalar;
+use engine_kernels::team;
 use ndarray::ArrayView2;
 
 use super::best::{Scored, best};

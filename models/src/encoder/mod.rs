@@ -15,10 +15,11 @@ mod reduction;
 
 use std::path::Path;
 
+use engine_core::Batch;
 use engine_core::engine::{Evaluator, FeedError};
 use engine_core::graph::Passes;
-use engine_core::{Batch, team};
 use engine_datasets::picture::{Picture, Preprocess};
+use engine_kernels::team;
 
 use self::network::Network;
 use self::weights::Weights;

@@ -105,7 +105,7 @@ impl Machine {
                 .filter(|name| !name.is_empty())
                 .unwrap_or_else(|| std::env::consts::ARCH.into()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            threads: engine_core::team::threads(),
+            threads: engine_kernels::team::threads(),
             instructions: peak::instructions(Precision::F32).into(),
             memory_gib: (memory / f64::from(1 << 30) * 10.0).round() / 10.0,
             os: System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.into()),

@@ -8,67 +8,72 @@
 
 use std::ops::Range;
 
-use engine_core::context::{Forward, Gradient};
+use engine_core::layer::context::Gradient;
+use engine_core::{
+    Backward, Forward, Kernel, Lowered, Memory, Packed, Saved, Scalar, Scratch, Shape, State, Step,
+    Tensor, Weight,
+};
 use engine_kernels::lanes;
 use engine_kernels::math;
 use engine_kernels::panel_product::{Left, Target, multiply};
 use engine_kernels::panels::{PanelLayout, Panels, width};
 use engine_kernels::shared::Shared;
-use engine_core::{Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor};
 use engine_kernels::{flops, team};
 
 use super::gru_gates::{Blend, BlendGradient, LetThrough, LetThroughGradient, ResetAfter};
 use super::over_time::{
     Span, bias_gradient, gather, rows_before, stand_before, sums_gradient, weight_gradient,
 };
-use crate::gru::Reset;
+use crate::recurrent::gru::Reset;
 
-/// The GRU from `x wx + b` on: its first port is that, its parameters are `wh` and, with `reset: After`, `bn`.
+/// The GRU from `x wx + b` on, which is its first port.
 #[derive(Debug)]
 pub(crate) struct GatedRecurrence {
-    pub(crate) reset: Reset,
+    wh: Weight,
+    /// The bias of the recurrent product of n, with `reset: After`.
+    bn: Option<Weight>,
+    /// `wh` for the forward pass, its transpose for the backward pass.
+    forward: Packed,
+    back: Packed,
+    /// The gates, later the gradients of their sums, as panels.
+    a: Saved,
+    /// What r works on: `r * h` before each step, row by row (`Before`), or `h wh_n + bn`, later its gradient, as panels
+    /// (`After`).
+    seen: Saved,
+    /// The gradients of h and of `r * h`, by panels of units; the columns of h before each step as rows.
+    dh: Scratch,
+    dseen: Scratch,
+    before: Scratch,
+    carried: State,
+    reset: Reset,
 }
 
 /// Ports: the input's part of the sums, and where h starts.
 const SUMS: usize = 0;
 const H0: usize = 1;
 
-const WH: usize = 0;
-const BN: usize = 1;
-
-/// Packed: `wh` for the way forward, its transpose for the way back.
-const FORWARD: usize = 0;
-const BACK: usize = 1;
-
 const GATES: usize = 3;
 
-/// Saved: the gates, later the gradients of their sums, as panels; then what r works on: `r * h` before each step, row by
-/// row (`Before`), or `h wh_n + bn`, later its gradient, as panels (`After`).
-const A: usize = 0;
-const SEEN: usize = 1;
-
-/// Scratch: the gradients of h and of `r * h`, by panels of units, come first; then h before each step, standing.
-const BEFORE: usize = 2;
-
-/// State: h.
-const H: usize = 0;
-
 impl GatedRecurrence {
-    /// The memory that it takes. Arrays of panels take on their shape when they are written.
-    pub(crate) fn plan(over_time: &Shape, units: Dim) -> LayerPlan {
+    /// Arrays of panels take on their shape when they are written.
+    pub(crate) fn lower(reset: Reset, memory: &mut Memory<'_>) -> Lowered {
+        let over_time = memory.output().clone();
+        let units = over_time.last();
         let now = Shape::new([over_time[0], units]);
-        let packing = Packing { parameter: WH, transposed: false, gates: GATES };
-        LayerPlan::output(over_time.clone())
-            .saved(over_time.with_last(units.times(GATES)))
-            .saved(over_time.clone())
-            .scratch(now.clone())
-            .scratch(now.clone())
-            .scratch(over_time.clone())
-            .state(now)
-            .packed(packing)
-            .packed(Packing { transposed: true, ..packing })
-            .indexed(SUMS)
-            .reach(Reach::Past)
+        Lowered::new(GatedRecurrence {
+            wh: memory.backward_weight("wh"),
+            bn: memory.weight_if(reset == Reset::After, "bn"),
+            forward: memory.packed("wh", false, GATES),
+            back: memory.packed("wh", true, GATES),
+            a: memory.saved(over_time.with_last(units.times(GATES))),
+            seen: memory.saved(over_time.clone()),
+            dh: memory.scratch(now.clone()),
+            dseen: memory.scratch(now.clone()),
+            before: memory.scratch(over_time),
+            carried: memory.state(now),
+            reset,
+        })
+        .indexed(SUMS)
     }
 }
 
@@ -79,22 +84,24 @@ impl<T: Scalar> Kernel<T> for GatedRecurrence {
     }
 
     fn step(&self, cx: &mut Step<'_, T>) {
-        let start = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
+        let start =
+            if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[self.carried]) };
         self.advance(&mut cx.forward, start);
-        cx.state[H].as_mut_slice().copy_from_slice(cx.forward.outputs[0].as_slice());
+        cx.state[self.carried].as_mut_slice().copy_from_slice(cx.forward.outputs[0].as_slice());
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (rows, units) = cx.outputs[0].rows().dim();
-        let span = Span { steps: cx.steps, rows };
+        let span = Span { steps: cx.sequences, rows };
         self.go_back(cx, span, units);
-        let (a, cut) = (cx.saved[A].as_slice(), PanelLayout { length: units * GATES, gates: GATES });
+        let (a, cut) =
+            (cx.saved[self.a].as_slice(), PanelLayout { length: units * GATES, gates: GATES });
         if let Some(gradient) = cx.input_gradients.claim(SUMS) {
             sums_gradient(a, rows, cut, cx.inputs.index(SUMS), gradient);
         }
         self.weight_gradients(cx, span, cut);
-        if self.reset == Reset::After {
-            bias_gradient(cx.saved[SEEN].as_slice(), rows, cx.parameter_gradients.claim(BN));
+        if let Some(bn) = self.bn {
+            bias_gradient(cx.saved[self.seen].as_slice(), rows, cx.parameter_gradients.claim(bn));
         }
     }
 }
@@ -104,9 +111,9 @@ impl GatedRecurrence {
     fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>, start: Option<&Tensor<T>>) {
         let h = &mut cx.outputs[0];
         let (rows, units) = h.rows().dim();
-        let span = Span { steps: cx.steps, rows };
+        let span = Span { steps: cx.sequences, rows };
         let panels = units.div_ceil(width::<T>());
-        let [a, seen, ..] = &mut *cx.saved else { unreachable!("as planned") };
+        let [a, seen] = cx.saved.each([self.a, self.seen]);
         a.reshape(&[GATES * panels, rows, width::<T>()]);
         if self.reset == Reset::After {
             seen.reshape(&[panels, rows, width::<T>()]);
@@ -122,7 +129,7 @@ impl GatedRecurrence {
             let step = StepForward {
                 sums: &cx.inputs[SUMS],
                 index: cx.inputs.index(SUMS),
-                wh: &cx.packed[FORWARD],
+                wh: &cx.packed[self.forward],
                 a: &a,
                 seen: &seen,
                 h: &Shared::new(h),
@@ -141,7 +148,7 @@ impl GatedRecurrence {
                     team::for_each(panels, |at| step.blend_before(at, seen_now));
                 }
                 Reset::After => {
-                    let bn = cx.parameters[BN].as_slice();
+                    let bn = self.bn.map(|bn| cx.parameters[bn].as_slice()).unwrap_or_default();
                     team::for_each(panels, |at| step.blend_after(at, bn));
                 }
             }
@@ -152,8 +159,8 @@ impl GatedRecurrence {
     /// what r works on in its place, and adds that of where h starts.
     fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, units: usize) {
         let (h, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
-        let [a, seen, ..] = &mut *cx.saved else { unreachable!("as planned") };
-        let [dh, dseen, ..] = &mut *cx.scratch else { unreachable!("as planned") };
+        let [a, seen] = cx.saved.each([self.a, self.seen]);
+        let [dh, dseen] = cx.scratch.each([self.dh, self.dseen]);
         let (sequences, panels) = (span.at(0).len(), units.div_ceil(width::<T>()));
         dh.reshape(&[panels, sequences, width::<T>()]);
         dseen.reshape(&[panels, sequences, width::<T>()]);
@@ -161,7 +168,7 @@ impl GatedRecurrence {
         let (rz, n) = a.as_mut_slice().split_at_mut(2 * panels * span.rows * width::<T>());
         let way = WayBack {
             reset: self.reset,
-            wh: &cx.packed[BACK],
+            wh: &cx.packed[self.back],
             rz: &Shared::new(rz),
             n: &Shared::new(n),
             seen: &Shared::new(seen.as_mut_slice()),
@@ -205,12 +212,17 @@ impl GatedRecurrence {
     }
 
     /// Adds the gradient of `wh`: for r and z with h before each step, for n with what its product was of.
-    fn weight_gradients<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, cut: PanelLayout) {
+    fn weight_gradients<T: Scalar>(
+        &self,
+        cx: &mut Backward<'_, T>,
+        span: Span<'_>,
+        cut: PanelLayout,
+    ) {
         let (units, panels) = (cut.units(), cut.panels::<T>() / GATES);
-        let (rz, n) = cx.saved[A].as_slice().split_at(2 * panels * span.rows * width::<T>());
+        let (rz, n) = cx.saved[self.a].as_slice().split_at(2 * panels * span.rows * width::<T>());
         let (h, h0) = (cx.outputs[0].as_slice(), cx.inputs.get(H0));
-        let (seen, standing) = (cx.saved[SEEN].as_slice(), &mut cx.scratch[BEFORE]);
-        let Gradient { array, fresh } = cx.parameter_gradients.claim(WH);
+        let (seen, standing) = (cx.saved[self.seen].as_slice(), &mut cx.scratch[self.before]);
+        let Gradient { array, fresh } = cx.parameter_gradients.claim(self.wh);
         let depth = stand_before(span, |t| rows_before(span, t, h, h0, units), units, standing);
         let dwh = Gradient { array: &mut *array, fresh };
         weight_gradient((standing, depth), (rz, span.rows), (cut, 0), dwh);

@@ -3,23 +3,17 @@
 //! They compute the same numbers from the same parameters. The plain form is the one to read first, and a test holds
 //! the two together for every graph.
 
-mod affine;
-mod affine_loss;
 mod cell;
 mod gru;
 mod gru_gates;
 mod lstm;
 mod one_step;
 mod over_time;
-mod rectified;
 mod recurrence;
 mod rnn;
 pub(crate) mod sums;
 
-pub(crate) use affine::Affine;
-pub(crate) use affine_loss::AffineLoss;
 pub(crate) use gru::GatedRecurrence;
 pub(crate) use lstm::LstmCell;
-pub(crate) use rectified::Rectified;
 pub(crate) use recurrence::Recurrence;
 pub(crate) use rnn::RnnCell;

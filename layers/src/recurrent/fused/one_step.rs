@@ -4,16 +4,15 @@
 //! which is multiplied once for all of them: where a search follows three continuations of each sentence, about half of
 //! the products are spared.
 
-use engine_core::context::Forward;
+use engine_core::{Forward, Scalar, Tensor};
 use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 use engine_kernels::panel_product::{Left, Target, multiply};
 use engine_kernels::panels::{PanelLayout, width};
 use engine_kernels::shared::Shared;
-use engine_core::{Scalar, Tensor};
 use engine_kernels::{flops, team};
 
 use super::cell::{Cell, Open, share};
-use super::recurrence::{FORWARD, Recurrence, SUMS};
+use super::recurrence::{Recurrence, SUMS, gates_and_memory};
 
 impl<C: Cell> Recurrence<C> {
     /// Makes one step, from h and c before it; `from` says which of their rows each sequence goes on from. A row is
@@ -28,10 +27,9 @@ impl<C: Cell> Recurrence<C> {
         let h = &mut cx.outputs[0];
         let (rows, units) = h.rows().dim();
         let cut = PanelLayout { length: units * C::GATES, gates: C::GATES };
-        let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
+        let (gates, c) = gates_and_memory(&mut cx.saved, self.gates, self.memory);
         gates.reshape(&[cut.panels::<T>(), rows, width::<T>()]);
-        let c = memory.first_mut().map(Tensor::as_mut_slice).unwrap_or_default();
-        let wh = &cx.packed[FORWARD];
+        let wh = &cx.packed[self.forward];
         let stems = from.map_or(rows, |from| from.iter().max().map_or(0, |last| last + 1));
         let [h_before, c_before] = before.map(|x| x.map(|x| &x.as_slice()[..stems * units]));
         let (h_now, c_now) = (Shared::new(h.as_mut_slice()), Shared::new(c));

@@ -2,24 +2,24 @@
 
 use std::ops::Range;
 
-use engine_core::context::Gradient;
+use engine_core::layer::context::Gradient;
+use engine_core::{PackedSequence, Scalar, Tensor};
 use engine_kernels::panel_product::{Left, ROWS, Target, multiply, stand};
 use engine_kernels::panels::{PanelLayout, copy_piece, width};
 use engine_kernels::shared::Shared;
-use engine_core::{Scalar, Steps, Tensor};
 use engine_kernels::{flops, team};
 
 /// Which rows of arrays over time belong to which step.
 #[derive(Clone, Copy)]
 pub(super) struct Span<'a> {
-    pub(super) steps: Option<&'a Steps>,
+    pub(super) steps: Option<&'a PackedSequence>,
     /// All rows. Where nothing arranges them, they are those of one step.
     pub(super) rows: usize,
 }
 
 impl Span<'_> {
     pub(super) fn len(&self) -> usize {
-        self.steps.map_or(1, Steps::len)
+        self.steps.map_or(1, PackedSequence::len)
     }
 
     pub(super) fn at(&self, t: usize) -> Range<usize> {

@@ -6,22 +6,40 @@
 
 use std::ops::Range;
 
-use engine_core::context::{Forward, Gradient};
+use engine_core::layer::context::Gradient;
+use engine_core::layer::memory::Arrays;
+use engine_core::{
+    Backward, Forward, Kernel, Lowered, Memory, Packed, Saved, Scalar, Scratch, Shape, State, Step,
+    Tensor, Weight,
+};
 use engine_kernels::lanes::{self, Simd, WithSimd};
 use engine_kernels::panel_product::{Left, Target, multiply};
 use engine_kernels::panels::{PanelLayout, Panels, width};
 use engine_kernels::shared::Shared;
-use engine_core::{Backward, Dim, Kernel, LayerPlan, Packing, Reach, Scalar, Shape, Step, Tensor};
 use engine_kernels::{flops, team};
 
 use super::cell::{Cell, Close, Open, share};
 use super::over_time::{Span, gather, rows_before, stand_before, sums_gradient, weight_gradient};
 use crate::elementwise;
 
-/// A cell run over time, from `x wx + b` on: its first port is that, its only parameter `wh`.
+/// A cell run over time, from `x wx + b` on, which is its first port.
 #[derive(Debug)]
 pub(crate) struct Recurrence<C> {
     pub(super) cell: C,
+    wh: Weight,
+    /// `wh` for the forward pass, its transpose for the backward pass.
+    pub(super) forward: Packed,
+    back: Packed,
+    /// The gates, later the gradients of their sums, as panels.
+    pub(super) gates: Saved,
+    /// c after each step, where there is one.
+    pub(super) memory: Option<Saved>,
+    /// The gradients of h, by panels of units; that of c; the columns of h before each step as rows.
+    dh: Scratch,
+    dc: Scratch,
+    before: Scratch,
+    carried_h: State,
+    carried_c: Option<State>,
 }
 
 /// Ports: the input's part of the sums, and where h and c start.
@@ -29,47 +47,26 @@ pub(super) const SUMS: usize = 0;
 const H0: usize = 1;
 const C0: usize = 2;
 
-const WH: usize = 0;
-
-/// Packed: `wh` for the way forward, its transpose for the way back.
-pub(super) const FORWARD: usize = 0;
-const BACK: usize = 1;
-
-/// Saved: the gates, later the gradients of their sums, as panels; c after each step, where there is one.
-const GATES: usize = 0;
-const MEMORY: usize = 1;
-
-/// Scratch: the gradients of h, by panels of units, come first; then that of c, and h before each step, standing.
-const DC: usize = 1;
-const BEFORE: usize = 2;
-
-/// State: h and c.
-const H: usize = 0;
-const C: usize = 1;
-
 impl<C: Cell> Recurrence<C> {
-    pub(crate) fn new(cell: C) -> Self {
-        Recurrence { cell }
-    }
-
-    /// The memory that it takes. Arrays of panels take on their shape when they are written.
-    pub(crate) fn plan(over_time: &Shape, units: Dim) -> LayerPlan {
+    /// Arrays of panels take on their shape when they are written.
+    pub(crate) fn lower(cell: C, memory: &mut Memory<'_>) -> Lowered {
+        let over_time = memory.output().clone();
+        let units = over_time.last();
         let now = Shape::new([over_time[0], units]);
-        let packing = Packing { parameter: WH, transposed: false, gates: C::GATES };
-        let plan = LayerPlan::output(over_time.clone())
-            .saved(over_time.with_last(units.times(C::GATES)))
-            .scratch(now.clone())
-            .scratch(now.clone())
-            .scratch(over_time.clone())
-            .state(now.clone())
-            .packed(packing)
-            .packed(Packing { transposed: true, ..packing })
-            .indexed(SUMS)
-            .branches()
-            .starts(H0)
-            .starts(C0)
-            .reach(Reach::Past);
-        if C::REMEMBERS { plan.saved(over_time.clone()).state(now) } else { plan }
+        let recurrence = Recurrence {
+            cell,
+            wh: memory.backward_weight("wh"),
+            forward: memory.packed("wh", false, C::GATES),
+            back: memory.packed("wh", true, C::GATES),
+            gates: memory.saved(over_time.with_last(units.times(C::GATES))),
+            memory: C::REMEMBERS.then(|| memory.saved(over_time.clone())),
+            dh: memory.scratch(now.clone()),
+            dc: memory.scratch(now.clone()),
+            before: memory.scratch(over_time),
+            carried_h: memory.state(now.clone()),
+            carried_c: C::REMEMBERS.then(|| memory.state(now)),
+        };
+        Lowered::new(recurrence).indexed(SUMS).branches()
     }
 }
 
@@ -83,36 +80,39 @@ impl<T: Scalar, C: Cell> Kernel<T> for Recurrence<C> {
         let inputs = cx.forward.inputs;
         let before = match cx.first {
             true => [inputs.get(H0), inputs.get(C0)],
-            false => [Some(&cx.state[H]), cx.state.get(C)],
+            false => [Some(&cx.state[self.carried_h]), self.carried_c.map(|c| &cx.state[c])],
         };
         self.advance_once(&mut cx.forward, before, cx.from);
-        elementwise::copy(cx.state[H].as_mut_slice(), cx.forward.outputs[0].as_slice());
-        if C::REMEMBERS {
-            std::mem::swap(&mut cx.state[C], &mut cx.forward.saved[MEMORY]);
+        elementwise::copy(
+            cx.state[self.carried_h].as_mut_slice(),
+            cx.forward.outputs[0].as_slice(),
+        );
+        if let (Some(carried), Some(memory)) = (self.carried_c, self.memory) {
+            std::mem::swap(&mut cx.state[carried], &mut cx.forward.saved[memory]);
         }
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let (h, rows) = (&cx.outputs[0], cx.outputs[0].rows().nrows());
         let units = h.rows().ncols();
-        let span = Span { steps: cx.steps, rows };
+        let span = Span { steps: cx.sequences, rows };
         self.go_back(cx, span, units);
-        let gates = cx.saved[GATES].as_slice();
-        let wh = &cx.packed[BACK];
+        let gates = cx.saved[self.gates].as_slice();
+        let wh = &cx.packed[self.back];
         if let Some(dh0) = cx.input_gradients.claim(H0) {
             start_gradient(gates, rows, span.at(0), wh, dh0);
         }
         if let Some(dc0) = cx.input_gradients.get(C0) {
-            elementwise::add(dc0.as_mut_slice(), cx.scratch[DC].as_slice());
+            elementwise::add(dc0.as_mut_slice(), cx.scratch[self.dc].as_slice());
         }
         let cut = PanelLayout { length: units * C::GATES, gates: C::GATES };
         if let Some(gradient) = cx.input_gradients.claim(SUMS) {
             sums_gradient(gates, rows, cut, cx.inputs.index(SUMS), gradient);
         }
         let before = |t| rows_before(span, t, h.as_slice(), cx.inputs.get(H0), units);
-        let standing = &mut cx.scratch[BEFORE];
+        let standing = &mut cx.scratch[self.before];
         let depth = stand_before(span, before, units, standing);
-        let dwh = cx.parameter_gradients.claim(WH);
+        let dwh = cx.parameter_gradients.claim(self.wh);
         weight_gradient((standing, depth), (gates, rows), (cut, 0), dwh);
     }
 }
@@ -123,12 +123,11 @@ impl<C: Cell> Recurrence<C> {
         let (sums, index) = (&cx.inputs[SUMS], cx.inputs.index(SUMS));
         let h = &mut cx.outputs[0];
         let (rows, units) = h.rows().dim();
-        let span = Span { steps: cx.steps, rows };
+        let span = Span { steps: cx.sequences, rows };
         let cut = PanelLayout { length: units * C::GATES, gates: C::GATES };
-        let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
+        let (gates, memory) = gates_and_memory(&mut cx.saved, self.gates, self.memory);
         gates.reshape(&[cut.panels::<T>(), rows, width::<T>()]);
-        let memory = memory.first_mut().map(Tensor::as_mut_slice).unwrap_or_default();
-        let wh = &cx.packed[FORWARD];
+        let wh = &cx.packed[self.forward];
         for t in 0..span.len() {
             let now = span.at(t);
             let (h_past, h_now) = h.as_mut_slice().split_at_mut(now.start * units);
@@ -163,9 +162,9 @@ impl<C: Cell> Recurrence<C> {
     /// first step in that of c.
     fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>, span: Span<'_>, units: usize) {
         let (h, dy) = (cx.outputs[0].as_slice(), cx.output_gradients[0].as_slice());
-        let [gates, memory @ ..] = &mut *cx.saved else { unreachable!("as planned") };
-        let [dh, dc, ..] = &mut *cx.scratch else { unreachable!("as planned") };
-        let c = memory.first().map(Tensor::as_slice).unwrap_or_default();
+        let (gates, memory) = gates_and_memory(&mut cx.saved, self.gates, self.memory);
+        let [dh, dc] = cx.scratch.each([self.dh, self.dc]);
+        let c = &*memory;
         let width = width::<T>();
         let (sequences, panels) = (span.at(0).len(), units.div_ceil(width));
         dh.reshape(&[panels, sequences, width]);
@@ -186,7 +185,7 @@ impl<C: Cell> Recurrence<C> {
                     // SAFETY: at this step threads write gates of the step's own rows only, and `after` are those of the
                     // step after it.
                     let left = unsafe { Left::shared_panels(&gates, span.rows, after) };
-                    multiply(left, cx.packed[BACK].panel(at), Target::panel(through), false);
+                    multiply(left, cx.packed[self.back].panel(at), Target::panel(through), false);
                 }
                 rest.fill(T::zero());
                 let columns = at * width..units.min((at + 1) * width);
@@ -206,6 +205,21 @@ impl<C: Cell> Recurrence<C> {
                 });
             });
         }
+    }
+}
+
+/// The gates, and the numbers of c after each step, none without a cell state.
+pub(super) fn gates_and_memory<'a, T: Scalar>(
+    saved: &'a mut Arrays<'_, T, Saved>,
+    gates: Saved,
+    memory: Option<Saved>,
+) -> (&'a mut Tensor<T>, &'a mut [T]) {
+    match memory {
+        Some(memory) => {
+            let [gates, memory] = saved.each([gates, memory]);
+            (gates, memory.as_mut_slice())
+        }
+        None => (&mut saved[gates], &mut []),
     }
 }
 

@@ -4,7 +4,7 @@ use engine_kernels::lanes::Simd;
 use engine_kernels::math::{Math, tanh_v};
 
 use super::cell::{Cell, Close, Open};
-use crate::rnn::Activation;
+use crate::recurrent::rnn::Activation;
 
 /// The cell of [`Rnn`](crate::Rnn).
 #[derive(Debug, Clone, Copy)]

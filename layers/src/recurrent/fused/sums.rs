@@ -1,46 +1,52 @@
 //! The sums of a cell's step over weights in panels: those of [`sums`](crate::sums).
 
-use engine_core::context::Forward;
+use engine_core::{Backward, Forward, Memory, Packed, Scalar, Tensor};
+use engine_kernels::flops;
 use engine_kernels::panel_product::{Target, multiply};
 use engine_kernels::panels::{Panels, width};
 use engine_kernels::shared::Shared;
-use engine_core::{Backward, LayerPlan, Packing, Scalar, Tensor};
-use engine_kernels::flops;
 
-use super::affine::{cut, fill_columns, for_each_tile, left};
-use crate::recurrent::{A, B, WH, WX, X};
-use crate::sums::{H, add_parameter_gradients};
+use crate::linear::panels::{cut, fill_columns, for_each_tile, left};
+use crate::recurrent::shared::X;
+use crate::recurrent::sums::{H, Sums, add_parameter_gradients};
 
-/// Packed: wx and wh for the way forward, their transposes for the way back.
-const FORWARD: [usize; 2] = [0, 1];
-const BACK: [usize; 2] = [2, 3];
-
-/// Asks for the weights in panels.
-pub(crate) fn packed(plan: LayerPlan) -> LayerPlan {
-    let packing = |parameter, transposed| Packing { parameter, transposed, gates: 1 };
-    plan.packed(packing(WX, false))
-        .packed(packing(WH, false))
-        .packed(packing(WX, true))
-        .packed(packing(WH, true))
+/// The weights in panels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PanelSums {
+    pub(crate) sums: Sums,
+    /// wx and wh for the forward pass, their transposes for the backward pass.
+    forward: [Packed; 2],
+    back: [Packed; 2],
 }
 
-/// a = x wx + h wh + b.
-pub(crate) fn forward<T: Scalar>(cx: &mut Forward<'_, T>, bias: bool) {
-    let factors = [X, H].map(|at| (&cx.inputs[at], &cx.packed[FORWARD[at]]));
-    let start = if bias { Start::Row(cx.parameters[B].as_slice()) } else { Start::Zero };
-    products(factors, start, &mut cx.saved[A]);
-}
-
-/// The gradients of [`forward`], given da.
-pub(crate) fn backward<T: Scalar>(cx: &mut Backward<'_, T>, bias: bool) {
-    let da = &cx.saved[A];
-    for port in [X, H] {
-        if let Some(gradient) = cx.input_gradients.claim(port) {
-            let start = if gradient.fresh { Start::Zero } else { Start::There };
-            products([(da, &cx.packed[BACK[port]])], start, gradient.array);
-        }
+impl PanelSums {
+    pub(crate) fn of(sums: Sums, memory: &mut Memory<'_>) -> Self {
+        let mut packed = |transposed| ["wx", "wh"].map(|w| memory.packed(w, transposed, 1));
+        let (forward, back) = (packed(false), packed(true));
+        PanelSums { sums, forward, back }
     }
-    add_parameter_gradients(cx, bias);
+
+    /// a = x wx + h wh + b.
+    pub(crate) fn forward<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
+        let factors = [X, H].map(|at| (&cx.inputs[at], &cx.packed[self.forward[at]]));
+        let start = match self.sums.b {
+            Some(b) => Start::Row(cx.parameters[b].as_slice()),
+            None => Start::Zero,
+        };
+        products(factors, start, &mut cx.saved[self.sums.a]);
+    }
+
+    /// The gradients of [`forward`](Self::forward), given da.
+    pub(crate) fn backward<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
+        let da = &cx.saved[self.sums.a];
+        for port in [X, H] {
+            if let Some(gradient) = cx.input_gradients.claim(port) {
+                let start = if gradient.fresh { Start::Zero } else { Start::There };
+                products([(da, &cx.packed[self.back[port]])], start, gradient.array);
+            }
+        }
+        add_parameter_gradients(&self.sums, cx);
+    }
 }
 
 /// What a sum of products begins with.

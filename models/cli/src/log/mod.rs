@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use engine::{Summary, TrainSettings, Watch};
 use engine_core::engine::Engine;
-use engine_core::{Precision, Scalar, team};
+use engine_core::{Precision, Scalar};
 use engine_datasets::{Source, Split};
+use engine_kernels::team;
 use serde::Serialize;
 
 /// How training is shown, on standard error.
