@@ -16,6 +16,8 @@
 //! | [`engine`] | runs a plan: forward, backward, step by step; checkpoints; the gradient check |
 //! | [`testing`] | one layer on a bench, for the tests of whoever writes layers |
 
+#![forbid(unsafe_code)]
+
 pub mod array;
 pub mod config;
 pub mod engine;

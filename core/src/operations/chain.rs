@@ -12,8 +12,7 @@ use crate::layer::context::{Backward, Forward, InputGradients, Inputs};
 use crate::layer::kernel::Kernel;
 use crate::pointwise::{Columns, Function, Pointwise};
 use crate::scalar::Scalar;
-use engine_kernels::shared::Shared;
-use engine_kernels::team;
+use engine_kernels::team::{self, Chunks};
 
 /// Functions in the order of computation.
 ///
@@ -64,10 +63,12 @@ pub(crate) const MOST_READS: usize = 4;
 /// The fewest elements that are worth a thread's while.
 const PIECE: usize = 1 << 13;
 
-/// The rows that a chain goes through: one of all elements, where it reads whole arrays.
+/// The rows that a chain goes through. Arrays that it reads whole are cut into rows of [`PIECE`] numbers, the last of which
+/// may be shorter.
 #[derive(Debug, Clone, Copy)]
 struct Form {
-    rows: usize,
+    /// Numbers of an output.
+    length: usize,
     width: usize,
 }
 
@@ -87,10 +88,9 @@ impl Seen {
 
 impl Chain {
     fn form<T: Copy + Default>(&self, output: &Tensor<T>) -> Form {
-        let length = output.as_slice().len();
         let whole = self.arguments.iter().all(|argument| argument.columns == Columns::All);
-        let width = if whole { length } else { output.rows().ncols() };
-        Form { rows: length / width.max(1), width }
+        let width = if whole { PIECE } else { output.rows().ncols() };
+        Form { length: output.as_slice().len(), width: width.max(1) }
     }
 
     fn seen<T>(&self, form: Form, inputs: &Inputs<'_, T>) -> SmallVec<[Seen; MOST_ARGUMENTS]>
@@ -102,7 +102,7 @@ impl Chain {
             // What a chain writes over has the output's rows.
             stride: inputs
                 .get(argument.port)
-                .map_or(form.width, |array| array.as_slice().len() / form.rows.max(1)),
+                .map_or(form.width, |array| form.stride(array.as_slice().len())),
         };
         self.arguments.iter().map(seen).collect()
     }
@@ -123,41 +123,46 @@ impl Chain {
 }
 
 impl Form {
-    /// Calls `f` with pieces of rows, and columns where there is but one row.
-    fn for_each_piece(self, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
-        let Form { rows, width } = self;
-        if rows == 1 {
-            team::for_each(width.div_ceil(PIECE), |at| {
-                f(0..1, at * PIECE..width.min((at + 1) * PIECE));
-            });
-        } else {
-            let piece = PIECE.div_ceil(width.max(1));
-            team::for_each(rows.div_ceil(piece), |at| {
-                f(at * piece..rows.min((at + 1) * piece), 0..width);
-            });
+    fn rows(self) -> usize {
+        self.length.div_ceil(self.width)
+    }
+
+    /// How far apart the rows of an array of so many numbers are.
+    fn stride(self, numbers: usize) -> usize {
+        if numbers == self.length { self.width } else { numbers / self.rows().max(1) }
+    }
+
+    /// Rows that a thread goes through at a time.
+    fn piece(self) -> usize {
+        PIECE.div_ceil(self.width)
+    }
+
+    /// An array in pieces of rows.
+    fn pieces<T: Copy + Default>(self, array: &mut Tensor<T>) -> Chunks<'_, T> {
+        let array = array.as_mut_slice();
+        let stride = self.stride(array.len());
+        Chunks::new(array, (self.piece() * stride).max(1))
+    }
+
+    /// Arrays in pieces of rows; `None` beyond the last.
+    fn all_pieces<T: Copy + Default>(
+        self,
+        arrays: &mut [Tensor<T>],
+    ) -> [Option<Chunks<'_, T>>; MOST_LINKS] {
+        let mut arrays = arrays.iter_mut();
+        std::array::from_fn(|_| arrays.next().map(|array| self.pieces(array)))
+    }
+
+    /// Calls `f` with the rows of piece `at` and blocks of their columns: a row's number in the piece, and among all rows.
+    fn for_each_block(self, at: usize, mut f: impl FnMut(usize, usize, Range<usize>)) {
+        let first = at * self.piece();
+        for row in first..self.rows().min(first + self.piece()) {
+            let width = self.width.min(self.length - row * self.width);
+            for column in (0..width).step_by(BLOCK) {
+                f(row - first, row, column..width.min(column + BLOCK));
+            }
         }
     }
-}
-
-/// Calls `f` with a row and a block of its columns, one after the other.
-fn for_each_block(
-    rows: Range<usize>,
-    columns: Range<usize>,
-    mut f: impl FnMut(usize, Range<usize>),
-) {
-    for row in rows {
-        for first in columns.clone().step_by(BLOCK) {
-            f(row, first..columns.end.min(first + BLOCK));
-        }
-    }
-}
-
-/// Arrays that threads take parts of.
-fn shared<T>(arrays: &mut [Tensor<T>]) -> SmallVec<[Shared<'_, T>; MOST_LINKS]>
-where
-    T: Copy + Default,
-{
-    arrays.iter_mut().map(|array| Shared::new(array.as_mut_slice())).collect()
 }
 
 impl<T: Scalar> Kernel<T> for Chain
@@ -167,11 +172,11 @@ where
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let form = self.form(&cx.outputs[0]);
         let (inputs, seen) = (cx.inputs, self.seen(form, &cx.inputs));
-        let (results, saved) = (shared(cx.outputs), shared(cx.saved.arrays));
-        let kept = || results.iter().zip(&self.results).chain(saved.iter().zip(&self.saved));
-        form.for_each_piece(|rows, columns| {
+        let own = Seen { first: 0, stride: form.width };
+        let pieces = (form.all_pieces(cx.outputs), form.all_pieces(cx.saved.arrays));
+        team::for_each_disjoint(pieces, |at, (mut results, mut saved)| {
             let mut values = [T::zero(); MOST_LINKS * BLOCK];
-            for_each_block(rows, columns, |row, columns| {
+            form.for_each_block(at, |row_here, row, columns| {
                 let length = columns.len();
                 for (at, link) in self.links.iter().enumerate() {
                     let (before, y) = values.split_at_mut(at * BLOCK);
@@ -179,12 +184,13 @@ where
                     for (x, register) in x.iter_mut().zip(&link.reads) {
                         *x = match register.checked_sub(seen.len()) {
                             None => {
-                                let place = seen[*register].of(row, &columns);
-                                match inputs.get(self.arguments[*register].port) {
-                                    Some(array) => &array.as_slice()[place],
-                                    // SAFETY: it is this block of the output, which is somebody's once, and these
-                                    // borrows, however many, end before the block is written.
-                                    None => unsafe { results[0].read(place) },
+                                let (seen, port) =
+                                    (seen[*register], self.arguments[*register].port);
+                                match (inputs.get(port), &results[0]) {
+                                    (Some(array), _) => &array.as_slice()[seen.of(row, &columns)],
+                                    // What the output's array held before.
+                                    (None, Some(result)) => &result[seen.of(row_here, &columns)],
+                                    (None, None) => &[],
                                 }
                             }
                             Some(link) => &before[link * BLOCK..][..length],
@@ -192,11 +198,12 @@ where
                     }
                     link.function.value(&x[..link.reads.len()], &mut y[..length]);
                 }
-                let own = row * form.width + columns.start..row * form.width + columns.end;
-                for (array, link) in kept() {
-                    // SAFETY: every block of rows and columns is somebody's once.
-                    let to = unsafe { array.part(own.clone()) };
-                    to.copy_from_slice(&values[link * BLOCK..][..length]);
+                let kept = results.iter_mut().zip(&self.results);
+                for (array, link) in kept.chain(saved.iter_mut().zip(&self.saved)) {
+                    if let Some(array) = array {
+                        let to = &mut array[own.of(row_here, &columns)];
+                        to.copy_from_slice(&values[link * BLOCK..][..length]);
+                    }
                 }
             });
         });
@@ -205,15 +212,18 @@ where
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let form = self.form(&cx.outputs[0]);
         let (inputs, seen) = (cx.inputs, self.seen(form, &cx.inputs));
-        let Gradients { arrays, of, fresh } = Gradients::claim(self, &mut cx.input_gradients);
+        let Gradients { pieces, of, fresh } = Gradients::claim(self, form, &mut cx.input_gradients);
+        if pieces.iter().all(Option::is_none) {
+            return;
+        }
         let (outputs, output_gradients, saved) =
             (cx.outputs, cx.output_gradients, &*cx.saved.arrays);
         let count = self.arguments.len();
-        form.for_each_piece(|rows, columns| {
+        team::for_each_disjoint(pieces, |at, mut arrays| {
             let mut gradients = [T::zero(); (MOST_ARGUMENTS + MOST_LINKS) * BLOCK];
-            for_each_block(rows, columns, |row, columns| {
+            form.for_each_block(at, |row_here, row, columns| {
                 let length = columns.len();
-                let own = row * form.width + columns.start..row * form.width + columns.end;
+                let own = Seen { first: 0, stride: form.width }.of(row, &columns);
                 let value = |register: usize| -> &[T] {
                     let Some(link) = register.checked_sub(count) else {
                         let array = inputs[self.arguments[register].port].as_slice();
@@ -245,9 +255,10 @@ where
                     }
                 }
                 for (at, seen) in seen.iter().enumerate() {
-                    let Some(array) = of[at] else { continue };
-                    // SAFETY: a piece has whole rows, or it is of the only row and no argument is a part of an array.
-                    let to = unsafe { arrays[array].1.part(seen.of(row, &columns)) };
+                    let Some(array) = of[at].and_then(|array| arrays[array].as_deref_mut()) else {
+                        continue;
+                    };
+                    let to = &mut array[seen.of(row_here, &columns)];
                     let dx = &gradients[at * BLOCK..][..length];
                     if fresh[at] { to.copy_from_slice(dx) } else { add(to, dx) }
                 }
@@ -258,8 +269,8 @@ where
 
 /// Where the gradients of arguments go.
 struct Gradients<'a, T> {
-    /// Arrays of gradients, by the values that they are of.
-    arrays: SmallVec<[(usize, Shared<'a, T>); MOST_ARGUMENTS]>,
+    /// Arrays of gradients, in pieces.
+    pieces: [Option<Chunks<'a, T>>; MOST_ARGUMENTS],
     /// For each argument its array, if anybody wants it.
     of: SmallVec<[Option<usize>; MOST_ARGUMENTS]>,
     /// Whether it is to be overwritten.
@@ -267,7 +278,7 @@ struct Gradients<'a, T> {
 }
 
 impl<'a, T: Scalar> Gradients<'a, T> {
-    fn claim(chain: &Chain, input_gradients: &'a mut InputGradients<'_, T>) -> Self {
+    fn claim(chain: &Chain, form: Form, input_gradients: &'a mut InputGradients<'_, T>) -> Self {
         let mut fresh: SmallVec<[bool; MOST_ARGUMENTS]> = smallvec![false; chain.arguments.len()];
         for (at, argument) in chain.arguments.iter().enumerate() {
             let before = chain.arguments[..at].iter().position(|a| a.port == argument.port);
@@ -290,16 +301,16 @@ impl<'a, T: Scalar> Gradients<'a, T> {
         };
         let values: SmallVec<[Option<usize>; MOST_ARGUMENTS]> =
             chain.arguments.iter().map(value).collect();
-        let arrays: SmallVec<[_; MOST_ARGUMENTS]> = input_gradients
-            .table
-            .iter_mut()
-            .enumerate()
-            .filter(|(value, _)| values.contains(&Some(*value)))
-            .map(|(value, array)| (value, Shared::new(array.as_mut_slice())))
-            .collect();
-        let place = |value: usize| arrays.iter().position(|(known, _)| *known == value);
+        let mut arrays = input_gradients.table.iter_mut().enumerate();
+        let mut known: SmallVec<[usize; MOST_ARGUMENTS]> = SmallVec::new();
+        let pieces = std::array::from_fn(|_| {
+            let (value, array) = arrays.find(|(value, _)| values.contains(&Some(*value)))?;
+            known.push(value);
+            Some(form.pieces(array))
+        });
+        let place = |value: usize| known.iter().position(|known| *known == value);
         let of = values.iter().map(|value| value.and_then(place)).collect();
-        Gradients { arrays, of, fresh }
+        Gradients { pieces, of, fresh }
     }
 }
 

@@ -5,7 +5,6 @@ mod direct;
 pub(crate) mod geometry;
 mod runs;
 mod slots;
-mod strip;
 #[cfg(test)]
 mod tests;
 mod winograd;

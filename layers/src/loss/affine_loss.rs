@@ -5,12 +5,13 @@ use engine_core::{
     Backward, Forward, Kernel, Lowered, Memory, Mode, Packed, Saved, Scalar, Scratch, Sequences,
     Shape, Tensor, Weight,
 };
+use engine_kernels::flops;
 use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
 use engine_kernels::math::exp_v;
+use engine_kernels::matrix::MatrixMut;
 use engine_kernels::panel_product::{Left, ROWS, Target, multiply, stand};
-use engine_kernels::panels::{PanelLayout, copy_piece, width};
-use engine_kernels::shared::Shared;
-use engine_kernels::{flops, team};
+use engine_kernels::panels::{copy_piece, width};
+use engine_kernels::team::{self, Chunks};
 
 use super::positions::TARGETS;
 use super::softmax_loss::{SoftmaxLoss, within_range};
@@ -115,55 +116,51 @@ impl AffineLoss {
         let x = &cx.inputs[X];
         let (depth, rows) = (x.rows().ncols(), last - first);
         let b = cx.parameters[self.b].as_slice();
-        let (cut, width) = (PanelLayout { length: b.len(), gates: 1 }, width::<T>());
-        let panels = cut.panels::<T>();
+        let width = width::<T>();
+        let panels = b.len().div_ceil(width);
         let positions = self.loss.positions(&cx.inputs);
         let training = matches!(cx.mode, Mode::Train { .. });
         let [scores, losses] = cx.scratch.each([self.scores, self.losses]);
         scores.reshape(&[panels, rows, width]);
-        let scores = Shared::new(scores.as_mut_slice());
         let x = &x.as_slice()[first * depth..last * depth];
         let dx = &mut cx.saved[self.dx].as_mut_slice()[first * depth..last * depth];
         let losses = &mut losses.as_mut_slice()[first..last];
-        flops::count_product(rows, depth, cut.length);
+        flops::count_product(rows, depth, b.len());
         if training {
-            flops::count_product(rows, cut.length, depth);
+            flops::count_product(rows, b.len(), depth);
         }
-        team::for_each_chunk_mut2((dx, PIECE * depth), (losses, PIECE), |at, dx, losses| {
+        // A row of the view is a panel, so that columns are positions.
+        let scores = MatrixMut::new(scores.as_mut_slice(), rows * width);
+        let pieces = (
+            Chunks::new(dx, PIECE * depth),
+            Chunks::new(losses, PIECE),
+            scores.column_blocks(PIECE * width),
+        );
+        team::for_each_disjoint(pieces, |at, (dx, losses, mut scores)| {
             let piece = at * PIECE..at * PIECE + losses.len();
             for panel in 0..panels {
-                let place = panel * rows;
-                let place = (place + piece.start) * width..(place + piece.end) * width;
-                // SAFETY: each call has positions of its own.
-                let scores = unsafe { scores.part(place) };
+                let scores = scores.row_mut(panel);
                 fill_rows(scores, &b[panel * width..b.len().min((panel + 1) * width)]);
                 let left = Left::rows(&x[piece.start * depth..piece.end * depth], depth);
                 multiply(left, cx.packed[self.forward].panel(panel), Target::panel(scores), true);
             }
             lanes::widest(Softmax {
-                scores: &scores,
-                rows,
-                classes: cut.length,
-                first: piece.start,
+                scores: scores.reborrow(),
+                classes: b.len(),
                 losses,
                 target: &|at| {
-                    let at = first + at;
+                    let at = first + piece.start + at;
                     positions.counts(at).then(|| positions.targets[at] as usize)
                 },
                 weight,
                 training,
             });
             if training {
-                let to = Shared::new(dx);
-                let cut = PanelLayout { length: depth, gates: 1 };
-                for panel in 0..cut.panels::<T>() {
-                    // SAFETY: the scores of these positions are this call's, and so are the rows of dx.
-                    let (left, target) = unsafe {
-                        (
-                            Left::shared_panels(&scores, rows, piece.clone()),
-                            Target::columns(&to, cut, panel),
-                        )
-                    };
+                let mut dx = MatrixMut::new(dx, depth);
+                for (panel, first) in (0..depth).step_by(width).enumerate() {
+                    let columns = first..depth.min(first + width);
+                    let target = Target::view(dx.block(0..piece.len(), columns));
+                    let left = Left::of_panels(scores.as_ref());
                     multiply(left, cx.packed[self.back].panel(panel), target, false);
                 }
             }
@@ -184,15 +181,14 @@ impl AffineLoss {
             stand(rows, x.chunks_exact(depth), at * COLUMNS, columns);
         });
         let (scores, columns) = (scores.as_slice(), columns.as_slice());
-        let cut = PanelLayout { length: db.as_slice().len(), gates: 1 };
-        flops::count_product(depth, rows, cut.length);
-        let dw = Shared::new(dw.as_mut_slice());
-        team::for_each_chunk_mut(db.as_mut_slice(), width, |at, db| {
+        let classes = db.as_slice().len();
+        flops::count_product(depth, rows, classes);
+        let dw = MatrixMut::new(dw.as_mut_slice(), classes);
+        let pieces = (dw.column_blocks(width), Chunks::new(db.as_mut_slice(), width));
+        team::for_each_disjoint(pieces, |at, (dw, db)| {
             let panel = &scores[at * rows * width..][..rows * width];
             let left = Left::standing(columns, depth, rows);
-            // SAFETY: each call has the columns of a panel of its own.
-            let target = unsafe { Target::columns(&dw, cut, at) };
-            multiply(left, panel, target, first > 0);
+            multiply(left, panel, Target::view(dw), first > 0);
             if first == 0 {
                 db.fill(T::zero());
             }
@@ -225,11 +221,9 @@ fn hand_over<T: Scalar>(unit: &mut Tensor<T>, by: T, gradient: Gradient<'_, T>) 
 
 /// Losses of some rows of scores, and in training their gradients in the scores' place.
 struct Softmax<'a, T> {
-    /// Panels of `rows` rows, of which those from `first` on, one for each loss, are the caller's.
-    scores: &'a Shared<'a, T>,
-    rows: usize,
+    /// A panel in each row of the view, with a row of its own for each loss.
+    scores: MatrixMut<'a, T>,
     classes: usize,
-    first: usize,
     losses: &'a mut [T],
     /// The target of a row; `None` where it does not count.
     target: &'a dyn Fn(usize) -> Option<usize>,
@@ -243,24 +237,22 @@ impl<T: Scalar> WithSimd for Softmax<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Softmax { scores, rows, classes, first, losses, target, weight, training } = self;
+        let Softmax { mut scores, classes, losses, target, weight, training } = self;
         let (lanes, width) = (T::lanes(simd), width::<T>());
         let panels = classes.div_ceil(width);
-        for (row, loss) in (first..).zip(losses) {
-            let part = |panel: usize, length: usize| {
-                let place = (panel * rows + row) * width;
-                // SAFETY: the row is the caller's, and one part of it is taken at a time.
-                unsafe { scores.part(place..place + length) }
-            };
-            let words = |panel: usize| part(panel, width.min(classes - panel * width));
+        let words = |row: usize, panel: usize| {
+            row * width..row * width + width.min(classes - panel * width)
+        };
+        for (row, loss) in losses.iter_mut().enumerate() {
             let Some(target) = target(row) else {
                 *loss = T::zero();
-                (0..panels).for_each(|panel| part(panel, width).fill(T::zero()));
+                let whole = row * width..(row + 1) * width;
+                scores.rows_mut().for_each(|panel| panel[whole.clone()].fill(T::zero()));
                 continue;
             };
             let mut most = T::splat(simd, T::neg_infinity());
             for panel in 0..panels {
-                for chunk in words(panel).chunks(lanes) {
+                for chunk in scores.row(panel)[words(row, panel)].chunks(lanes) {
                     most = match chunk.len() == lanes {
                         true => <T as Lanes>::max(simd, most, T::load_part(simd, chunk)),
                         false => T::splat(
@@ -274,11 +266,12 @@ impl<T: Scalar> WithSimd for Softmax<'_, T> {
             }
             let largest = T::reduce_max(simd, most);
             let most = T::splat(simd, largest);
-            let score = words(target / width)[target % width];
+            let of_target = words(row, target / width);
+            let score = scores.row(target / width)[of_target.clone()][target % width];
             let mut sum = T::splat(simd, T::zero());
             let mut rest = T::zero();
             for panel in 0..panels {
-                for chunk in words(panel).chunks_mut(lanes) {
+                for chunk in scores.row_mut(panel)[words(row, panel)].chunks_mut(lanes) {
                     let x = <T as Lanes>::sub(simd, T::load_part(simd, chunk), most);
                     let e = exp_v::<T, S>(simd, x);
                     T::store_part(simd, chunk, e);
@@ -293,13 +286,14 @@ impl<T: Scalar> WithSimd for Softmax<'_, T> {
             if training {
                 let scale = T::splat(simd, weight / sum);
                 for panel in 0..panels {
-                    for chunk in words(panel).chunks_mut(lanes) {
+                    for chunk in scores.row_mut(panel)[words(row, panel)].chunks_mut(lanes) {
                         let p = <T as Lanes>::mul(simd, T::load_part(simd, chunk), scale);
                         T::store_part(simd, chunk, p);
                     }
                 }
-                part(panels - 1, width)[classes - (panels - 1) * width..].fill(T::zero());
-                words(target / width)[target % width] -= weight;
+                let last = &mut scores.row_mut(panels - 1)[row * width..(row + 1) * width];
+                last[classes - (panels - 1) * width..].fill(T::zero());
+                scores.row_mut(target / width)[of_target][target % width] -= weight;
             }
         }
     }

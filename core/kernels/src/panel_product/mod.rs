@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use self::block::{Block, Edge};
 use crate::lanes::{self, Lanes, Simd, WithSimd};
+use crate::matrix::{MatrixMut, MatrixRef, PanelBlock, Piece};
 use crate::panels::{PanelLayout, line, width};
 use crate::shared::Shared;
 
@@ -70,11 +71,26 @@ impl<'a, T> Left<'a, T> {
     /// # Panics
     /// When a panel has not that many.
     pub fn panels(data: &'a [T], rows_a_panel: usize, rows: Range<usize>) -> Self {
-        let stride = rows_a_panel * width::<T>();
-        assert!(rows.start <= rows.end && rows.end <= rows_a_panel, "rows of a panel");
-        let panels = data.len().checked_div(stride).unwrap_or(0);
-        let data = &data[(rows.start * width::<T>()).min(data.len())..];
-        Left::new(data, rows.len(), panels * width::<T>(), Order::Panels { stride })
+        let panels = MatrixRef::new(data, rows_a_panel * width::<T>());
+        let columns = rows.start * width::<T>()..rows.end * width::<T>();
+        Left::of_panels(panels.block(0..panels.rows(), columns))
+    }
+
+    /// A matrix in panels: each row of the view is a panel, whose own rows lie one after the other.
+    ///
+    /// # Panics
+    /// When a panel has not whole rows.
+    pub fn of_panels(panels: MatrixRef<'a, T>) -> Self {
+        assert!(panels.columns().is_multiple_of(width::<T>()), "whole rows of a panel");
+        let (stride, count) = (panels.stride(), panels.rows());
+        Left {
+            start: panels.start(),
+            length: count.checked_sub(1).map_or(0, |last| last * stride + panels.columns()),
+            rows: panels.columns() / width::<T>(),
+            depth: count * width::<T>(),
+            order: Order::Panels { stride },
+            lifetime: PhantomData,
+        }
     }
 
     /// As [`panels`](Self::panels), of panels of which others write other rows.
@@ -159,6 +175,24 @@ impl<'a, T> Target<'a, T> {
         Target { lifetime: PhantomData, ..*self }
     }
 
+    /// At most a panel's width of neighbouring columns.
+    ///
+    /// # Panics
+    /// When there are more columns.
+    pub fn view(mut view: MatrixMut<'a, T>) -> Self {
+        assert!(view.columns() <= width::<T>(), "the columns of a panel");
+        let lines = lines::<T>([Piece { place: 0, column: 0, length: view.columns() }]);
+        let (start, stride, rows) = (view.start(), view.stride(), view.rows());
+        Target { start, stride, lines, rows, lifetime: PhantomData }
+    }
+
+    /// The columns of a matrix that belong to a panel.
+    pub fn pieces(block: &'a mut PanelBlock<'_, T>) -> Self {
+        let lines = lines::<T>(block.pieces().iter().copied());
+        let (start, stride, rows) = (block.start(), block.stride(), block.rows().len());
+        Target { start, stride, lines, rows, lifetime: PhantomData }
+    }
+
     /// The columns of panel `at` of a matrix in row-major order, cut so.
     ///
     /// # Safety
@@ -184,16 +218,8 @@ impl<'a, T> Target<'a, T> {
     ) -> Self {
         let all = matrix.len().checked_div(cut.length).unwrap_or(0);
         assert!(rows.start <= rows.end && rows.end <= all, "rows of the matrix");
-        let mut lines = [(0, 0); 4];
-        for (place, source, length) in cut.pieces::<T>(at) {
-            for part in (0..cut.units_a_panel::<T>()).step_by(line::<T>()) {
-                let length = length.saturating_sub(part).min(line::<T>());
-                // A line with nothing in it lies nowhere, and certainly not beyond the matrix.
-                if length > 0 {
-                    lines[(place + part) / line::<T>()] = (source + part, length);
-                }
-            }
-        }
+        let piece = |(place, column, length)| Piece { place, column, length };
+        let lines = lines::<T>(cut.pieces::<T>(at).map(piece));
         Target {
             // SAFETY: the matrix has these rows.
             start: unsafe { matrix.start().add(rows.start * cut.length) },
@@ -203,6 +229,17 @@ impl<'a, T> Target<'a, T> {
             lifetime: PhantomData,
         }
     }
+}
+
+/// For each cache line of a panel's row, where it goes in a row of the result, and how many of its numbers.
+fn lines<T>(pieces: impl IntoIterator<Item = Piece>) -> [(usize, usize); 4] {
+    let mut lines = [(0, 0); 4];
+    for Piece { place, column, length } in pieces {
+        for part in (0..length).step_by(line::<T>()) {
+            lines[(place + part) / line::<T>()] = (column + part, (length - part).min(line::<T>()));
+        }
+    }
+    lines
 }
 
 /// C = A B, or C = C + A B with `add`, for one panel of B and the columns of C that belong to it.

@@ -1,6 +1,7 @@
 //! Arrays that are cut into chunks which members change side by side.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Something cut into numbered chunks that do not overlap.
 ///
@@ -100,6 +101,53 @@ unsafe impl<A: DisjointChunks, B: DisjointChunks, C: DisjointChunks> DisjointChu
     unsafe fn chunk(&self, at: usize) -> Self::Chunk {
         // SAFETY: the caller's promises.
         unsafe { (self.0.chunk(at), self.1.chunk(at), self.2.chunk(at)) }
+    }
+}
+
+// SAFETY: a chunk is one of the same number, or none.
+unsafe impl<C: DisjointChunks> DisjointChunks for Option<C> {
+    type Chunk = Option<C::Chunk>;
+
+    /// Without an array there is no end to what it is cut into.
+    fn count(&self) -> usize {
+        self.as_ref().map_or(usize::MAX, C::count)
+    }
+
+    unsafe fn chunk(&self, at: usize) -> Self::Chunk {
+        // SAFETY: the caller's promises.
+        self.as_ref().map(|chunks| unsafe { chunks.chunk(at) })
+    }
+}
+
+/// Neighbouring chunks, which come one after the other with their numbers.
+pub struct Share<'a, C> {
+    chunks: &'a C,
+    left: Range<usize>,
+}
+
+impl<'a, C: DisjointChunks> Share<'a, C> {
+    /// The chunks of these numbers.
+    ///
+    /// # Safety
+    /// There are such chunks, and as long as any that came lives, nobody else has it.
+    pub(super) unsafe fn new(chunks: &'a C, left: Range<usize>) -> Self {
+        Share { chunks, left }
+    }
+
+    /// The numbers of the chunks that are left.
+    pub fn numbers(&self) -> Range<usize> {
+        self.left.clone()
+    }
+}
+
+impl<C: DisjointChunks> Iterator for Share<'_, C> {
+    type Item = (usize, C::Chunk);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.left.next()?;
+        // SAFETY: each number comes once, and whoever made the share promised that its chunks are nobody else's.
+        Some((at, unsafe { self.chunks.chunk(at) }))
     }
 }
 

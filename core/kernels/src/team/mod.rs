@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
-pub use self::chunks::{Chunks, DisjointChunks};
+pub use self::chunks::{Chunks, DisjointChunks, Share};
 use self::seat::{Job, Padded, Payload, Seat};
 
 /// Why a team cannot be had.
@@ -107,10 +107,34 @@ pub fn for_each_chunk_mut3<A: Send, B: Send, C: Send>(
 }
 
 /// Calls `f` with all chunks and their numbers.
+///
+/// # Panics
+/// When there is no array at all, and when `f` panics.
 pub fn for_each_disjoint<C: DisjointChunks>(cut: C, f: impl Fn(usize, C::Chunk) + Sync) {
-    for_each(cut.count(), |at| {
+    let count = cut.count();
+    assert!(count < usize::MAX, "an array that is cut");
+    for_each(count, |at| {
         // SAFETY: `for_each` gives each number below the count once, and the cut ends here.
         f(at, unsafe { cut.chunk(at) });
+    });
+}
+
+/// Calls `f` with the shares of all chunks, neighbours each, and memory of its own: with so many shares as `memory` is cut
+/// into.
+///
+/// # Panics
+/// When there is memory for more shares than there are chunks, and when `f` panics.
+pub fn for_each_share<C: DisjointChunks, T: Send>(
+    chunks: C,
+    memory: Chunks<'_, T>,
+    f: impl Fn(Share<'_, C>, &mut [T]) + Sync,
+) {
+    let (count, shares) = (chunks.count(), memory.count());
+    assert!(shares <= count, "a chunk for each share");
+    for_each_disjoint(memory, |at, memory| {
+        // SAFETY: shares of different numbers have different chunks, and the chunks end here.
+        let share = unsafe { Share::new(&chunks, at * count / shares..(at + 1) * count / shares) };
+        f(share, memory);
     });
 }
 
@@ -368,6 +392,24 @@ mod tests {
             assert_eq!(c, [5, 6, 7, 5]);
             for_each_chunk_mut::<u8>(&mut [], 4, |_, _| unreachable!("there is no chunk"));
         });
+    }
+
+    #[test]
+    fn shares_have_neighbouring_chunks_and_memory_of_their_own() {
+        let (mut numbers, mut memory) = ([0; 10], [0; 6]);
+        with_threads(3, || {
+            let chunks = (Chunks::new(&mut numbers, 2), None::<Chunks<'_, u8>>);
+            for_each_share(chunks, Chunks::new(&mut memory, 2), |share, memory| {
+                memory[0] = share.numbers().start;
+                for (at, (chunk, nothing)) in share {
+                    assert!(nothing.is_none());
+                    chunk.fill(at + 1);
+                    memory[1] += 1;
+                }
+            });
+        });
+        assert_eq!(numbers, [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+        assert_eq!(memory, [0, 1, 1, 2, 3, 2]);
     }
 
     #[test]

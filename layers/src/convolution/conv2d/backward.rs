@@ -11,14 +11,14 @@
 use std::ops::{AddAssign, Range};
 
 use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::matrix::{MatrixMut, Tiles};
 use engine_kernels::panels::line;
-use engine_kernels::shared::Shared;
-use engine_kernels::team;
+use engine_kernels::strip_product::{Begin, Product, UNITS, width};
+use engine_kernels::team::{self, Share};
 
 use super::geometry::Geometry;
 use super::runs::{fold, unfold};
 use super::slots::{SLOTS, for_each_slot};
-use super::strip::{Begin, Product, UNITS, width};
 
 /// Rows of a strip, one for each channel and tap or one for each unit, that are gone through at a time.
 const DEPTH: usize = 512;
@@ -70,8 +70,6 @@ pub(super) fn filters<T: Lanes + Default + AddAssign>(
     let width = width::<T>();
     let unit_strips = geometry.units_a_group().div_ceil(width);
     let at_once = channels_at_once(geometry, unit_strips * geometry.groups);
-    let blocks = geometry.channels_a_group().div_ceil(at_once);
-    let pieces = unit_strips * geometry.groups * blocks;
     let filled = geometry.units_a_group().next_multiple_of(line::<T>());
     let row = filled * geometry.groups;
     let pictures = call.dy.len() / (geometry.units * geometry.positions());
@@ -79,7 +77,9 @@ pub(super) fn filters<T: Lanes + Default + AddAssign>(
     if fresh && strips == 0 {
         dw.fill(T::default());
     }
-    let dw = Shared::new(dw);
+    if dw.is_empty() {
+        return;
+    }
     for first in (0..strips).step_by(STRIPS) {
         let strips = first..strips.min(first + STRIPS);
         let turned = &mut turned[..strips.len() * width * row];
@@ -87,10 +87,12 @@ pub(super) fn filters<T: Lanes + Default + AddAssign>(
             turn(call, Strip::of(geometry, first + at, width), filled, turned);
         });
         let turned = &*turned;
-        for_each_slot(work, slot_length::<T>(geometry), pieces, |pieces, work| {
+        let tiles =
+            MatrixMut::new(&mut *dw, geometry.depth()).tiles(width, at_once * geometry.taps());
+        let tiles = tiles.in_bands(geometry.units_a_group()).columns_first();
+        for_each_slot(work, slot_length::<T>(geometry), tiles, |tiles, work| {
             let strips = strips.clone();
-            let shares = Shares { at_once, blocks, unit_strips };
-            lanes::widest(Filters { call, shares, pieces, strips, turned, work, dw: &dw, fresh });
+            lanes::widest(Filters { call, tiles, strips, turned, work, fresh });
         });
         fresh = false;
     }
@@ -114,78 +116,59 @@ impl Strip {
     }
 }
 
-/// How the filters are shared out: by channels, and by units.
-#[derive(Clone, Copy)]
-struct Shares {
-    at_once: usize,
-    blocks: usize,
-    unit_strips: usize,
-}
-
-/// The filters of some units for some channels, piece by piece.
-struct Filters<'a, T> {
+/// The filters of some units for some channels, tile by tile.
+struct Filters<'a, 'b, T> {
     call: &'a Call<'a, T>,
-    shares: Shares,
-    pieces: Range<usize>,
+    tiles: Share<'a, Tiles<'b, T>>,
     strips: Range<usize>,
     turned: &'a [T],
     work: &'a mut [T],
-    dw: &'a Shared<'a, T>,
     fresh: bool,
 }
 
-impl<T: Lanes + Default + AddAssign> WithSimd for Filters<'_, T> {
+impl<T: Lanes + Default + AddAssign> WithSimd for Filters<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Filters { call, shares, pieces, strips, turned, work, dw, fresh } = self;
+        let Filters { call, tiles, strips, turned, work, fresh } = self;
         let geometry = &call.geometry;
         let (pixels, taps, width) = (geometry.pixels(), geometry.taps(), width::<T>());
         let filled = geometry.units_a_group().next_multiple_of(line::<T>());
         let row_length = filled * geometry.groups;
-        assert!(turned.len() >= strips.len() * width * row_length, "all units of the strips");
         let (sums, seen) = work.split_at_mut(rows(geometry) * width);
-        for piece in pieces {
-            let (block, rest) = (piece % shares.blocks, piece / shares.blocks);
-            let (unit_strip, group) = (rest % shares.unit_strips, rest / shares.unit_strips);
-            let channel = block * shares.at_once;
-            let channels = shares.at_once.min(geometry.channels_a_group() - channel);
-            let unit = unit_strip * width;
-            let units = width.min(geometry.units_a_group() - unit);
-            let lines = units.div_ceil(line::<T>());
+        for (_, mut tile) in tiles {
+            let (group, unit) = (
+                tile.rows.start / geometry.units_a_group(),
+                tile.rows.start % geometry.units_a_group(),
+            );
+            let (channel, rows) = (tile.columns.start / taps, tile.columns.len());
+            let lines = tile.rows.len().div_ceil(line::<T>());
             let first_map = group * geometry.channels_a_group() + channel;
-            let rows = channels * taps;
             sums[..rows * width].fill(T::default());
             for (at, strip) in strips.clone().enumerate() {
                 let Strip { picture, first, count } = Strip::of(geometry, strip, width);
                 let maps = (picture * geometry.channels + first_map) * pixels;
-                let maps = &call.x[maps..][..channels * pixels];
+                let maps = &call.x[maps..][..rows / taps * pixels];
                 unfold(simd, geometry, maps, first, count, seen);
+                let mut sums = MatrixMut::new(&mut *sums, width);
                 let dy = &turned[at * width * row_length + group * filled + unit..];
                 for row in (0..rows).step_by(UNITS) {
                     let product = Product {
-                        left: seen[row * width..].as_ptr(),
+                        left: &seen[row * width..],
                         unit: width,
                         step: 1,
-                        strip: dy.as_ptr(),
+                        strip: dy,
                         row: row_length,
                         depth: count,
-                        target: sums[row * width..].as_mut_ptr(),
-                        stride: width,
                         begin: Begin::Target,
                         relu: false,
                     };
-                    // SAFETY: `seen` and `sums` have these rows of a strip's width; `turned` has `count` rows for the
-                    // strip, in which the group's units fill whole lines.
-                    unsafe { product.run(simd, UNITS.min(rows - row), lines) };
+                    let units = row..rows.min(row + UNITS);
+                    product.run(simd, sums.block(units, 0..lines * line::<T>()));
                 }
             }
-            for u in 0..units {
-                let unit = group * geometry.units_a_group() + unit + u;
-                let start = unit * geometry.depth() + channel * taps;
-                // SAFETY: no other piece has these channels of these units.
-                let dw = unsafe { dw.part(start..start + rows) };
+            for (u, dw) in tile.view.rows_mut().enumerate() {
                 for (dw, sums) in dw.iter_mut().zip(sums.chunks_exact(width)) {
                     if fresh { *dw = sums[u] } else { *dw += sums[u] }
                 }
@@ -239,46 +222,41 @@ pub(super) fn pixels<T: Lanes + Default + AddAssign>(
     let geometry = &call.geometry;
     let pictures = call.dy.len() / (geometry.units * geometry.positions());
     let at_once = channels_at_once(geometry, pictures * geometry.groups);
-    let blocks = geometry.channels_a_group().div_ceil(at_once);
-    let dx = Shared::new(dx);
-    let pieces = pictures * geometry.groups * blocks;
-    for_each_slot(work, slot_length::<T>(geometry), pieces, |pieces, work| {
-        lanes::widest(Pixels { call, at_once, blocks, pieces, work, dx: &dx, fresh });
+    if dx.is_empty() {
+        return;
+    }
+    let tiles = MatrixMut::new(dx, geometry.pixels()).tiles(at_once, geometry.pixels());
+    let tiles = tiles.in_bands(geometry.channels_a_group());
+    for_each_slot(work, slot_length::<T>(geometry), tiles, |tiles, work| {
+        lanes::widest(Pixels { call, tiles, work, fresh });
     });
 }
 
-/// Some maps of some pictures, piece by piece.
-struct Pixels<'a, T> {
+/// Some maps of some pictures, tile by tile.
+struct Pixels<'a, 'b, T> {
     call: &'a Call<'a, T>,
-    at_once: usize,
-    blocks: usize,
-    pieces: Range<usize>,
+    tiles: Share<'a, Tiles<'b, T>>,
     work: &'a mut [T],
-    dx: &'a Shared<'a, T>,
     fresh: bool,
 }
 
-impl<T: Lanes + Default + AddAssign> WithSimd for Pixels<'_, T> {
+impl<T: Lanes + Default + AddAssign> WithSimd for Pixels<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Pixels { call, at_once, blocks, pieces, work, dx, fresh } = self;
+        let Pixels { call, tiles, work, fresh } = self;
         let geometry = &call.geometry;
-        let (pixels, positions, units) =
-            (geometry.pixels(), geometry.positions(), geometry.units_a_group());
+        let (positions, units) = (geometry.positions(), geometry.units_a_group());
         let (taps, width) = (geometry.taps(), width::<T>());
         let (sums, copied) = work.split_at_mut(rows(geometry) * width);
-        for piece in pieces {
-            let (block, rest) = (piece % blocks, piece / blocks);
-            let (group, picture) = (rest % geometry.groups, rest / geometry.groups);
-            let channel = block * at_once;
-            let channels = at_once.min(geometry.channels_a_group() - channel);
-            let rows = channels * taps;
-            let first_unit = group * units;
-            let map = picture * geometry.channels + group * geometry.channels_a_group() + channel;
-            // SAFETY: no other piece has these maps.
-            let maps = unsafe { dx.part(map * pixels..(map + channels) * pixels) };
+        for (_, tile) in tiles {
+            let (picture, map) =
+                (tile.rows.start / geometry.channels, tile.rows.start % geometry.channels);
+            let in_group = geometry.channels_a_group();
+            let (first_unit, channel) = (map / in_group * units, map % in_group);
+            let rows = tile.rows.len() * taps;
+            let maps = tile.view.into_slice();
             if fresh {
                 maps.fill(T::default());
             }
@@ -292,31 +270,29 @@ impl<T: Lanes + Default + AddAssign> WithSimd for Pixels<'_, T> {
                     let ends = start + (depth - 1) * positions + lines * line::<T>();
                     let (strip, row) = if ends <= call.dy.len() {
                         // What lies beyond the positions is multiplied and left.
-                        (call.dy[start..].as_ptr(), positions)
+                        (&call.dy[start..], positions)
                     } else {
                         for (u, to) in copied.chunks_exact_mut(width).take(depth).enumerate() {
                             let from = &call.dy[start + u * positions..][..count];
                             to[..count].copy_from_slice(from);
                         }
-                        (copied.as_ptr(), width)
+                        (&*copied, width)
                     };
+                    let mut sums = MatrixMut::new(&mut *sums, width);
                     for row_at in (0..rows).step_by(UNITS) {
                         let w = (first_unit + unit) * geometry.depth() + channel * taps + row_at;
                         let product = Product {
-                            left: call.w[w..].as_ptr(),
+                            left: &call.w[w..],
                             unit: 1,
                             step: geometry.depth(),
                             strip,
                             row,
                             depth,
-                            target: sums[row_at * width..].as_mut_ptr(),
-                            stride: width,
                             begin: if unit == 0 { Begin::Zero } else { Begin::Target },
                             relu: false,
                         };
-                        // SAFETY: w has so many channels and taps of these units; the strip has `depth` rows, among dy as
-                        // was found above or among what is copied; `sums` has these rows of a strip's width.
-                        unsafe { product.run(simd, UNITS.min(rows - row_at), lines) };
+                        let rows = row_at..rows.min(row_at + UNITS);
+                        product.run(simd, sums.block(rows, 0..lines * line::<T>()));
                     }
                 }
                 fold(simd, geometry, sums, first, count, maps);

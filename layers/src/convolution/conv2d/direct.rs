@@ -9,16 +9,15 @@
 //! of fused multiplications and additions, over channels and taps in the order of `w`, so that it does not show how work
 //! is cut.
 
-use std::ops::Range;
-
 use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
+use engine_kernels::matrix::{MatrixMut, Tiles};
 use engine_kernels::panels::line;
-use engine_kernels::shared::Shared;
+use engine_kernels::strip_product::{Begin, Product, UNITS, width};
+use engine_kernels::team::Share;
 
 use super::geometry::Geometry;
 use super::runs::unfold;
 use super::slots::{SLOTS, for_each_slot};
-use super::strip::{Begin, Product, UNITS, width};
 
 /// Rows of a strip that are written out at a time, unless a channel has more taps.
 const DEPTH: usize = 512;
@@ -51,56 +50,54 @@ pub(super) fn forward<T: Lanes + Default + PartialOrd>(
     work: &mut [T],
 ) {
     let geometry = &call.geometry;
+    if y.is_empty() {
+        return;
+    }
     let pictures = call.x.len() / (geometry.channels * geometry.pixels());
     let strips = geometry.positions().div_ceil(width::<T>());
     let pieces = pictures * geometry.groups * strips;
     let blocks = geometry.units_a_group().div_ceil(UNITS);
     let shares = PIECES.div_ceil(pieces).min(blocks);
-    let y = Shared::new(y);
-    for_each_slot(work, slot_length::<T>(geometry), pieces * shares, |pieces, work| {
-        lanes::widest(Pieces { call, strips, shares, blocks, pieces, work, y: &y });
+    let units = blocks.div_ceil(shares) * UNITS;
+    let tiles = MatrixMut::new(y, geometry.positions()).tiles(units, width::<T>());
+    let tiles = tiles.in_bands(geometry.units_a_group());
+    for_each_slot(work, slot_length::<T>(geometry), tiles, |tiles, work| {
+        lanes::widest(Pieces { call, tiles, work });
     });
 }
 
-/// Some pieces of the work: a piece is a strip of a picture for a share of a group's units.
-struct Pieces<'a, T> {
+/// Some pieces of the work: a piece is a strip of a picture for some of a group's units.
+struct Pieces<'a, 'b, T> {
     call: &'a Call<'a, T>,
-    strips: usize,
-    shares: usize,
-    /// Blocks of units in a group.
-    blocks: usize,
-    pieces: Range<usize>,
+    tiles: Share<'a, Tiles<'b, T>>,
     work: &'a mut [T],
-    y: &'a Shared<'a, T>,
 }
 
-impl<T: Lanes + Default + PartialOrd> WithSimd for Pieces<'_, T> {
+impl<T: Lanes + Default + PartialOrd> WithSimd for Pieces<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Pieces { call, strips, shares, blocks, pieces, work, y } = self;
+        let Pieces { call, tiles, work } = self;
         let geometry = &call.geometry;
         let (rows, edge) = work.split_at_mut(work.len() - UNITS * width::<T>());
-        for piece in pieces {
-            let (share, rest) = (piece % shares, piece / shares);
-            let (strip, rest) = (rest % strips, rest / strips);
-            let (group, picture) = (rest % geometry.groups, rest / geometry.groups);
-            let blocks = share * blocks / shares..(share + 1) * blocks / shares;
-            let first = strip * width::<T>();
-            let count = (geometry.positions() - first).min(width::<T>());
-            let place = Place { call, picture, group, first, count };
-            place.run(simd, blocks, rows, edge, y);
+        for (_, tile) in tiles {
+            let (picture, unit) =
+                (tile.rows.start / geometry.units, tile.rows.start % geometry.units);
+            let (first, count) = (tile.columns.start, tile.columns.len());
+            let place = Place { call, picture, unit, first, count };
+            place.run(simd, rows, edge, tile.view);
         }
     }
 }
 
-/// A strip of one group of a picture's maps.
+/// A strip of a picture's maps, for units of one group.
 #[derive(Clone, Copy)]
 struct Place<'a, T> {
     call: &'a Call<'a, T>,
     picture: usize,
-    group: usize,
+    /// The first of the units.
+    unit: usize,
     /// The strip's positions.
     first: usize,
     count: usize,
@@ -108,19 +105,13 @@ struct Place<'a, T> {
 
 impl<T: Lanes + Default + PartialOrd> Place<'_, T> {
     #[inline(always)]
-    fn run<S: Simd>(
-        self,
-        simd: S,
-        blocks: Range<usize>,
-        rows: &mut [T],
-        edge: &mut [T],
-        y: &Shared<'_, T>,
-    ) {
-        let Place { call, picture, group, first, count } = self;
+    fn run<S: Simd>(self, simd: S, rows: &mut [T], edge: &mut [T], mut y: MatrixMut<'_, T>) {
+        let Place { call, picture, unit: first_unit, first, count } = self;
         let geometry = &call.geometry;
         let (channels, taps, depth) =
             (geometry.channels_a_group(), geometry.taps(), geometry.depth());
         let pixels = geometry.pixels();
+        let group = first_unit / geometry.units_a_group();
         let maps = (picture * geometry.groups + group) * channels * pixels;
         let maps = &call.x[maps..][..channels * pixels];
         let lines = count.div_ceil(line::<T>());
@@ -131,61 +122,50 @@ impl<T: Lanes + Default + PartialOrd> Place<'_, T> {
             true => (true, channels),
             false => (false, at_once),
         };
+        let mut edge = MatrixMut::new(edge, width::<T>());
         for channel in (0..channels).step_by(at_once) {
             let some = at_once.min(channels - channel);
             let (strip, row) = match plain {
-                true => (maps[first..].as_ptr(), pixels),
+                true => (&maps[first..], pixels),
                 false => {
                     let maps = &maps[channel * pixels..][..some * pixels];
                     unfold(simd, geometry, maps, first, count, rows);
-                    (rows.as_ptr(), width::<T>())
+                    (&*rows, width::<T>())
                 }
             };
             let last = channel + some == channels;
-            for block in blocks.clone() {
-                let unit = block * UNITS;
-                let units = UNITS.min(geometry.units_a_group() - unit);
-                let unit = group * geometry.units_a_group() + unit;
-                let begin = match (channel, call.b) {
-                    (1.., _) => Begin::Target,
-                    (0, Some(b)) => Begin::Bias(b[unit..][..units].as_ptr()),
-                    (0, None) => Begin::Zero,
-                };
-                let target = (picture * geometry.units + unit) * geometry.positions() + first;
-                let stride = geometry.positions();
-                let product = |target, stride| Product {
-                    left: call.w[unit * depth + channel * taps..].as_ptr(),
+            for block in (0..y.rows()).step_by(UNITS) {
+                let units = block..y.rows().min(block + UNITS);
+                let unit = first_unit + block;
+                let product = Product {
+                    left: &call.w[unit * depth + channel * taps..],
                     unit: depth,
                     step: 1,
                     strip,
                     row,
                     depth: some * taps,
-                    target,
-                    stride,
-                    begin,
+                    begin: match (channel, call.b) {
+                        (1.., _) => Begin::Target,
+                        (0, Some(b)) => Begin::Bias(&b[unit..]),
+                        (0, None) => Begin::Zero,
+                    },
                     relu: call.relu && last,
                 };
-                let part = |u: usize| target + u * stride..target + u * stride + count;
-                assert!(part(units - 1).end <= y.len(), "y has these units");
-                // SAFETY: no other piece has these positions of these units. The left factor has `units` rows of `depth`
-                // numbers in all. The strip is `unfold`ed, or all its rows are among the pixels. The target is y where
-                // all of its lines are whole, reached by a pointer that may go to all of y; elsewhere it is `edge`, whose
-                // pointer is taken after the last write through the reference.
-                unsafe {
-                    if whole {
-                        product(y.pointer(target), stride).run(simd, units, lines);
-                        continue;
-                    }
-                    if channel > 0 {
-                        for u in 0..units {
-                            edge[u * width::<T>()..][..count].copy_from_slice(y.part(part(u)));
-                        }
-                    }
-                    product(edge.as_mut_ptr(), width::<T>()).run(simd, units, lines);
-                    for u in 0..units {
-                        y.part(part(u)).copy_from_slice(&edge[u * width::<T>()..][..count]);
-                    }
+                let mut target = y.block(units, 0..count);
+                if whole {
+                    product.run(simd, target);
+                    continue;
                 }
+                // Lines that are not whole ones are computed elsewhere.
+                if channel > 0 {
+                    edge.rows_mut().zip(target.rows_mut()).for_each(|(to, from)| {
+                        to[..count].copy_from_slice(from);
+                    });
+                }
+                product.run(simd, edge.block(0..target.rows(), 0..lines * line::<T>()));
+                target.rows_mut().zip(edge.rows_mut()).for_each(|(to, from)| {
+                    to.copy_from_slice(&from[..count]);
+                });
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use engine_core::Pair;
 use engine_kernels::lanes::{Lanes, Simd};
+use engine_kernels::strip_product::width;
 
 use super::geometry::{Geometry, seen};
-use super::strip::width;
 
 /// Positions in a strip of the smallest numbers.
 const WIDEST: usize = width::<f32>();

@@ -2,13 +2,11 @@
 
 use engine_core::Pair;
 use engine_core::testing::LayerBench;
-use engine_kernels::lanes::{Lanes, on_each_form};
 use engine_kernels::team;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::geometry::Geometry;
-use super::strip::{Begin, LINES, Product, UNITS, width};
 use super::*;
 use crate::samples::random;
 
@@ -237,87 +235,6 @@ fn winograd_equals_the_sums() {
             assert!(error < 2e-5, "dx of {geometry:?}: {error:.1e}");
         }
     }
-}
-
-/// A product of a block of units and a strip, with everything that it can begin with.
-#[derive(Clone)]
-struct Block<T> {
-    left: Vec<T>,
-    strip: Vec<T>,
-    depth: usize,
-    units: usize,
-    lines: usize,
-    standing: bool,
-}
-
-impl<T: Scalar> engine_kernels::lanes::WithSimd for Block<T> {
-    type Output = Vec<T>;
-
-    #[inline(always)]
-    fn with_simd<S: engine_kernels::lanes::Simd>(self, simd: S) -> Vec<T> {
-        let mut target = vec![T::one(); UNITS * width::<T>()];
-        let (unit, step) = if self.standing { (1, UNITS) } else { (self.depth, 1) };
-        let bias = [T::one(); UNITS];
-        for (begin, relu) in
-            [(Begin::Target, false), (Begin::Bias(bias.as_ptr()), false), (Begin::Target, true)]
-        {
-            let product = Product {
-                left: self.left.as_ptr(),
-                unit,
-                step,
-                strip: self.strip.as_ptr(),
-                row: width::<T>(),
-                depth: self.depth,
-                target: target.as_mut_ptr(),
-                stride: width::<T>(),
-                begin,
-                relu,
-            };
-            // SAFETY: the arrays are as large as for a whole block and strip.
-            unsafe { product.run(simd, self.units, self.lines) };
-        }
-        target
-    }
-}
-
-fn assert_blocks<T: Scalar>(bound: f64) {
-    let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let line = engine_kernels::panels::line::<T>();
-    for units in 1..=UNITS {
-        for lines in 1..=LINES {
-            for standing in [false, true] {
-                let depth = rng.random_range(1..20);
-                let mut draw = |count: usize| -> Vec<T> {
-                    (0..count).map(|_| T::of(rng.random_range(-1.0..1.0))).collect()
-                };
-                let (left, strip) = (draw(UNITS * depth), draw(width::<T>() * depth));
-                let block = Block { left, strip, depth, units, lines, standing };
-                let at = |u: usize, k: usize| match standing {
-                    true => block.left[k * UNITS + u].f64(),
-                    false => block.left[u * depth + k].f64(),
-                };
-                for (form, found) in on_each_form(block.clone()) {
-                    for (place, found) in found.iter().enumerate() {
-                        let (u, j) = (place / width::<T>(), place % width::<T>());
-                        let row = |k: usize| block.strip[k * width::<T>() + j].f64();
-                        // Bias and sum, and the sum once more: the first one was replaced.
-                        let sum = || (0..depth).map(|k| at(u, k) * row(k)).sum::<f64>();
-                        let within = u < units && j < lines * line;
-                        let exact = if within { (1.0 + 2.0 * sum()).max(0.0) } else { 1.0 };
-                        let error = (found.f64() - exact).abs();
-                        assert!(error < bound, "{form}, {units} units, {lines} lines: {error:.1e}");
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn blocks_are_the_same_in_every_form() {
-    assert_blocks::<f32>(1e-4);
-    assert_blocks::<f64>(1e-12);
-    assert_eq!(<f32 as Lanes>::ROUND, 1.5 / f32::EPSILON);
 }
 
 /// Output and gradients of a layer on so many threads.

@@ -16,21 +16,20 @@
 mod filters;
 mod pictures;
 mod results;
-mod tiles;
 
 use std::ops::Range;
 
 use engine_kernels::interleave::ALL;
 use engine_kernels::lanes::{self, Lanes, Simd, WithSimd};
-use engine_kernels::shared::Shared;
+use engine_kernels::matrix::MatrixMut;
+use engine_kernels::strip_product::{Begin, Product, UNITS, width};
 use engine_kernels::team;
+use engine_kernels::tiled_maps::{TileBlock, TileGrid, TiledMaps};
 
 use self::pictures::Pictures;
 use self::results::Results;
-use self::tiles::Tiles;
 use super::geometry::Geometry;
 use super::slots::{SLOTS, for_each_slot};
-use super::strip::{Begin, Product, UNITS, width};
 
 /// Results along a side of a tile.
 const TILE: usize = 4;
@@ -149,10 +148,15 @@ const LEAST_AT_ONCE: usize = 4;
 /// Small pictures do not need memory for more of them than this.
 const PICTURES: usize = 16;
 
+/// How tiles cover what comes out.
+fn tiles(geometry: &Geometry, pictures: usize) -> TileGrid {
+    TileGrid::new(TILE, geometry.output.height, geometry.output.width, pictures)
+}
+
 /// Strips whose transforms are taken before they are multiplied.
 fn strips_at_once(geometry: &Geometry) -> usize {
     let most = (AT_ONCE / geometry.channels).max(LEAST_AT_ONCE);
-    Tiles::of(geometry, PICTURES).count.div_ceil(STRIP).min(most)
+    tiles(geometry, PICTURES).count().div_ceil(STRIP).min(most)
 }
 
 /// Numbers that a convolution works in, whatever its batch.
@@ -172,14 +176,12 @@ pub(super) fn length(geometry: &Geometry) -> usize {
 pub(super) fn forward(call: &Call<'_>, y: &mut [f32], memory: &mut [f32]) {
     let geometry = &call.geometry;
     let pictures = call.x.len() / (geometry.channels * geometry.pixels());
-    let tiles = Tiles::of(geometry, pictures);
-    let way = Way::of(geometry, tiles.count.div_ceil(STRIP));
+    let tiles = tiles(geometry, pictures);
+    let way = Way::of(geometry, tiles.count().div_ceil(STRIP));
     let (shared, work) = memory.split_at_mut(shared_length(geometry, way));
-    let y = Shared::new(y);
-    let results = Results { call, tiles, y: &y };
     match way {
-        Way::Strips => strip_by_strip(results, shared, work),
-        Way::Units => units_by_units(results, shared, work),
+        Way::Strips => strip_by_strip(call, tiles, y, shared, work),
+        Way::Units => units_by_units(call, tiles, y, shared, work),
     }
 }
 
@@ -194,7 +196,11 @@ impl Units {
     /// The units of so many that are in part `part`.
     fn part(geometry: &Geometry, part: usize) -> Self {
         let from = part * BLOCKS * UNITS;
-        Units { from, count: (geometry.units - from).min(BLOCKS * UNITS) }
+        Units::from(from..geometry.units.min(from + BLOCKS * UNITS))
+    }
+
+    fn from(units: Range<usize>) -> Self {
+        Units { from: units.start, count: units.len() }
     }
 
     fn range(self) -> Range<usize> {
@@ -211,25 +217,31 @@ fn parts(geometry: &Geometry) -> usize {
 }
 
 /// [`Way::Strips`].
-fn strip_by_strip(results: Results<'_>, filters: &mut [f32], work: &mut [f32]) {
-    let geometry = &results.call.geometry;
+fn strip_by_strip(
+    call: &Call<'_>,
+    tiles: TileGrid,
+    y: &mut [f32],
+    filters: &mut [f32],
+    work: &mut [f32],
+) {
+    let geometry = &call.geometry;
     let part_length = ELEMENTS * BLOCKS * block_length(geometry);
     team::for_each_chunk_mut(filters, part_length, |part, to| {
-        lanes::widest(Filters { call: results.call, units: Units::part(geometry, part), to });
+        lanes::widest(Filters { call, units: Units::part(geometry, part), to });
     });
-    let strips = results.tiles.count.div_ceil(STRIP);
     let length = slot_length(geometry, Way::Strips);
+    let strips =
+        TiledMaps::new(y, geometry.units, tiles).cut(0..tiles.count(), STRIP, geometry.units);
     for_each_slot(work, length, strips, |strips, work| {
         let (products, transforms) = work.split_at_mut(PRODUCTS);
-        for strip in strips {
-            let strip = strip * STRIP..((strip + 1) * STRIP).min(results.tiles.count);
-            let to = Shared::new(transforms);
-            let (call, tiles, channels) = (results.call, results.tiles, 0..geometry.channels);
-            lanes::widest(Pictures { call, tiles, channels, strip: strip.clone(), to: &to, at: 0 });
+        for (_, mut y) in strips {
+            let to = MatrixMut::new(transforms, geometry.channels * STRIP);
+            let (strip, channels) = (y.tiles(), 0..geometry.channels);
+            lanes::widest(Pictures { call, tiles, channels, strip, to });
             for part in 0..parts(geometry) {
                 let filters = &filters[part * part_length..][..part_length];
-                let (units, strip) = (Units::part(geometry, part), strip.clone());
-                lanes::widest(Multiply { results, units, strip, filters, transforms, products });
+                let (units, y, transforms) = (Units::part(geometry, part), &mut y, &*transforms);
+                lanes::widest(Multiply { call, tiles, units, filters, transforms, products, y });
             }
         }
     });
@@ -239,40 +251,46 @@ fn strip_by_strip(results: Results<'_>, filters: &mut [f32], work: &mut [f32]) {
 const CHANNELS: usize = 8;
 
 /// [`Way::Units`].
-fn units_by_units(results: Results<'_>, transforms: &mut [f32], work: &mut [f32]) {
-    let geometry = &results.call.geometry;
-    let (strip_length, count) = (strip_length(geometry), results.tiles.count);
+fn units_by_units(
+    call: &Call<'_>,
+    tiles: TileGrid,
+    y: &mut [f32],
+    transforms: &mut [f32],
+    work: &mut [f32],
+) {
+    let geometry = &call.geometry;
+    let (strip_length, count) = (strip_length(geometry), tiles.count());
     let at_once = strips_at_once(geometry) * STRIP;
     for first in (0..count).step_by(at_once) {
-        let strips = at_once.min(count - first).div_ceil(STRIP);
-        let strip = |at: usize| {
-            let start = first + at * STRIP;
-            start..(start + STRIP).min(count)
-        };
-        let blocks = geometry.channels.div_ceil(CHANNELS);
-        let to = Shared::new(transforms);
-        team::for_each(strips * blocks, |at| {
-            let (block, at) = (at % blocks, at / blocks);
-            let channels = block * CHANNELS..((block + 1) * CHANNELS).min(geometry.channels);
-            let (call, tiles, strip) = (results.call, results.tiles, strip(at));
-            let at = at * strip_length;
-            lanes::widest(Pictures { call, tiles, channels, strip, to: &to, at });
+        let end = count.min(first + at_once);
+        let strips = (end - first).div_ceil(STRIP);
+        let transforms = &mut transforms[..strips * strip_length];
+        let parts_of_strips = MatrixMut::new(&mut *transforms, geometry.channels * STRIP)
+            .tiles(ELEMENTS, CHANNELS * STRIP)
+            .columns_first();
+        team::for_each_disjoint(parts_of_strips, |_, tile| {
+            let start = first + tile.rows.start / ELEMENTS * STRIP;
+            let strip = start..end.min(start + STRIP);
+            let channels = tile.columns.start / STRIP..tile.columns.end / STRIP;
+            lanes::widest(Pictures { call, tiles, channels, strip, to: tile.view });
         });
         let transforms = &*transforms;
         let length = slot_length(geometry, Way::Units);
-        for_each_slot(work, length, parts(geometry) * strips, |pieces, work| {
+        let blocks = TiledMaps::new(&mut *y, geometry.units, tiles);
+        let blocks = blocks.cut(first..end, STRIP, BLOCKS * UNITS);
+        for_each_slot(work, length, blocks, |blocks, work| {
             let (products, filters) = work.split_at_mut(PRODUCTS);
             let mut transformed = None;
-            for piece in pieces {
-                let (at, part) = (piece % strips, piece / strips);
-                let units = Units::part(geometry, part);
-                if transformed != Some(part) {
-                    lanes::widest(Filters { call: results.call, units, to: filters });
-                    transformed = Some(part);
+            for (_, mut y) in blocks {
+                let units = Units::from(y.maps());
+                if transformed != Some(units.from) {
+                    lanes::widest(Filters { call, units, to: filters });
+                    transformed = Some(units.from);
                 }
+                let at = (y.tiles().start - first) / STRIP;
                 let transforms = &transforms[at * strip_length..][..strip_length];
-                let (filters, strip) = (&*filters, strip(at));
-                lanes::widest(Multiply { results, units, strip, filters, transforms, products });
+                let (filters, y) = (&*filters, &mut y);
+                lanes::widest(Multiply { call, tiles, units, filters, transforms, products, y });
             }
         });
     }
@@ -302,47 +320,45 @@ impl WithSimd for Filters<'_> {
 }
 
 /// Multiplies a strip by some units, and takes the results.
-struct Multiply<'a> {
-    results: Results<'a>,
+struct Multiply<'a, 'b> {
+    call: &'a Call<'a>,
+    tiles: TileGrid,
     units: Units,
-    strip: Range<usize>,
     filters: &'a [f32],
     transforms: &'a [f32],
     products: &'a mut [f32],
+    y: &'a mut TileBlock<'b, f32>,
 }
 
-impl WithSimd for Multiply<'_> {
+impl WithSimd for Multiply<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Multiply { results, units, strip, filters, transforms, products } = self;
-        let geometry = &results.call.geometry;
+        let Multiply { call, tiles, units, filters, transforms, products, y } = self;
+        let geometry = &call.geometry;
         let (length, plane) = (block_length(geometry), geometry.channels * STRIP);
-        let lines = strip.len().div_ceil(LINE);
-        assert!(filters.len() >= ELEMENTS * BLOCKS * length, "all filters of the blocks");
-        assert!(transforms.len() >= ELEMENTS * plane && products.len() >= PRODUCTS);
+        let lines = y.tiles().len().div_ceil(LINE);
+        let mut target = MatrixMut::new(&mut *products, STRIP);
         for element in 0..ELEMENTS {
             for block in 0..units.blocks() {
+                let at = element * BLOCKS + block;
                 let product = Product {
-                    left: filters[(element * BLOCKS + block) * length..].as_ptr(),
+                    left: &filters[at * length..],
                     unit: 1,
                     step: UNITS,
-                    strip: transforms[element * plane..].as_ptr(),
+                    strip: &transforms[element * plane..],
                     row: STRIP,
                     depth: geometry.channels,
-                    target: products[(element * BLOCKS + block) * UNITS * STRIP..].as_mut_ptr(),
-                    stride: STRIP,
                     begin: Begin::Zero,
                     relu: false,
                 };
-                // SAFETY: the assertions above; blocks of filters and products are whole ones, also where there are fewer
-                // units, and strips whole lines of tiles.
-                unsafe { product.run(simd, UNITS, lines) };
+                // Blocks of filters and products are whole ones, also where there are fewer units.
+                product.run(simd, target.block(at * UNITS..(at + 1) * UNITS, 0..lines * LINE));
             }
         }
-        // SAFETY: no other job has these units of this strip.
-        unsafe { results.write(simd, units.range(), strip, products, BLOCKS * UNITS * STRIP) };
+        let results = Results { call, tiles, products, plane: BLOCKS * UNITS * STRIP };
+        results.write(simd, units.range(), y);
     }
 }
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use engine_kernels::lanes::{Lanes, Simd};
+use engine_kernels::strip_product::UNITS;
 
 use super::{Call, LINE, Line, PAIR, SIDE, Vector, fma, splat};
-use crate::convolution::conv2d::strip::UNITS;
 
 /// Numbers of a filter for one channel.
 const TAPS: usize = 9;

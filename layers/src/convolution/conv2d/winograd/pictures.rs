@@ -4,23 +4,22 @@ use std::ops::Range;
 
 use engine_kernels::interleave::{ALL, apart};
 use engine_kernels::lanes::{Lanes, Simd, WithSimd};
+use engine_kernels::matrix::MatrixMut;
 use engine_kernels::prefetch::prefetch;
-use engine_kernels::shared::Shared;
+use engine_kernels::tiled_maps::{Run, TileGrid};
 
-use super::tiles::{Run, Tiles};
 use super::{Call, ELEMENTS, LINE, Line, Row, SIDE, STRIP, TILE, Vector, copy, fma, splat};
 use crate::convolution::conv2d::geometry::Geometry;
 
 /// Transforms what tiles of a strip see in some channels: `[elements, channels, tiles of a strip]`.
 pub(super) struct Pictures<'a> {
     pub(super) call: &'a Call<'a>,
-    pub(super) tiles: Tiles,
+    pub(super) tiles: TileGrid,
     pub(super) channels: Range<usize>,
     /// The strip's first tile, and the one after its last.
     pub(super) strip: Range<usize>,
-    pub(super) to: &'a Shared<'a, f32>,
-    /// Where the strip's transforms begin.
-    pub(super) at: usize,
+    /// A row for each element.
+    pub(super) to: MatrixMut<'a, f32>,
 }
 
 impl WithSimd for Pictures<'_> {
@@ -28,22 +27,20 @@ impl WithSimd for Pictures<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let geometry = &self.call.geometry;
-        let plane = geometry.channels * STRIP;
+        let Pictures { call, tiles, channels, strip, mut to } = self;
+        let geometry = &call.geometry;
         let mut seen = [Line([0.0; LINE]); ELEMENTS];
-        for channel in self.channels.clone() {
-            let maps = &self.call.x[channel * geometry.pixels()..];
-            if channel + 1 < self.channels.end {
-                ask_for(geometry, &maps[geometry.pixels()..], self.tiles, self.strip.clone());
+        for channel in channels.clone() {
+            let maps = &call.x[channel * geometry.pixels()..];
+            if channel + 1 < channels.end {
+                ask_for(geometry, &maps[geometry.pixels()..], tiles, strip.clone());
             }
-            for first in self.strip.clone().step_by(LINE) {
-                let count = LINE.min(self.strip.end - first);
-                gather(simd, geometry, maps, self.tiles, (first, count), &mut seen);
-                let at = self.at + channel * STRIP + first - self.strip.start;
-                assert!(at + (ELEMENTS - 1) * plane + LINE <= self.to.len());
+            for first in strip.clone().step_by(LINE) {
+                let line = first..strip.end.min(first + LINE);
+                gather(simd, geometry, maps, tiles, line, &mut seen);
+                let at = (channel - channels.start) * STRIP + first - strip.start;
                 for v in (0..LINE).step_by(f32::lanes(simd)) {
-                    // SAFETY: the assertion above; every job has channels of a strip that no other has.
-                    unsafe { transform(simd, &seen, v, self.to, at + v, plane) };
+                    transform(simd, &seen, v, &mut to, at + v);
                 }
             }
         }
@@ -56,22 +53,21 @@ fn gather<S: Simd>(
     simd: S,
     geometry: &Geometry,
     maps: &[f32],
-    tiles: Tiles,
-    line: (usize, usize),
+    tiles: TileGrid,
+    line: Range<usize>,
     seen: &mut [Line; ELEMENTS],
 ) {
-    let (first, count) = line;
     let (input, padding) = (geometry.input, geometry.padding);
     for r in 0..SIDE {
         let mut row: Row = [0.0; ALL];
-        for run in tiles.runs(first, count) {
+        for run in tiles.runs(line.clone()) {
             let Some(pixels) = pixels(geometry, maps, run, r) else { continue };
             // Where the run's first tile is in the padded row, and what of it is within the picture.
-            let start = TILE * run.across;
+            let start = TILE * run.across();
             let from = padding.width.saturating_sub(start);
-            let till = (input.width + padding.width).saturating_sub(start).min(TILE * run.length);
+            let till = (input.width + padding.width).saturating_sub(start).min(TILE * run.length());
             if from < till {
-                let to = &mut row[TILE * run.at..][from..till];
+                let to = &mut row[TILE * run.at()..][from..till];
                 copy(simd, &pixels[start + from - padding.width..][..to.len()], to);
             }
         }
@@ -88,13 +84,13 @@ fn gather<S: Simd>(
                 seen[r * SIDE + j].0[1..].try_into().expect("all but the first");
             seen[r * SIDE + TILE + j].0[..LINE - 1].copy_from_slice(&next);
         }
-        for run in tiles.runs(first, count) {
+        for run in tiles.runs(line.clone()) {
             let pixels = pixels(geometry, maps, run, r);
             for j in 0..SIDE - TILE {
-                let x = TILE * (run.across + run.length) + j;
+                let x = TILE * (run.across() + run.length()) + j;
                 let within = x >= padding.width && x - padding.width < input.width;
                 let pixel = pixels.filter(|_| within).map_or(0.0, |row| row[x - padding.width]);
-                seen[r * SIDE + TILE + j].0[run.at + run.length - 1] = pixel;
+                seen[r * SIDE + TILE + j].0[run.at() + run.length() - 1] = pixel;
             }
         }
     }
@@ -102,10 +98,10 @@ fn gather<S: Simd>(
 
 /// Asks for what a strip sees in a map, as every row of it lies elsewhere.
 #[inline(always)]
-fn ask_for(geometry: &Geometry, maps: &[f32], tiles: Tiles, strip: Range<usize>) {
-    for run in tiles.runs(strip.start, strip.len()) {
-        let first = (TILE * run.across).saturating_sub(geometry.padding.width);
-        let end = TILE * (run.across + run.length) + SIDE - TILE;
+fn ask_for(geometry: &Geometry, maps: &[f32], tiles: TileGrid, strip: Range<usize>) {
+    for run in tiles.runs(strip) {
+        let first = (TILE * run.across()).saturating_sub(geometry.padding.width);
+        let end = TILE * (run.across() + run.length()) + SIDE - TILE;
         let end = end.saturating_sub(geometry.padding.width).min(geometry.input.width);
         for r in 0..SIDE {
             let pixels = pixels(geometry, maps, run, r);
@@ -118,23 +114,19 @@ fn ask_for(geometry: &Geometry, maps: &[f32], tiles: Tiles, strip: Range<usize>)
 #[inline(always)]
 fn pixels<'a>(geometry: &Geometry, maps: &'a [f32], run: Run, r: usize) -> Option<&'a [f32]> {
     let Geometry { input, padding, .. } = *geometry;
-    let y = (TILE * run.down + r).checked_sub(padding.height).filter(|y| *y < input.height)?;
-    let start = run.picture * geometry.channels * geometry.pixels() + y * input.width;
+    let y = (TILE * run.down() + r).checked_sub(padding.height).filter(|y| *y < input.height)?;
+    let start = run.picture() * geometry.channels * geometry.pixels() + y * input.width;
     Some(&maps[start..][..input.width])
 }
 
-/// B^T d B of a vector of tiles, each element to its plane.
-///
-/// # Safety
-/// There are vectors at `at` and after it, `plane` apart, that nobody else has.
+/// B^T d B of a vector of tiles, each element to its row of `to`, from column `at` on.
 #[inline(always)]
-unsafe fn transform<S: Simd>(
+fn transform<S: Simd>(
     simd: S,
     seen: &[Line; ELEMENTS],
     v: usize,
-    to: &Shared<'_, f32>,
+    to: &mut MatrixMut<'_, f32>,
     at: usize,
-    plane: usize,
 ) {
     let zero = f32::splat(simd, 0.0);
     let mut half = [[zero; SIDE]; SIDE];
@@ -150,9 +142,8 @@ unsafe fn transform<S: Simd>(
     }
     for (r, row) in half.into_iter().enumerate() {
         for (j, element) in picture_side(simd, row).into_iter().enumerate() {
-            let at = at + (r * SIDE + j) * plane;
-            // SAFETY: promised by the caller.
-            f32::store_part(simd, unsafe { to.part(at..at + f32::lanes(simd)) }, element);
+            let to = &mut to.row_mut(r * SIDE + j)[at..][..f32::lanes(simd)];
+            f32::store_part(simd, to, element);
         }
     }
 }

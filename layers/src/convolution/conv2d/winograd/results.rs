@@ -4,55 +4,43 @@ use std::ops::Range;
 
 use engine_kernels::interleave::{ALL, together};
 use engine_kernels::lanes::{Lanes, Simd};
-use engine_kernels::shared::Shared;
+use engine_kernels::tiled_maps::{TileBlock, TileGrid};
 
-use super::tiles::Tiles;
 use super::{Call, LINE, Row, SIDE, STRIP, TILE, Vector, copy, fma, splat};
 
-/// Where results go.
+/// Results of a strip of tiles from the products of its transforms.
 #[derive(Clone, Copy)]
 pub(super) struct Results<'a> {
     pub(super) call: &'a Call<'a>,
-    pub(super) tiles: Tiles,
-    pub(super) y: &'a Shared<'a, f32>,
+    pub(super) tiles: TileGrid,
+    /// `[elements, units, tiles of a strip]`: elements are `plane` apart.
+    pub(super) products: &'a [f32],
+    pub(super) plane: usize,
 }
 
 impl Results<'_> {
-    /// Writes those of a strip of tiles for some units. `products` is `[elements, units, tiles of a strip]`.
-    ///
-    /// # Safety
-    /// Nobody else has these tiles of these units.
+    /// Writes those of some units, the first of which is that of the first product.
     #[inline(always)]
-    pub(super) unsafe fn write<S: Simd>(
-        &self,
-        simd: S,
-        units: Range<usize>,
-        strip: Range<usize>,
-        products: &[f32],
-        plane: usize,
-    ) {
+    pub(super) fn write<S: Simd>(&self, simd: S, units: Range<usize>, y: &mut TileBlock<'_, f32>) {
+        let strip = y.tiles();
         for first in strip.clone().step_by(LINE) {
             let line = first..strip.end.min(first + LINE);
             for unit in units.clone() {
                 let at = (unit - units.start) * STRIP + first - strip.start;
-                // SAFETY: some of the tiles and units that the caller promises.
-                unsafe { self.write_line(simd, unit, line.clone(), &products[at..], plane) };
+                self.write_line(simd, unit, line.clone(), &self.products[at..], y);
             }
         }
     }
 
-    /// # Safety
-    /// As for [`write`](Self::write).
     #[inline(always)]
-    unsafe fn write_line<S: Simd>(
+    fn write_line<S: Simd>(
         &self,
         simd: S,
         unit: usize,
         line: Range<usize>,
         products: &[f32],
-        plane: usize,
+        y: &mut TileBlock<'_, f32>,
     ) {
-        let geometry = &self.call.geometry;
         let mut results: [Row; TILE] = [[0.0; ALL]; TILE];
         let zero = splat(simd, 0.0);
         let bias = splat(simd, self.call.b.map_or(0.0, |b| b[unit]));
@@ -61,7 +49,7 @@ impl Results<'_> {
             for j in 0..SIDE {
                 let mut column = [zero; SIDE];
                 for (r, to) in column.iter_mut().enumerate() {
-                    *to = f32::load_part(simd, &products[(r * SIDE + j) * plane + v..]);
+                    *to = f32::load_part(simd, &products[(r * SIDE + j) * self.plane + v..]);
                 }
                 for (r, from) in result_side(simd, column).into_iter().enumerate() {
                     half[r][j] = from;
@@ -78,22 +66,12 @@ impl Results<'_> {
                 }
             }
         }
-        let (width, positions) = (geometry.output.width, geometry.positions());
         for (r, results) in results.iter().enumerate() {
             let mut row: Row = [0.0; ALL];
             together(simd, results, &mut row);
-            for run in self.tiles.runs(line.start, line.len()) {
-                let y = TILE * run.down + r;
-                if y >= geometry.output.height {
-                    continue;
-                }
-                let map = (run.picture * geometry.units + unit) * positions;
-                let x = TILE * run.across;
-                let length = (TILE * run.length).min(width - x);
-                let start = map + y * width + x;
-                // SAFETY: tiles of the unit that the caller promises.
-                let to = unsafe { self.y.part(start..start + length) };
-                let row = &row[TILE * run.at..][..length];
+            for run in self.tiles.runs(line.clone()) {
+                let Some(to) = y.row_mut(unit, run, r) else { continue };
+                let row = &row[TILE * run.at()..][..to.len()];
                 match self.call.add {
                     true => add(simd, row, to),
                     false => copy(simd, row, to),
