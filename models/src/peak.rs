@@ -136,10 +136,14 @@ mod wide {
             pub(super) fn $number() -> Option<Kernel> {
                 const BYTES: u64 = size_of::<$number>() as u64;
                 fn avx512(rounds: u64) {
-                    V4::try_new().map_or((), |simd| Simd::vectorize(simd, $chains::<16>(rounds)));
+                    if let Some(simd) = V4::try_new() {
+                        Simd::vectorize(simd, $chains::<16>(rounds));
+                    }
                 }
                 fn avx2(rounds: u64) {
-                    V3::try_new().map_or((), |simd| Simd::vectorize(simd, $chains::<12>(rounds)));
+                    if let Some(simd) = V3::try_new() {
+                        Simd::vectorize(simd, $chains::<12>(rounds));
+                    }
                 }
                 if V4::try_new().is_some() {
                     let operations = 2 * 16 * (64 / BYTES);

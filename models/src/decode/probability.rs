@@ -5,7 +5,7 @@ use engine_core::math::exp_v;
 use engine_core::{Scalar, team};
 use ndarray::ArrayView2;
 
-use super::likeliest::largest;
+use super::argmax::largest;
 
 /// Rows that one thread goes through at a time.
 pub(super) const ROWS: usize = 16;

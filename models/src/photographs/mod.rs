@@ -6,14 +6,13 @@
 //! | `vocabulary.json` | the words that it writes |
 //! | `encoder/` | what makes features of pictures, as they were made of those that it was trained on; not for networks that read pixels |
 
-mod attention;
 mod captioned;
 mod describe;
 mod error;
+mod image_input;
 pub mod reading;
-mod seen;
-mod sight;
 mod sizes;
+mod visible;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,11 +27,11 @@ use crate::experiment::{Experiment, Override};
 use crate::run::RunFolder;
 use crate::trained::best_parameters;
 use describe::Describing;
-use sight::Sight;
+use image_input::ImageInput;
 
 pub use captioned::{Alternative, Attention, Captioned, Word};
 pub use error::PhotographsError;
-pub use seen::{Seen, reduced, seen};
+pub use visible::{VisibleRegion, reduced, visible_region};
 
 /// A run opened to caption pictures.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ pub struct Photographs {
     /// Its graph file.
     experiment: Experiment,
     vocabulary: Vocabulary,
-    sight: Sight,
+    input: ImageInput,
     plan: Arc<Plan>,
     sizes: Sizes,
     /// The bytes of the best parameters, and their file.
@@ -70,18 +69,18 @@ impl Photographs {
     pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, PhotographsError> {
         let run = RunFolder::open(path)?;
         let experiment = Experiment::load(&run.graph(), overrides)?;
-        let mut sight = Sight::open(&run, &experiment)?;
+        let mut input = ImageInput::open(&run, &experiment)?;
         let vocabulary = Vocabulary::read(&run.vocabulary())?;
         let parameters = best_parameters(&run, experiment.train.best_by)?;
         let learned = (parameters.0.as_slice(), parameters.1.as_path());
-        let sizes = sizes::sizes(&experiment, &vocabulary, &mut sight, learned)?;
-        let (plan, _) = experiment.plan(&sizes)?;
+        let known = sizes::of_data(&run.about()?.sizes, &vocabulary);
+        let (plan, sizes) = sizes::laid_out(&experiment, known, &mut input, learned)?;
         if word_scores(&plan).is_none() {
             return Err(PhotographsError::NoWords { scores: SCORES }.into());
         }
         experiment.decoder.check(&vocabulary)?;
         let name = run.name();
-        Ok(Photographs { name, experiment, vocabulary, sight, plan, sizes, parameters })
+        Ok(Photographs { name, experiment, vocabulary, input, plan, sizes, parameters })
     }
 
     /// What the run is called.
@@ -101,7 +100,7 @@ impl Photographs {
 
     /// What is done to pictures before they are read.
     pub fn preprocess(&self) -> &Preprocess {
-        self.sight.preprocess()
+        self.input.preprocess()
     }
 
     /// Lays the network out and hands `work` what captions pictures.
@@ -127,7 +126,7 @@ impl Photographs {
         let (bytes, file) = &self.parameters;
         let seed = self.experiment.train.seed;
         let engine = describe::engine::<T>(&self.plan, &self.sizes, seed, passes, (bytes, file))?;
-        let mut describing = Describing::new(&engine, &self.vocabulary, self.sight)?;
+        let mut describing = Describing::new(&engine, &self.vocabulary, self.input)?;
         Ok(work(&mut describing))
     }
 }

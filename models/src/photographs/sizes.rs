@@ -1,6 +1,8 @@
 //! The sizes that data gave a network, found without the data.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use engine_core::graph::Plan;
 use engine_core::{Dim, Sizes, Symbol};
@@ -9,31 +11,41 @@ use engine_datasets::picture::Picture;
 use safetensors::SafeTensors;
 
 use super::error::PhotographsError;
-use super::sight::Sight;
+use super::image_input::ImageInput;
 use crate::encoder::{FEATURES, Features, GRID};
 use crate::experiment::Experiment;
 
-/// Binds what data would: `Vocabulary` from the words, others from the shapes of parameters, and what no parameter
-/// depends on, as the number of regions, from what the encoder makes of a picture.
-pub(super) fn sizes(
+/// The sizes that a run's data gave its network, as the run has stored them, and the number of its words.
+pub(super) fn of_data(stored: &BTreeMap<String, usize>, vocabulary: &Vocabulary) -> Sizes {
+    let sizes: Sizes = stored.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+    sizes.with(Symbol::new("Vocabulary"), vocabulary.len())
+}
+
+/// Lays a network out for the sizes of its data, and finds those that are not known, of a run that has not stored them:
+/// in the shapes of parameters, and where no parameter depends on them, such as the number of regions, in what the
+/// encoder makes of a picture.
+pub(super) fn laid_out(
     experiment: &Experiment,
-    vocabulary: &Vocabulary,
-    sight: &mut Sight,
+    mut sizes: Sizes,
+    input: &mut ImageInput,
     parameters: (&[u8], &Path),
-) -> Result<Sizes, PhotographsError> {
-    let mut sizes = Sizes::new().with(Symbol::new("Vocabulary"), vocabulary.len());
+) -> Result<(Arc<Plan>, Sizes), PhotographsError> {
     let (plan, _) = experiment.plan(&sizes)?;
+    let known = sizes.iter().count();
     of_parameters(&plan, parameters, &mut sizes)?;
-    if let Sight::Encoder(encoder) = sight
+    if let ImageInput::Encoder(encoder) = input
         && unbound(&plan, &sizes)
     {
         let features = encoder.encode(&[Picture::new(1, 1, vec![0; 3])])?;
         if features.grid.is_none() && plan.inputs.iter().any(|input| input.name == GRID) {
-            return Err(PhotographsError::NotGiven { input: GRID }.into());
+            return Err(PhotographsError::NotGiven { input: GRID });
         }
         of_inputs(&plan, &features, &mut sizes);
     }
-    Ok(sizes)
+    match sizes.iter().count() == known {
+        true => Ok((plan, sizes)),
+        false => Ok((experiment.plan(&sizes)?.0, sizes)),
+    }
 }
 
 /// Whether an input that is read once has a size that is not known.
