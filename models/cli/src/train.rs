@@ -8,7 +8,7 @@ use engine::decode::{DecodeScalar, word_scores};
 use engine::encoder::folder;
 use engine::{
     About, BestBy, CaptionScores, Captioner, Continuation, End, Experiment, Identity, Override,
-    RunFolder, RunGuard, Stop, Summary, Training, best, replace, set_best,
+    Parameters, RunFolder, RunGuard, Stop, Summary, Training, replace,
 };
 use engine_core::engine::Engine;
 use engine_core::graph::{Passes, Plan, UnknownPass};
@@ -157,7 +157,7 @@ impl Session<'_> {
         if let End::Stopped(signal) = summary.end {
             return print_stopped(signal, &summary, &run);
         }
-        set_best(&mut engine, &run, settings.best_by)?;
+        Parameters::best(&run, settings.best_by)?.set(&mut engine)?;
         if writes {
             print_unseen(&engine, self.source, self.experiment)?;
         }
@@ -213,7 +213,7 @@ impl Session<'_> {
             );
         }
         let shown = |path: &Path| path.display().to_string();
-        let (_, best) = best(run, by)?;
+        let best = Parameters::best(run, by)?.file;
         say!("run folder        {}", shown(run.path()));
         say!("  best parameters {}", shown(&best));
         say!("  last parameters {}", shown(&run.checkpoints().latest()?.parameters()));

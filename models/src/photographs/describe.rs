@@ -1,11 +1,7 @@
 //! From pictures to sentences.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::{Passes, Plan};
-use engine_core::{Batch, Sizes};
+use engine_core::Batch;
+use engine_core::engine::Engine;
 use engine_datasets::Vocabulary;
 use engine_datasets::picture::Picture;
 
@@ -19,19 +15,6 @@ use crate::encoder::{FEATURES, Features, GRID, IMAGES};
 /// Pictures that are captioned at once: enough that weights are worth their way from memory, few enough that what is
 /// kept of each picture does not add up.
 const ROWS: usize = 32;
-
-/// The network with the parameters in these bytes.
-pub(super) fn engine<T: DecodeScalar>(
-    plan: &Arc<Plan>,
-    sizes: &Sizes,
-    seed: u64,
-    passes: &Passes,
-    (bytes, file): (&[u8], &Path),
-) -> Result<Engine<T>, PhotographsError> {
-    let mut engine = Engine::new(plan.clone(), sizes.clone(), seed)?.rewritten(passes);
-    checkpoint::set_parameters(&mut engine, bytes, file)?;
-    Ok(engine)
-}
 
 /// A network that writes, and what it reads.
 pub(super) struct Describing<'a, T> {

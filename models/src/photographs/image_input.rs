@@ -33,7 +33,7 @@ impl ImageInput {
         }
         let folder = run.path().join(folder::ENCODER);
         if !folder.is_dir() {
-            return Err(PhotographsError::NoEncoder { path: folder }.into());
+            return Err(PhotographsError::NoEncoder { path: folder });
         }
         let encoder = Encoder::open(&folder)?;
         let reads_components = experiment.data.reads_components();

@@ -14,9 +14,10 @@ pub mod reading;
 mod sizes;
 mod visible;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use engine_core::engine::Engine;
 use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
 use engine_datasets::Vocabulary;
@@ -24,8 +25,7 @@ use engine_datasets::picture::{Picture, Preprocess};
 
 use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
 use crate::experiment::{Experiment, Override};
-use crate::run::RunFolder;
-use crate::trained::best_parameters;
+use crate::trained::{self, Parameters, TrainedError};
 use describe::Describing;
 use image_input::ImageInput;
 
@@ -43,8 +43,7 @@ pub struct Photographs {
     input: ImageInput,
     plan: Arc<Plan>,
     sizes: Sizes,
-    /// The bytes of the best parameters, and their file.
-    parameters: (Vec<u8>, PathBuf),
+    parameters: Parameters,
 }
 
 /// Captions pictures, whatever number type the network computes in.
@@ -67,16 +66,16 @@ impl Photographs {
     /// # Errors
     /// When there is no such run, it has no encoder, or what it consists of does not fit together.
     pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, PhotographsError> {
-        let run = RunFolder::open(path)?;
-        let experiment = Experiment::load(&run.graph(), overrides)?;
+        let (run, experiment) = trained::open(path, overrides)?;
         let mut input = ImageInput::open(&run, &experiment)?;
-        let vocabulary = Vocabulary::read(&run.vocabulary())?;
-        let parameters = best_parameters(&run, experiment.train.best_by)?;
-        let learned = (parameters.0.as_slice(), parameters.1.as_path());
-        let known = sizes::of_data(&run.about()?.sizes, &vocabulary);
-        let (plan, sizes) = sizes::laid_out(&experiment, known, &mut input, learned)?;
+        let vocabulary = Vocabulary::read(&run.vocabulary()).map_err(TrainedError::from)?;
+        let parameters = Parameters::best_alone(&run, experiment.train.best_by);
+        let parameters = parameters.map_err(TrainedError::from)?;
+        let about = run.about().map_err(TrainedError::from)?;
+        let known = sizes::of_data(&about.sizes, &vocabulary);
+        let (plan, sizes) = sizes::laid_out(&experiment, known, &mut input, &parameters)?;
         if word_scores(&plan).is_none() {
-            return Err(PhotographsError::NoWords { scores: SCORES }.into());
+            return Err(PhotographsError::NoWords { scores: SCORES });
         }
         experiment.decoder.check(&vocabulary)?;
         let name = run.name();
@@ -123,9 +122,9 @@ impl Photographs {
         passes: &Passes,
         work: impl FnOnce(&mut dyn Describe) -> R,
     ) -> Result<R, PhotographsError> {
-        let (bytes, file) = &self.parameters;
-        let seed = self.experiment.train.seed;
-        let engine = describe::engine::<T>(&self.plan, &self.sizes, seed, passes, (bytes, file))?;
+        let engine = Engine::<T>::new(self.plan, self.sizes, self.experiment.train.seed);
+        let mut engine = engine.map_err(TrainedError::from)?.rewritten(passes);
+        self.parameters.set(&mut engine).map_err(TrainedError::from)?;
         let mut describing = Describing::new(&engine, &self.vocabulary, self.input)?;
         Ok(work(&mut describing))
     }

@@ -1,7 +1,6 @@
 //! The sizes that data gave a network, found without the data.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use engine_core::graph::Plan;
@@ -14,6 +13,7 @@ use super::error::PhotographsError;
 use super::image_input::ImageInput;
 use crate::encoder::{FEATURES, Features, GRID};
 use crate::experiment::Experiment;
+use crate::trained::{Parameters, TrainedError};
 
 /// The sizes that a run's data gave its network, as the run has stored them, and the number of its words.
 pub(super) fn of_data(stored: &BTreeMap<String, usize>, vocabulary: &Vocabulary) -> Sizes {
@@ -28,23 +28,24 @@ pub(super) fn laid_out(
     experiment: &Experiment,
     mut sizes: Sizes,
     input: &mut ImageInput,
-    parameters: (&[u8], &Path),
+    parameters: &Parameters,
 ) -> Result<(Arc<Plan>, Sizes), PhotographsError> {
-    let (plan, _) = experiment.plan(&sizes)?;
+    let plan = |sizes: &Sizes| experiment.plan(sizes).map_err(TrainedError::from);
+    let (checked, _) = plan(&sizes)?;
     let known = sizes.iter().count();
-    of_parameters(&plan, parameters, &mut sizes)?;
+    of_parameters(&checked, parameters, &mut sizes)?;
     if let ImageInput::Encoder(encoder) = input
-        && unbound(&plan, &sizes)
+        && unbound(&checked, &sizes)
     {
         let features = encoder.encode(&[Picture::new(1, 1, vec![0; 3])])?;
-        if features.grid.is_none() && plan.inputs.iter().any(|input| input.name == GRID) {
+        if features.grid.is_none() && checked.inputs.iter().any(|input| input.name == GRID) {
             return Err(PhotographsError::NotGiven { input: GRID });
         }
-        of_inputs(&plan, &features, &mut sizes);
+        of_inputs(&checked, &features, &mut sizes);
     }
     match sizes.iter().count() == known {
-        true => Ok((plan, sizes)),
-        false => Ok((experiment.plan(&sizes)?.0, sizes)),
+        true => Ok((checked, sizes)),
+        false => Ok((plan(&sizes)?.0, sizes)),
     }
 }
 
@@ -58,13 +59,13 @@ fn unbound(plan: &Plan, sizes: &Sizes) -> bool {
 /// Binds the names in the shapes of parameters to the numbers of their file.
 fn of_parameters(
     plan: &Plan,
-    (bytes, path): (&[u8], &Path),
+    Parameters { bytes, file: path }: &Parameters,
     sizes: &mut Sizes,
 ) -> Result<(), PhotographsError> {
     // Bytes that are not in this format are refused where parameters are read.
-    let Ok(file) = SafeTensors::deserialize(bytes) else { return Ok(()) };
+    let Ok(tensors) = SafeTensors::deserialize(bytes) else { return Ok(()) };
     for parameter in &plan.parameters {
-        let Ok(found) = file.tensor(&parameter.name) else { continue };
+        let Ok(found) = tensors.tensor(&parameter.name) else { continue };
         let expected = parameter.shape.dims();
         let fits = expected.len() == found.shape().len()
             && expected.iter().zip(found.shape()).all(|(dim, size)| bind(*dim, *size, sizes));
