@@ -47,7 +47,7 @@ pub use train::{
     CaptionScores, End, Identity, ResumeError, Scores, StepReport, Stop, Summary, TrainError,
     Training, Watch, validate,
 };
-pub use trained::{Trained, TrainedError, best, set_best};
+pub use trained::{Parameters, Trained, TrainedError};
 
 // Linked for its registrations: a crate that nothing names loses them.
 use engine_layers as _;

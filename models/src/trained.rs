@@ -13,7 +13,7 @@ use crate::best_by::{BestBy, ranked};
 use crate::experiment::{Experiment, Override};
 use crate::graph_file::GraphError;
 use crate::run::checkpoints::{PARAMETERS, STATE};
-use crate::run::{CheckpointsError, Contents, RunError, RunFolder};
+use crate::run::{Checkpoints, CheckpointsError, Generation, RunError, RunFolder};
 use crate::train::evaluations;
 
 /// A run that cannot be used.
@@ -60,8 +60,7 @@ impl Trained {
     /// # Errors
     /// When there is no such run, or its graph file or data is not in order.
     pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, TrainedError> {
-        let run = RunFolder::open(path)?;
-        let experiment = Experiment::load(&run.graph(), overrides)?;
+        let (run, experiment) = open(path, overrides)?;
         let source = experiment.data.open()?;
         run.check_words(source.vocabulary())?;
         let sizes: Sizes = source.sizes().into_iter().collect();
@@ -81,51 +80,71 @@ impl Trained {
     pub fn engine<T: Scalar>(&self, passes: &Passes) -> Result<Engine<T>, TrainedError> {
         let (plan, sizes) = (self.plan.clone(), self.sizes.clone());
         let mut engine = Engine::new(plan, sizes, self.experiment.train.seed)?.rewritten(passes);
-        set_best(&mut engine, &self.run, self.experiment.train.best_by)?;
+        Parameters::best(&self.run, self.experiment.train.best_by)?.set(&mut engine)?;
         Ok(engine)
     }
 }
 
-/// Gives a network the best parameters of a run.
-///
-/// # Errors
-/// When they cannot be read, or are not this network's.
-pub fn set_best<T: Scalar>(
-    engine: &mut Engine<T>,
-    run: &RunFolder,
-    by: BestBy,
-) -> Result<(), TrainedError> {
-    let (contents, path) = best(run, by)?;
-    Ok(checkpoint::set_parameters(engine, &contents.parameters, &path)?)
+/// A run folder, or that of the latest run of a graph file, and its graph file.
+pub(crate) fn open(
+    path: &Path,
+    overrides: &[Override],
+) -> Result<(RunFolder, Experiment), TrainedError> {
+    let run = RunFolder::open(path)?;
+    let experiment = Experiment::load(&run.graph(), overrides)?;
+    Ok((run, experiment))
 }
 
-/// The best parameters of a run and their file, without anything else that its generations hold.
-pub(crate) fn best_parameters(
-    run: &RunFolder,
-    by: BestBy,
-) -> Result<(Vec<u8>, PathBuf), CheckpointsError> {
-    let checkpoints = run.checkpoints();
-    let latest = checkpoints.latest()?;
-    let all = checkpoints.list()?;
-    let at = |step: &u64| all.iter().rev().find(|generation| generation.step == *step);
-    let order = ranked(&evaluations(&checkpoints.file(&latest, STATE)?), by);
-    let best = order.iter().find_map(at).unwrap_or(&latest);
-    Ok((checkpoints.file(best, PARAMETERS)?, best.parameters()))
+/// What a network has learned: the bytes of a file of parameters, and the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The file.
+    pub file: PathBuf,
 }
 
-/// The best generation of a run, and where its parameters lie; the latest where none was evaluated.
-///
-/// # Errors
-/// When there is none, or it is damaged.
-pub fn best(run: &RunFolder, by: BestBy) -> Result<(Contents, PathBuf), CheckpointsError> {
-    let checkpoints = run.checkpoints();
-    let latest = checkpoints.latest()?;
-    let contents = checkpoints.load(&latest)?;
-    let all = checkpoints.list()?;
-    let at = |step: &u64| all.iter().rev().find(|generation| generation.step == *step);
-    let order = ranked(&evaluations(&contents.state), by);
-    match order.iter().find_map(at).filter(|best| **best != latest) {
-        None => Ok((contents, latest.parameters())),
-        Some(best) => Ok((checkpoints.load(best)?, best.parameters())),
+impl Parameters {
+    /// The best parameters of a run, the latest where none were evaluated, from a generation that is whole.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn best(run: &RunFolder, by: BestBy) -> Result<Self, CheckpointsError> {
+        let checkpoints = run.checkpoints();
+        let latest = checkpoints.latest()?;
+        let contents = checkpoints.load(&latest)?;
+        let best = best_of(&checkpoints, &latest, &contents.state, by)?;
+        let contents = if best == latest { contents } else { checkpoints.load(&best)? };
+        Ok(Parameters { bytes: contents.parameters, file: best.parameters() })
     }
+
+    /// The same, without a look at anything else that the generation holds.
+    pub(crate) fn best_alone(run: &RunFolder, by: BestBy) -> Result<Self, CheckpointsError> {
+        let checkpoints = run.checkpoints();
+        let latest = checkpoints.latest()?;
+        let state = checkpoints.file(&latest, STATE)?;
+        let best = best_of(&checkpoints, &latest, &state, by)?;
+        Ok(Parameters { bytes: checkpoints.file(&best, PARAMETERS)?, file: best.parameters() })
+    }
+
+    /// Gives them to a network.
+    ///
+    /// # Errors
+    /// When they are not this network's.
+    pub fn set<T: Scalar>(&self, engine: &mut Engine<T>) -> Result<(), CheckpointError> {
+        checkpoint::set_parameters(engine, &self.bytes, &self.file)
+    }
+}
+
+/// The generation with the best parameters, as the state of the latest one ranks them.
+fn best_of(
+    checkpoints: &Checkpoints,
+    latest: &Generation,
+    state: &[u8],
+    by: BestBy,
+) -> Result<Generation, CheckpointsError> {
+    let all = checkpoints.list()?;
+    let at = |step: &u64| all.iter().rev().find(|generation| generation.step == *step);
+    let order = ranked(&evaluations(state), by);
+    Ok(order.iter().find_map(at).unwrap_or(latest).clone())
 }

@@ -50,7 +50,8 @@ pub struct Stepper<T> {
     seed: u64,
     packs: Packs<T>,
     memory: Memory<T>,
-    target: usize,
+    /// The value that is asked for, and those that are computed along with it.
+    targets: Vec<usize>,
     once: Vec<usize>,
     every: Vec<usize>,
     /// The arrays without time that steps read, and the target if it is one.
@@ -70,13 +71,30 @@ impl<T: Scalar> Stepper<T> {
     /// # Errors
     /// When there is none, or when it cannot be computed step by step.
     pub fn new(engine: &Engine<T>, name: &str) -> Result<Self, StepError> {
+        Self::with(engine, name, &[])
+    }
+
+    /// As [`new`](Self::new), for a value beside which others that have a time dimension are computed:
+    /// [`latest`](Self::latest) has them after each step.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), about any of them.
+    pub fn with(engine: &Engine<T>, name: &str, also: &[&str]) -> Result<Self, StepError> {
         let written = engine.plan();
-        let target = written.output(name).or_else(|| written.value(name));
-        let target = target.ok_or_else(|| StepError::NoValue(name.to_owned()))?;
-        let plan = written.rewritten_for(name, target, engine.passes(), Purpose::Steps);
-        let target = plan.output(name).ok_or_else(|| StepError::NoValue(name.to_owned()))?;
-        if let Some(node) = plan.needs_future(target) {
-            return Err(StepError::NeedsFuture { node: plan.nodes[node].name.clone() });
+        let no_value = |name: &str| StepError::NoValue(name.to_owned());
+        let mut roles = Vec::with_capacity(1 + also.len());
+        for name in [name].iter().chain(also) {
+            let target = written.output(name).or_else(|| written.value(name));
+            roles.push(((*name).to_owned(), target.ok_or_else(|| no_value(name))?));
+        }
+        let plan = written.rewritten_for_all(roles.clone(), engine.passes(), Purpose::Steps);
+        let mut targets = Vec::with_capacity(roles.len());
+        for (name, _) in &roles {
+            let target = plan.output(name).ok_or_else(|| no_value(name))?;
+            if let Some(node) = plan.needs_future(target) {
+                return Err(StepError::NeedsFuture { node: plan.nodes[node].name.clone() });
+            }
+            targets.push(target);
         }
         let mut timed: Vec<bool> = plan.values.iter().map(|v| v.shape.has(Symbol::TIME)).collect();
         let (mut once, mut every) = (Vec::new(), Vec::new());
@@ -90,7 +108,7 @@ impl<T: Scalar> Stepper<T> {
             timed[node.outputs.clone()].fill(writes_time);
         }
         Ok(Stepper {
-            kept: kept(&plan, &every, &timed, target),
+            kept: kept(&plan, &every, &timed, targets[0]),
             spare: Default::default(),
             packs: Packs::new(&plan),
             tables: WordTables::new(&plan, engine.sizes()),
@@ -98,7 +116,7 @@ impl<T: Scalar> Stepper<T> {
             sizes: engine.sizes().clone(),
             seed: engine.seed(),
             plan: Arc::new(plan),
-            target,
+            targets,
             once,
             every,
             origins: vec![0],
@@ -216,7 +234,15 @@ impl<T: Scalar> Stepper<T> {
         branches.clear();
         tables.after_step(memory);
         self.steps += 1;
-        Ok(&self.memory.values[self.target])
+        Ok(self.latest(0))
+    }
+
+    /// What the latest step came to: at 0 the value that [`step`](Self::step) returns, from 1 on those beside it.
+    ///
+    /// # Panics
+    /// When there is none at that place.
+    pub fn latest(&self, at: usize) -> &Tensor<T> {
+        &self.memory.values[self.targets[at]]
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use engine::bench::{WARM_UP, bench, bench_sampling};
 use engine::decode::DecodeScalar;
-use engine::{Experiment, Override, RunFolder, graph_name, set_best};
+use engine::{Experiment, Override, Parameters, RunFolder, graph_name};
 use engine_core::engine::Engine;
 use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
@@ -88,7 +88,7 @@ fn run_in<T: DecodeScalar>(
     let engine = Engine::<T>::new(plan, sizes, experiment.train.seed)?;
     let mut engine = engine.rewritten(passes);
     if let Some(run) = run {
-        set_best(&mut engine, run, experiment.train.best_by)?;
+        Parameters::best(run, experiment.train.best_by)?.set(&mut engine)?;
     }
     let name = run.map_or(experiment.name.clone(), |run| graph_name(run.path()));
     match args.sample {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use engine::{Experiment, RunFolder, best};
+use engine::{Experiment, Parameters, RunFolder};
 use engine_core::Scalar;
 use engine_core::engine::Engine;
 use engine_core::engine::checkpoint::{Adopted, adopt_parameters};
@@ -12,23 +12,22 @@ use crate::error::Error;
 
 /// Takes what fits of the best parameters of a run, or of those in a safetensors file, and says what does not.
 pub(crate) fn adopt<T: Scalar>(engine: &mut Engine<T>, from: &Path) -> Result<(), Error> {
-    let (bytes, path) = match from.extension().is_some_and(|extension| extension == "safetensors") {
+    let Parameters { bytes, file } = match from.extension().is_some_and(|ext| ext == "safetensors")
+    {
         true => {
             let read = |error| Error::ReadParameters { path: from.to_owned(), error };
-            (fs::read(from).map_err(read)?, from.to_owned())
+            Parameters { bytes: fs::read(from).map_err(read)?, file: from.to_owned() }
         }
         false => {
             let run = RunFolder::open(from)?;
-            let by = Experiment::load(&run.graph(), &[])?.train.best_by;
-            let (contents, path) = best(&run, by)?;
-            (contents.parameters, path)
+            Parameters::best(&run, Experiment::load(&run.graph(), &[])?.train.best_by)?
         }
     };
-    let adopted = adopt_parameters(engine, &bytes, &path)?;
-    print(&adopted, &path);
+    let adopted = adopt_parameters(engine, &bytes, &file)?;
+    print(&adopted, &file);
     if adopted.taken.is_empty() {
         return Err(Error::Usage {
-            message: format!("{} has no parameter that fits this network", path.display()),
+            message: format!("{} has no parameter that fits this network", file.display()),
             help: "give a run of a network with layers of the same names and shapes, or leave --init out".into(),
         });
     }

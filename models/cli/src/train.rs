@@ -8,7 +8,7 @@ use engine::decode::{DecodeScalar, word_scores};
 use engine::encoder::folder;
 use engine::{
     About, BestBy, CaptionScores, Captioner, Continuation, End, Experiment, Identity, Override,
-    RunFolder, RunGuard, Stop, Summary, Training, best, replace, set_best,
+    Parameters, RunFolder, RunGuard, Stop, Summary, Training, replace,
 };
 use engine_core::engine::Engine;
 use engine_core::graph::{Passes, Plan, UnknownPass};
@@ -96,10 +96,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     };
     let experiment = Experiment::load(&graph, &overrides)?;
     let (source, sizes, plan) = open(&experiment)?;
-    let sitting = Sitting { args, experiment: &experiment, source: &*source, passes: &passes };
+    let session = Session { args, experiment: &experiment, source: &*source, passes: &passes };
     match plan.precision {
-        Precision::F32 => sitting.run::<f32>(plan, sizes, run),
-        Precision::F64 => sitting.run::<f64>(plan, sizes, run),
+        Precision::F32 => session.run::<f32>(plan, sizes, run),
+        Precision::F64 => session.run::<f64>(plan, sizes, run),
     }
 }
 
@@ -107,15 +107,15 @@ fn usage(error: UnknownPass) -> Error {
     Error::Usage { message: error.to_string(), help: error.help }
 }
 
-/// One sitting of training: a run from its beginning, or from where it stopped.
-struct Sitting<'a> {
+/// One session of training: a run from its beginning, or from where it stopped.
+struct Session<'a> {
     args: &'a Args,
     experiment: &'a Experiment,
     source: &'a dyn Source,
     passes: &'a Passes,
 }
 
-impl Sitting<'_> {
+impl Session<'_> {
     fn run<T: DecodeScalar>(
         &self,
         plan: Arc<Plan>,
@@ -157,7 +157,7 @@ impl Sitting<'_> {
         if let End::Stopped(signal) = summary.end {
             return print_stopped(signal, &summary, &run);
         }
-        set_best(&mut engine, &run, settings.best_by)?;
+        Parameters::best(&run, settings.best_by)?.set(&mut engine)?;
         if writes {
             print_unseen(&engine, self.source, self.experiment)?;
         }
@@ -176,7 +176,7 @@ impl Sitting<'_> {
 
     fn begin_folder(&self) -> Result<RunGuard, Error> {
         let run = RunFolder::create(self.args.out.as_deref(), &self.experiment.name)?;
-        let about = About::now(&self.args.passes.without);
+        let about = About::now(&self.args.passes.without, self.source.sizes());
         let (words, graph) = (self.source.vocabulary().to_json(), self.experiment.document.text());
         let data = self.experiment.data.dir();
         let begun = folder::hand_on(data, run.path()).map_err(Error::from);
@@ -213,7 +213,7 @@ impl Sitting<'_> {
             );
         }
         let shown = |path: &Path| path.display().to_string();
-        let (_, best) = best(run, by)?;
+        let best = Parameters::best(run, by)?.file;
         say!("run folder        {}", shown(run.path()));
         say!("  best parameters {}", shown(&best));
         say!("  last parameters {}", shown(&run.checkpoints().latest()?.parameters()));

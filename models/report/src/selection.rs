@@ -148,8 +148,14 @@ mod tests {
 
     #[test]
     fn equals_are_ranked_by_likelihood() {
-        let hypothesis =
-            |p: f64| vec![Hypothesis { tokens: vec![1], log_probabilities: vec![p], score: p }];
+        let hypothesis = |p: f64| {
+            vec![Hypothesis {
+                tokens: vec![1],
+                log_probabilities: vec![p],
+                score: p,
+                ..Hypothesis::default()
+            }]
+        };
         let hypotheses = [hypothesis(-3.0), hypothesis(-1.0), hypothesis(-2.0)];
         let scores = [(1.0, String::new()), (1.0, String::new()), (2.0, String::new())];
         let places: Vec<usize> = ranked(&scores, &hypotheses).into_iter().map(|r| r.0).collect();

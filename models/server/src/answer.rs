@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use engine::photographs::{Alternative, Seen, reading, reduced, seen};
+use engine::photographs::{Alternative, VisibleRegion, reading, reduced, visible_region};
 use engine_datasets::picture::Picture;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::asked::{self, Asked, Choice, From};
 use crate::body;
-use crate::house::House;
-use crate::inference::{Job, Message, Written};
 use crate::pages;
 use crate::problem::Problem;
+use crate::request::{self, CaptionRequest, Choice, From};
+use crate::state::AppState;
+use crate::worker::{Job, Message, Written};
 
 /// An answer.
 #[derive(Debug, Serialize)]
@@ -37,7 +37,7 @@ struct Looked {
     /// For each word of the caption the weights of all regions, row after row.
     weights: Vec<Vec<f32>>,
     /// The part of the picture that the regions divide.
-    over: Seen,
+    over: VisibleRegion,
 }
 
 /// The picture as it was decoded, upright.
@@ -61,28 +61,32 @@ struct Seconds {
 }
 
 /// Answers `POST /api/caption`.
-pub(crate) async fn caption(State(house): State<Arc<House>>, request: Request) -> Response {
+pub(crate) async fn caption(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let begun = Instant::now();
-    let _open = house.metrics.opens();
-    let Ok(_place) = house.places.try_acquire() else {
+    let _open = state.metrics.opens();
+    let Ok(_place) = state.places.try_acquire() else {
         body::drain(request.into_body()).await;
-        return Problem::full(house.settings.queue).into_response();
+        return Problem::full(state.settings.queue).into_response();
     };
-    match timeout(house.settings.timeout, answer(&house, request, begun)).await {
+    match timeout(state.settings.timeout, answer(&state, request, begun)).await {
         Ok(Ok(answer)) => pages::json(&answer),
         Ok(Err(problem)) => problem.into_response(),
-        Err(_) => Problem::late(house.settings.timeout.as_secs()).into_response(),
+        Err(_) => Problem::late(state.settings.timeout.as_secs()).into_response(),
     }
 }
 
-async fn answer(house: &Arc<House>, request: Request, begun: Instant) -> Result<Answer, Problem> {
-    let Asked { picture, choice } = asked::read(request).await?;
-    house.check(choice)?;
-    let (picture, size, over) = read(house, picture).await?;
+async fn answer(
+    state: &Arc<AppState>,
+    request: Request,
+    begun: Instant,
+) -> Result<Answer, Problem> {
+    let CaptionRequest { picture, choice } = request::read(request).await?;
+    state.check(choice)?;
+    let (picture, size, over) = read(state, picture).await?;
     let reading = begun.elapsed().as_secs_f64();
     let Written { captioned, waited, wrote } = {
-        let _waiting = house.metrics.waits();
-        write(house, picture, choice).await?
+        let _waiting = state.metrics.waits();
+        write(state, picture, choice).await?
     };
     let attention = captioned.attention.map(|attention| Looked {
         rows: attention.rows,
@@ -106,19 +110,22 @@ async fn answer(house: &Arc<House>, request: Request, begun: Instant) -> Result<
 }
 
 /// A picture as the encoder reads it, its size before, and what part of it that is.
-async fn read(house: &Arc<House>, from: From) -> Result<(Picture, Size, Seen), Problem> {
+async fn read(
+    state: &Arc<AppState>,
+    from: From,
+) -> Result<(Picture, Size, VisibleRegion), Problem> {
     let bytes = match from {
         From::Body(bytes) => bytes,
-        From::Address(url) => fetch(house, url).await?.into(),
+        From::Address(url) => fetch(state, url).await?.into(),
     };
     // As many at once as there are processors: decoded pictures take memory, those that wait for a place little.
-    let place = house.decoding.clone().acquire_owned().await.map_err(|_| closing())?;
-    let preprocess = house.preprocess.clone();
+    let place = state.decoding.clone().acquire_owned().await.map_err(|_| closing())?;
+    let preprocess = state.preprocess.clone();
     let decoded = spawn_blocking(move || {
         let _place = place;
         let picture = reading::decode(&bytes)?;
         let size = Size { width: picture.width(), height: picture.height() };
-        let over = seen(&preprocess, &picture);
+        let over = visible_region(&preprocess, &picture);
         Ok((reduced(&preprocess, picture)?, size, over))
     });
     let decoded = decoded.await.map_err(|error| Problem::fault(error.to_string()))?;
@@ -126,9 +133,9 @@ async fn read(house: &Arc<House>, from: From) -> Result<(Picture, Size, Seen), P
 }
 
 /// The bytes at an address.
-async fn fetch(house: &Arc<House>, url: String) -> Result<Vec<u8>, Problem> {
-    let place = house.fetching.clone().acquire_owned().await.map_err(|_| closing())?;
-    let allow_private = house.settings.allow_private;
+async fn fetch(state: &Arc<AppState>, url: String) -> Result<Vec<u8>, Problem> {
+    let place = state.fetching.clone().acquire_owned().await.map_err(|_| closing())?;
+    let allow_private = state.settings.allow_private;
     let fetched = spawn_blocking(move || {
         let _place = place;
         reading::fetch(&url, allow_private)
@@ -138,10 +145,10 @@ async fn fetch(house: &Arc<House>, url: String) -> Result<Vec<u8>, Problem> {
 }
 
 /// Hands a picture to the network and waits for its caption.
-async fn write(house: &House, picture: Picture, choice: Choice) -> Result<Written, Problem> {
+async fn write(state: &AppState, picture: Picture, choice: Choice) -> Result<Written, Problem> {
     let (reply, written) = oneshot::channel();
     let job = Job { picture, choice, since: Instant::now(), reply };
-    house.counter.send(Message::Job(job)).map_err(|_| closing())?;
+    state.jobs.send(Message::Job(job)).map_err(|_| closing())?;
     written.await.map_err(|_| closing())?.map_err(Problem::fault)
 }
 

@@ -6,19 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod answer;
-mod asked;
 mod body;
 mod connections;
 mod error;
-mod house;
-mod inference;
 mod limits;
 mod metrics;
 mod pages;
 mod problem;
+mod request;
 mod router;
 mod server;
+mod state;
+mod worker;
 
 pub use error::ServeError;
-pub use house::Settings;
 pub use server::serve;
+pub use state::Settings;

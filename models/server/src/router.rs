@@ -10,8 +10,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::house::House;
 use crate::problem::Problem;
+use crate::state::AppState;
 use crate::{answer, body, pages};
 
 /// The paths that are answered. Counts are kept by these names, and not by whatever is asked for.
@@ -28,15 +28,15 @@ const PATHS: [&str; 9] = [
 ];
 const CAPTION: &str = "/api/caption";
 
-pub(crate) fn router(house: Arc<House>) -> Router {
-    let page = |State(house): State<Arc<House>>| async move {
-        pages::text("text/html; charset=utf-8", house.page.clone())
+pub(crate) fn router(state: Arc<AppState>) -> Router {
+    let page = |State(state): State<Arc<AppState>>| async move {
+        pages::text("text/html; charset=utf-8", state.page.clone())
     };
-    let metrics = |State(house): State<Arc<House>>| async move {
-        pages::text("text/plain; version=0.0.4; charset=utf-8", house.metrics.text())
+    let metrics = |State(state): State<Arc<AppState>>| async move {
+        pages::text("text/plain; version=0.0.4; charset=utf-8", state.metrics.text())
     };
     let healthy = || async { pages::json(&serde_json::json!({ "status": "ok" })) };
-    let only = |methods: &'static str, route: MethodRouter<Arc<House>>| {
+    let only = |methods: &'static str, route: MethodRouter<Arc<AppState>>| {
         route.fallback(move |request: Request| wrong_method(methods, request))
     };
     Router::new()
@@ -52,18 +52,18 @@ pub(crate) fn router(house: Arc<House>) -> Router {
         .fallback(unknown_path)
         // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(house.clone(), counted))
-        .with_state(house)
+        .layer(from_fn_with_state(state.clone(), counted))
+        .with_state(state)
 }
 
 /// Counts an answer, and puts the headers on it that every answer has.
-async fn counted(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
+async fn counted(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let asked = request.uri().path();
     let path = PATHS.iter().find(|path| **path == asked).copied().unwrap_or("other");
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    house.metrics.answered(path, status, begun.elapsed(), path == CAPTION);
+    state.metrics.answered(path, status, begun.elapsed(), path == CAPTION);
     pages::guarded(response)
 }
 

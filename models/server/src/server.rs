@@ -12,10 +12,10 @@ use tokio::sync::Semaphore;
 
 use crate::connections::{self, Signals};
 use crate::error::ServeError;
-use crate::house::{House, Settings};
-use crate::inference::{Bench, Message};
 use crate::metrics::Metrics;
 use crate::router::router;
+use crate::state::{AppState, Settings};
+use crate::worker::{Message, Worker};
 use crate::{limits, pages};
 
 /// Threads that read requests: the network's work is elsewhere.
@@ -42,32 +42,32 @@ pub fn serve(
         .build()
         .map_err(ServeError::Start)?;
 
-    let (counter, queue) = mpsc::channel();
+    let (jobs, queue) = mpsc::channel();
     let metrics = Arc::new(Metrics::new());
     let (decoder, patience) = (photographs.decoder(), settings.timeout);
-    let bench = Bench { decoder: &*decoder, most: settings.batch, metrics: &metrics };
+    let worker = Worker { decoder: &*decoder, most: settings.batch, metrics: &metrics };
     let processors = available_parallelism().map_or(1, usize::from);
-    let house = House {
+    let state = AppState {
         preprocess: photographs.preprocess().clone(),
         vocabulary: photographs.vocabulary().clone(),
         metrics: metrics.clone(),
-        counter: counter.clone(),
+        jobs: jobs.clone(),
         places: Semaphore::new(settings.queue),
         decoding: Arc::new(Semaphore::new(processors)),
         fetching: Arc::new(Semaphore::new(limits::FETCHES)),
         page: pages::page(photographs.name()),
         settings,
     };
-    let router = router(Arc::new(house));
+    let router = router(Arc::new(state));
     photographs.describe(passes, |describe| -> Result<(), ServeError> {
         let begin = async { Ok((tokio::net::TcpListener::from_std(listener)?, Signals::new()?)) };
         let (listener, signals) = runtime.block_on(begin).map_err(ServeError::Start)?;
         runtime.spawn(async move {
             connections::serve(listener, router, signals, patience).await;
-            let _ = counter.send(Message::End);
+            let _ = jobs.send(Message::End);
         });
         ready(address);
-        bench.work(describe, &queue);
+        worker.work(describe, &queue);
         Ok(())
     })??;
     end(runtime);

@@ -5,8 +5,8 @@ use std::path::Path;
 use engine_datasets::picture::{Limits, Picture, PictureError};
 use rayon::prelude::*;
 
-use super::subjects::{Refused, Subject};
-use super::workshop::{Chunk, Seen, Workshop};
+use super::images::{Image, Refused};
+use super::staging::{Chunk, SourceFile, Staging};
 use super::{DataBuildError, Options, Stage};
 use crate::encoder::{Encoder, Features, Grid, ReductionError, pool};
 
@@ -26,21 +26,21 @@ pub(super) struct Shape {
     pub(super) grid: Option<(usize, usize)>,
 }
 
-/// Has features of every picture in the workshop, but for those that cannot be read.
+/// Has features of every picture in the staging folder, but for those that cannot be read.
 pub(super) fn extract(
     encoder: &mut Encoder,
-    subjects: &[Subject],
-    workshop: &Workshop,
+    images: &[Image],
+    staging: &Staging,
     options: &Options,
     watch: &mut dyn FnMut(Stage),
 ) -> Result<Extracted, DataBuildError> {
-    let total = subjects.len();
-    let kept: Vec<bool> = subjects
+    let total = images.len();
+    let kept: Vec<bool> = images
         .chunks(options.batch)
         .enumerate()
-        .map(|(number, batch)| workshop.kept(number, batch).is_some())
+        .map(|(number, batch)| staging.kept(number, batch).is_some())
         .collect();
-    let batches = || subjects.chunks(options.batch).enumerate();
+    let batches = || images.chunks(options.batch).enumerate();
     let ready = batches().filter(|(number, _)| kept[*number]).map(|(_, batch)| batch.len()).sum();
     watch(Stage::Begin { kept: ready, total });
     let mut shape = None;
@@ -48,20 +48,20 @@ pub(super) fn extract(
     let mut done = 0;
     for (number, batch) in batches() {
         let chunk = match kept[number] {
-            true => workshop.chunk(number)?,
+            true => staging.chunk(number)?,
             false => {
                 let chunk = compute(encoder, batch, options)?;
-                workshop.keep(number, &chunk)?;
+                staging.keep(number, &chunk)?;
                 chunk
             }
         };
         let seen = chunk.pictures.iter().zip(batch);
-        for (seen, subject) in seen.filter(|(seen, _)| seen.refused.is_some()) {
+        for (seen, image) in seen.filter(|(seen, _)| seen.refused.is_some()) {
             let reason = seen.refused.clone().unwrap_or_default();
             if options.strict {
-                return Err(DataBuildError::Unreadable { path: subject.path.clone(), reason });
+                return Err(DataBuildError::Unreadable { path: image.path.clone(), reason });
             }
-            refused.push(Refused { name: subject.name.clone(), reason });
+            refused.push(Refused { name: image.name.clone(), reason });
         }
         check_shape(&mut shape, &chunk, batch, options)?;
         done += batch.len();
@@ -75,12 +75,12 @@ pub(super) fn extract(
 /// The features of a batch of pictures.
 fn compute(
     encoder: &mut Encoder,
-    batch: &[Subject],
+    batch: &[Image],
     options: &Options,
 ) -> Result<Chunk, DataBuildError> {
-    let mut pictures: Vec<Seen> = batch.par_iter().map(Seen::of).collect();
+    let mut pictures: Vec<SourceFile> = batch.par_iter().map(SourceFile::of).collect();
     let opened: Vec<Result<Picture, String>> =
-        batch.par_iter().map(|subject| open(&subject.path)).collect();
+        batch.par_iter().map(|image| open(&image.path)).collect();
     let mut readable = Vec::with_capacity(batch.len());
     let mut places = Vec::with_capacity(batch.len());
     for (at, opened) in opened.into_iter().enumerate() {
@@ -179,7 +179,7 @@ fn check_finite<'a>(
 fn check_shape(
     shape: &mut Option<Shape>,
     chunk: &Chunk,
-    batch: &[Subject],
+    batch: &[Image],
     options: &Options,
 ) -> Result<(), DataBuildError> {
     let found = shape_of(&chunk.features);
@@ -188,7 +188,7 @@ fn check_shape(
     }
     let expected = *shape.get_or_insert(found);
     if expected != found {
-        let path = batch.first().map(|subject| subject.path.clone()).unwrap_or_default();
+        let path = batch.first().map(|image| image.path.clone()).unwrap_or_default();
         return Err(uneven(&path, found, expected));
     }
     match options.pca {

@@ -5,8 +5,8 @@
 //!
 //! | file | concept |
 //! |---|---|
-//! | `subjects` | the pictures that captions name, where they lie, and which are validated on |
-//! | `workshop` | the hidden folder, and what is kept there |
+//! | `images` | the pictures that captions name, where they lie, and which are validated on |
+//! | `staging` | the hidden folder, and what is kept there |
 //! | `extract` | from pictures to features |
 //! | `moments` | mean, deviation and principal components of features |
 //! | `sentences` | vocabulary, and captions as numbers |
@@ -14,11 +14,11 @@
 
 mod error;
 mod extract;
+mod images;
 mod moments;
 mod report;
 mod sentences;
-mod subjects;
-mod workshop;
+mod staging;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ use engine_datasets::{check_free, take_name};
 
 use crate::encoder::Encoder;
 use extract::Extracted;
+use images::Images;
 use sentences::Sentences;
-use subjects::Subjects;
-use workshop::Workshop;
+use staging::Staging;
 use write::Set;
 
 pub use error::DataBuildError;
+pub use images::Refused;
 pub use report::Report;
-pub use subjects::Refused;
 
 /// What a data set is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,36 +103,36 @@ pub fn build(options: &Options, watch: &mut dyn FnMut(Stage)) -> Result<Report, 
     let began = Instant::now();
     check_free(&options.out)?;
     let file = captions::read(&options.captions)?;
-    let mut subjects = Subjects::gather(&file, options)?;
-    // The subjects have the captions from now on.
+    let mut images = Images::gather(&file, options)?;
+    // The images have the captions from now on.
     let file = CaptionFile { pictures: Vec::new(), ..file };
     // What is wrong with the request is said before time goes into the pictures.
-    Sentences::of(&subjects.all, options)?;
-    moments::check(&subjects.all, options)?;
+    Sentences::of(&images.all, options)?;
+    moments::check(&images.all, options)?;
     let mut encoder = Encoder::load(&options.encoder, &options.weights)?;
-    let workshop = Workshop::open(options)?;
-    let extracted = extract::extract(&mut encoder, &subjects.all, &workshop, options, watch)?;
+    let staging = Staging::open(options)?;
+    let extracted = extract::extract(&mut encoder, &images.all, &staging, options, watch)?;
     let Extracted { shape, refused } = extracted;
-    let shown = subjects.without(&refused)?;
+    let shown = images.without(&refused)?;
     let sentences = Sentences::of(&shown, options)?;
     if options.pca.is_some() {
         watch(Stage::Components);
     }
-    let reduction = moments::reduction(&workshop, &subjects.all, shape, options)?;
+    let reduction = moments::reduction(&staging, &images.all, shape, options)?;
     watch(Stage::Write);
-    let dir = workshop.set()?;
+    let dir = staging.set()?;
     let set = Set {
         dir: &dir,
-        workshop: &workshop,
-        subjects: &subjects.all,
+        staging: &staging,
+        images: &images.all,
         reduction: &reduction,
         encoder: &encoder,
         options,
     };
     set.write(&shown, &sentences)?;
     take_name(&dir, &options.out)?;
-    workshop.remove();
-    let report = Report::of(options, &file, subjects, &shown, &sentences);
+    staging.remove();
+    let report = Report::of(options, &file, images, &shown, &sentences);
     Ok(Report { features: shape.width, refused, elapsed: began.elapsed(), ..report })
 }
 

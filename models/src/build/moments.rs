@@ -6,8 +6,8 @@ use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use super::extract::Shape;
-use super::subjects::Subject;
-use super::workshop::{Chunk, Workshop};
+use super::images::Image;
+use super::staging::{Chunk, Staging};
 use super::{DataBuildError, Options};
 use crate::encoder::{Basis, Reduction};
 
@@ -21,8 +21,8 @@ const ROWS: usize = 256;
 
 /// The reduction that a data set's features go through.
 pub(super) fn reduction(
-    workshop: &Workshop,
-    subjects: &[Subject],
+    staging: &Staging,
+    images: &[Image],
     shape: Shape,
     options: &Options,
 ) -> Result<Reduction, DataBuildError> {
@@ -30,7 +30,7 @@ pub(super) fn reduction(
     if options.pca.is_none() && !options.standardize {
         return Ok(plain);
     }
-    let training = Training { workshop, subjects, batch: options.batch };
+    let training = Training { staging, images, batch: options.batch };
     let means = training.means(shape)?;
     check_pictures(means.pictures, options)?;
     let spread = training.spread(&means, options.pca.is_some())?;
@@ -47,8 +47,8 @@ pub(super) fn reduction(
 }
 
 /// Refuses more principal components than there are training pictures to find them in.
-pub(super) fn check(subjects: &[Subject], options: &Options) -> Result<(), DataBuildError> {
-    check_pictures(subjects.iter().filter(|subject| subject.split == Split::Train).count(), options)
+pub(super) fn check(images: &[Image], options: &Options) -> Result<(), DataBuildError> {
+    check_pictures(images.iter().filter(|image| image.split == Split::Train).count(), options)
 }
 
 fn check_pictures(most: usize, options: &Options) -> Result<(), DataBuildError> {
@@ -61,10 +61,10 @@ fn check_pictures(most: usize, options: &Options) -> Result<(), DataBuildError> 
     }
 }
 
-/// The training pictures in the workshop.
+/// The training pictures in the staging folder.
 struct Training<'a> {
-    workshop: &'a Workshop,
-    subjects: &'a [Subject],
+    staging: &'a Staging,
+    images: &'a [Image],
     batch: usize,
 }
 
@@ -88,13 +88,13 @@ struct Spread {
 impl Training<'_> {
     /// Goes through the pictures in order: the features of each, and its grid.
     fn each(&self, mut see: impl FnMut(&[f32], &[f32])) -> Result<(), DataBuildError> {
-        for (number, batch) in self.subjects.chunks(self.batch).enumerate() {
-            let Chunk { pictures, features } = self.workshop.chunk(number)?;
+        for (number, batch) in self.images.chunks(self.batch).enumerate() {
+            let Chunk { pictures, features } = self.staging.chunk(number)?;
             let read = pictures.iter().zip(batch).filter(|(seen, _)| seen.refused.is_none());
             let grid = features.grid.as_ref();
             let each = grid.map_or(0, |grid| grid.regions * grid.channels);
-            for (row, (_, subject)) in read.enumerate() {
-                if subject.split == Split::Train {
+            for (row, (_, image)) in read.enumerate() {
+                if image.split == Split::Train {
                     let numbers = &features.features[row * features.width..][..features.width];
                     see(numbers, grid.map_or(&[], |grid| &grid.features[row * each..][..each]));
                 }
@@ -239,17 +239,17 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::super::workshop::{Seen, tests::furnished};
+    use super::super::staging::{SourceFile, tests::furnished};
     use super::*;
     use crate::encoder::{Features, Grid};
 
-    /// A workshop with features of pictures that vary most along few directions; every fifth is validated on, and some
+    /// A staging folder with features of pictures that vary most along few directions; every fifth is validated on, and some
     /// could not be read.
     struct Made {
         _dir: tempfile::TempDir,
         options: Options,
-        workshop: Workshop,
-        subjects: Vec<Subject>,
+        staging: Staging,
+        images: Vec<Image>,
         shape: Shape,
         /// The features of the training pictures.
         rows: Vec<Vec<f64>>,
@@ -259,20 +259,20 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let dir = tempfile::tempdir().unwrap();
         let options = Options { batch: 1 + seed as usize % 5, ..furnished(dir.path()) };
-        let workshop = Workshop::open(&options).unwrap();
-        let subject = |i: usize| Subject {
+        let staging = Staging::open(&options).unwrap();
+        let image = |i: usize| Image {
             name: format!("{i:05}"),
             path: PathBuf::new(),
             split: if i % 5 == 4 { Split::Val } else { Split::Train },
             captions: Vec::new(),
         };
-        let subjects: Vec<Subject> = (0..pictures).map(subject).collect();
+        let images: Vec<Image> = (0..pictures).map(image).collect();
         let mix: Vec<f64> = (0..width * width).map(|_| rng.random_range(-1.0..1.0)).collect();
         let mut rows = Vec::new();
-        for (number, batch) in subjects.chunks(options.batch).enumerate() {
-            let mut seen: Vec<Seen> = batch.iter().map(Seen::of).collect();
+        for (number, batch) in images.chunks(options.batch).enumerate() {
+            let mut seen: Vec<SourceFile> = batch.iter().map(SourceFile::of).collect();
             let (mut features, mut grid) = (Vec::new(), Vec::new());
-            for (seen, subject) in seen.iter_mut().zip(batch) {
+            for (seen, image) in seen.iter_mut().zip(batch) {
                 if rng.random_range(0..9) == 0 {
                     seen.refused = Some("no picture".into());
                     continue;
@@ -286,7 +286,7 @@ mod tests {
                             as f32
                     })
                     .collect();
-                if subject.split == Split::Train {
+                if image.split == Split::Train {
                     rows.push(row.iter().map(|x| f64::from(*x)).collect());
                 }
                 features.extend(row);
@@ -294,10 +294,10 @@ mod tests {
             }
             let grid = Grid { features: grid, regions: 1, channels: 2 };
             let features = Features { features, width, grid: Some(grid) };
-            workshop.keep(number, &Chunk { pictures: seen, features }).unwrap();
+            staging.keep(number, &Chunk { pictures: seen, features }).unwrap();
         }
         let shape = Shape { width, grid: Some((1, 2)) };
-        Made { _dir: dir, options, workshop, subjects, shape, rows }
+        Made { _dir: dir, options, staging, images, shape, rows }
     }
 
     impl Made {
@@ -307,7 +307,7 @@ mod tests {
             standardize: bool,
         ) -> Result<Reduction, DataBuildError> {
             let options = Options { pca, standardize, ..self.options.clone() };
-            reduction(&self.workshop, &self.subjects, self.shape, &options)
+            reduction(&self.staging, &self.images, self.shape, &options)
         }
     }
 

@@ -8,8 +8,8 @@ use engine_datasets::captions::{CaptionFile, Format};
 use engine_datasets::{Split, quote};
 
 use super::Options;
+use super::images::{Image, Images, Refused};
 use super::sentences::Sentences;
-use super::subjects::{Refused, Subject, Subjects};
 
 /// What a build came to. Its `Display` is what the command says at the end.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,26 +53,26 @@ impl Report {
     pub(super) fn of(
         options: &Options,
         file: &CaptionFile,
-        subjects: Subjects,
-        shown: &[Subject],
+        images: Images,
+        shown: &[Image],
         sentences: &Sentences,
     ) -> Self {
-        let count = |split| shown.iter().filter(|subject| subject.split == split).count();
+        let count = |split| shown.iter().filter(|image| image.split == split).count();
         Report {
             out: options.out.clone(),
             format: file.format,
             train: count(Split::Train),
             val: count(Split::Val),
-            captions: shown.iter().map(|subject| subject.captions.len()).sum(),
+            captions: shown.iter().map(|image| image.captions.len()).sum(),
             vocabulary: sentences.vocabulary.len(),
             features: 0,
             components: options.pca,
             words: (sentences.words, sentences.unknown),
             cut: (sentences.cut, options.max_length),
-            empty: subjects.empty,
+            empty: images.empty,
             bare: file.bare,
-            set_aside: subjects.set_aside,
-            absent: subjects.absent,
+            set_aside: images.set_aside,
+            absent: images.absent,
             refused: Vec::new(),
             elapsed: Duration::ZERO,
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use engine_datasets::coco::Rows;
 use engine_datasets::{Split, Vocabulary};
 
-use super::subjects::Subject;
+use super::images::Image;
 use super::{DataBuildError, Options};
 
 /// The captions of a data set as it stores them.
@@ -25,8 +25,8 @@ pub(super) struct Sentences {
 impl Sentences {
     /// The captions of these pictures. The vocabulary is that of the training captions alone, so that validation meets
     /// unknown words as the world does.
-    pub(super) fn of(subjects: &[Subject], options: &Options) -> Result<Self, DataBuildError> {
-        let vocabulary = vocabulary(subjects, options.min_count)?;
+    pub(super) fn of(images: &[Image], options: &Options) -> Result<Self, DataBuildError> {
+        let vocabulary = vocabulary(images, options.min_count)?;
         let mut sentences = Sentences {
             vocabulary,
             train: Rows::default(),
@@ -35,18 +35,19 @@ impl Sentences {
             words: 0,
             unknown: 0,
         };
-        let lengths = subjects
+        let lengths = images
             .iter()
-            .flat_map(|subject| &subject.captions)
+            .flat_map(|image| &image.captions)
             .map(|caption| caption.split(' ').count());
         let columns = lengths.max().unwrap_or(0).min(options.max_length) + 2;
-        let mut images = [0, 0];
-        for subject in subjects {
-            let image = &mut images[subject.split as usize];
-            for caption in &subject.captions {
-                sentences.push(caption, (subject.split, *image), columns);
+        // Images count from 0 in each split.
+        let mut next = [0, 0];
+        for image in images {
+            let number = &mut next[image.split as usize];
+            for caption in &image.captions {
+                sentences.push(caption, (image.split, *number), columns);
             }
-            *image += 1;
+            *number += 1;
         }
         (sentences.train.columns, sentences.val.columns) = (columns, columns);
         Ok(sentences)
@@ -83,10 +84,10 @@ impl Sentences {
 
 /// The words that come `min_count` times in the training captions, the commonest first, equally common ones in the order
 /// of their letters, after the special ones.
-fn vocabulary(subjects: &[Subject], min_count: usize) -> Result<Vocabulary, DataBuildError> {
+fn vocabulary(images: &[Image], min_count: usize) -> Result<Vocabulary, DataBuildError> {
     let training = || {
-        let subjects = subjects.iter().filter(|subject| subject.split == Split::Train);
-        subjects.flat_map(|subject| &subject.captions)
+        let images = images.iter().filter(|image| image.split == Split::Train);
+        images.flat_map(|image| &image.captions)
     };
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for word in training().flat_map(|caption| caption.split(' ')) {
@@ -118,24 +119,24 @@ mod tests {
 
     use super::*;
 
-    fn subject(split: Split, captions: &[&str]) -> Subject {
+    fn image(split: Split, captions: &[&str]) -> Image {
         let captions = captions.iter().map(|caption| (*caption).to_owned()).collect();
-        Subject { name: String::new(), path: PathBuf::new(), split, captions }
+        Image { name: String::new(), path: PathBuf::new(), split, captions }
     }
 
     fn options(min_count: usize, max_length: usize) -> Options {
-        Options { min_count, max_length, ..super::super::workshop::tests::options() }
+        Options { min_count, max_length, ..super::super::staging::tests::options() }
     }
 
     #[test]
     fn captions_become_rows() {
-        let subjects = [
-            subject(Split::Val, &["a cat"]),
-            subject(Split::Train, &["a dog runs", "a dog"]),
-            subject(Split::Train, &["the dog and a cat run far"]),
-            subject(Split::Val, &["a bird", "the cat the cat the cat the cat"]),
+        let images = [
+            image(Split::Val, &["a cat"]),
+            image(Split::Train, &["a dog runs", "a dog"]),
+            image(Split::Train, &["the dog and a cat run far"]),
+            image(Split::Val, &["a bird", "the cat the cat the cat the cat"]),
         ];
-        let made = Sentences::of(&subjects, &options(1, 5)).unwrap();
+        let made = Sentences::of(&images, &options(1, 5)).unwrap();
         let words: Vec<&str> = made.vocabulary.words().skip(4).collect();
         assert_eq!(words, ["a", "dog", "and", "cat", "far", "run", "runs", "the"]);
         assert_eq!(made.train.columns, 7);
@@ -148,16 +149,15 @@ mod tests {
             (vec![0, 0, 1], vec![0, 1, 1])
         );
         assert_eq!((made.cut, made.words, made.unknown), (2, 19, 1));
-        let common = Sentences::of(&subjects, &options(2, 15)).unwrap();
+        let common = Sentences::of(&images, &options(2, 15)).unwrap();
         assert_eq!(common.vocabulary.words().skip(4).collect::<Vec<_>>(), ["a", "dog"]);
         assert_eq!((common.val.columns, common.cut), (10, 0));
     }
 
     #[test]
     fn words_that_are_all_rare_are_an_error() {
-        let subjects =
-            [subject(Split::Train, &["a dog", "a cat"]), subject(Split::Val, &["x x x x"])];
-        let error = Sentences::of(&subjects, &options(3, 5)).unwrap_err();
+        let images = [image(Split::Train, &["a dog", "a cat"]), image(Split::Val, &["x x x x"])];
+        let error = Sentences::of(&images, &options(3, 5)).unwrap_err();
         assert!(error.to_string().contains("`a`, comes 2 times"), "{error}");
         assert!(
             miette::Diagnostic::help(&error).unwrap().to_string().contains("--min-count 2"),

@@ -1,13 +1,13 @@
-//! The folder of a data set, from what the workshop holds.
+//! The folder of a data set, from what the staging holds.
 
 use std::path::Path;
 
 use engine_datasets::Split;
 use engine_datasets::coco::{Slabs, Writer};
 
+use super::images::Image;
 use super::sentences::Sentences;
-use super::subjects::Subject;
-use super::workshop::{Chunk, Workshop};
+use super::staging::{Chunk, Staging};
 use super::{DataBuildError, Options, whole};
 use crate::encoder::{Encoder, Features, Grid, Reduction, folder};
 
@@ -18,9 +18,9 @@ const PICTURES: &str = "images";
 pub(super) struct Set<'a> {
     /// The folder to fill.
     pub(super) dir: &'a Path,
-    pub(super) workshop: &'a Workshop,
-    /// The pictures as they are in the workshop.
-    pub(super) subjects: &'a [Subject],
+    pub(super) staging: &'a Staging,
+    /// The pictures as they are in the staging.
+    pub(super) images: &'a [Image],
     pub(super) reduction: &'a Reduction,
     pub(super) encoder: &'a Encoder,
     pub(super) options: &'a Options,
@@ -31,7 +31,7 @@ impl Set<'_> {
     /// the same.
     pub(super) fn write(
         &self,
-        shown: &[Subject],
+        shown: &[Image],
         sentences: &Sentences,
     ) -> Result<(), DataBuildError> {
         let writer = Writer::new(self.dir);
@@ -39,10 +39,10 @@ impl Set<'_> {
         writer.captions(sentences.rows(Split::Train), sentences.rows(Split::Val))?;
         let folder = self.link_pictures()?;
         for split in Split::ALL {
-            let of_split = shown.iter().filter(|subject| subject.split == split);
-            writer.names(split, of_split.map(|subject| format!("{folder}/{}", subject.name)))?;
+            let of_split = shown.iter().filter(|image| image.split == split);
+            writer.names(split, of_split.map(|image| format!("{folder}/{}", image.name)))?;
         }
-        let count = |split| shown.iter().filter(|subject| subject.split == split).count();
+        let count = |split| shown.iter().filter(|image| image.split == split).count();
         self.write_features(&writer, [count(Split::Train), count(Split::Val)])?;
         self.keep_encoder()
     }
@@ -66,8 +66,8 @@ impl Set<'_> {
         counts: [usize; 2],
     ) -> Result<(), DataBuildError> {
         let mut files = [None, None];
-        for (number, batch) in self.subjects.chunks(self.options.batch).enumerate() {
-            let chunk = self.workshop.chunk(number)?;
+        for (number, batch) in self.images.chunks(self.options.batch).enumerate() {
+            let chunk = self.staging.chunk(number)?;
             for split in Split::ALL {
                 let features = of_split(&chunk, batch, split);
                 if features.features.is_empty() {
@@ -88,7 +88,7 @@ impl Set<'_> {
         files.into_iter().flatten().try_for_each(Files::finish)
     }
 
-    /// The features as they are stored, and their principal components if there are to be any. The workshop's grids have
+    /// The features as they are stored, and their principal components if there are to be any. The staging's grids have
     /// the data set's regions already.
     fn reduced(&self, mut full: Features) -> Result<(Features, Option<Features>), DataBuildError> {
         let mut reduced = self.reduction.basis.is_some().then(|| Features {
@@ -116,12 +116,12 @@ impl Set<'_> {
 }
 
 /// The features of the pictures of one split among a batch.
-fn of_split(chunk: &Chunk, batch: &[Subject], split: Split) -> Features {
+fn of_split(chunk: &Chunk, batch: &[Image], split: Split) -> Features {
     let Features { features, width, grid } = &chunk.features;
     let read = chunk.pictures.iter().zip(batch).filter(|(seen, _)| seen.refused.is_none());
     let rows: Vec<usize> = read
         .enumerate()
-        .filter(|(_, (_, subject))| subject.split == split)
+        .filter(|(_, (_, image))| image.split == split)
         .map(|(row, _)| row)
         .collect();
     let pick = |numbers: &[f32], each: usize| -> Vec<f32> {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::probability::log_probabilities;
-use super::{Beam, Context, Decode, DecodeError, Decoder, Hypothesis, Rules, WordModel, likeliest};
+use super::{Beam, Context, Decode, DecodeError, Decoder, Hypothesis, Rules, WordModel, argmax};
 
 /// Takes the likeliest word at every step; of equally likely ones the first in the vocabulary.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -82,13 +82,14 @@ pub fn greedy<T: Scalar>(
     let mut open: Vec<usize> = (0..rows).collect();
     let mut words = vec![model.start; rows];
     let mut logarithms = Vec::new();
-    for _ in 1..length {
+    for step in 0..length.saturating_sub(1) {
         let scores = model.next(&words)?;
-        likeliest(scores, &mut words);
+        argmax(scores, &mut words);
         logarithms.resize(words.len(), 0.0);
         log_probabilities(scores, &words, &mut logarithms);
-        for ((sentence, word), logarithm) in open.iter().zip(&words).zip(&logarithms) {
-            sentences[*sentence].push(*word, *logarithm);
+        for (row, ((at, word), logarithm)) in open.iter().zip(&words).zip(&logarithms).enumerate() {
+            sentences[*at].push(*word, *logarithm);
+            sentences[*at].attention.extend(model.attention(step, row));
         }
         let going_on = |row: &usize| Some(words[*row]) != end;
         let rows: Vec<usize> = (0..words.len()).filter(going_on).collect();

@@ -122,7 +122,7 @@ impl Group {
     /// Goes on with a word.
     fn take(&mut self, candidate: &Candidate, end: u32, terms: &Terms, tree: &mut Tree) {
         let Candidate { from, word, log_probability, rank } = *candidate;
-        let place = tree.push(from.place, word, log_probability);
+        let place = tree.push(from.place, word, log_probability, from.row);
         let log_probability = from.log_probability + log_probability;
         if word != end {
             self.open.push(Open { place, rank, log_probability, word, row: from.row });

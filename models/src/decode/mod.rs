@@ -1,16 +1,17 @@
 //! How words are chosen, step by step: one way a file.
 
+mod argmax;
+mod attention;
 mod beam;
-mod best;
 mod diverse_beam;
 mod error;
 mod greedy;
 mod group;
-mod likeliest;
 mod probability;
 mod rules;
 mod sample;
 mod search;
+mod top_k;
 mod tree;
 
 use std::fmt::Debug;
@@ -21,11 +22,13 @@ use engine_core::{Batch, Scalar, Symbol};
 use engine_datasets::Vocabulary;
 use ndarray::ArrayView2;
 
+use self::attention::{ATTENTION, AttentionRecord, attends};
+
+pub use argmax::argmax;
 pub use beam::Beam;
 pub use diverse_beam::DiverseBeam;
 pub use error::DecodeError;
 pub use greedy::{Greedy, greedy};
-pub use likeliest::likeliest;
 pub(crate) use probability::log_probabilities;
 pub use rules::Rules;
 pub use sample::Sample;
@@ -53,6 +56,9 @@ pub struct Hypothesis {
     pub log_probabilities: Vec<f64>,
     /// What the decoder ranks sentences of one image by: more is better.
     pub score: f64,
+    /// For each token the weights over regions that the network chose it with, of a model that
+    /// [records](WordModel::recording) them; empty otherwise.
+    pub attention: Vec<Vec<f32>>,
 }
 
 impl Hypothesis {
@@ -120,6 +126,7 @@ pub struct WordModel<'a, T> {
     vocabulary: &'a Vocabulary,
     /// Words before the first one.
     before: Vec<u32>,
+    attention: Option<AttentionRecord>,
     /// The first word that goes in: `<START>`, or the last one of a [prompt](Self::after).
     pub start: u32,
     /// `<END>`.
@@ -142,12 +149,38 @@ impl<'a, T: Scalar> WordModel<'a, T> {
     /// # Errors
     /// When the network has no such value or cannot run step by step.
     pub fn new(engine: &'a Engine<T>, vocabulary: &'a Vocabulary) -> Result<Self, StepError> {
-        let stepper = Stepper::new(engine, SCORES)?;
+        Ok(Self::of(engine, vocabulary, Stepper::new(engine, SCORES)?))
+    }
+
+    /// The same, which records what the network attends to, where it has weights over regions at each step.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn recording(engine: &'a Engine<T>, vocabulary: &'a Vocabulary) -> Result<Self, StepError> {
+        match Stepper::with(engine, SCORES, &[ATTENTION]) {
+            Ok(stepper) if attends(engine.plan()) => {
+                let attention = Some(AttentionRecord::default());
+                Ok(WordModel { attention, ..Self::of(engine, vocabulary, stepper) })
+            }
+            _ => Self::new(engine, vocabulary),
+        }
+    }
+
+    fn of(engine: &'a Engine<T>, vocabulary: &'a Vocabulary, stepper: Stepper<T>) -> Self {
         let words_input = stepper.step_inputs().next().unwrap_or_default().to_owned();
         let (start, end) = (vocabulary.start(), vocabulary.end());
-        let words = Batch::new();
-        let before = Vec::new();
-        Ok(WordModel { engine, stepper, words_input, words, vocabulary, before, start, end })
+        let (words, before, attention) = (Batch::new(), Vec::new(), None);
+        WordModel { engine, stepper, words_input, words, vocabulary, before, attention, start, end }
+    }
+
+    /// Whether hypotheses have what the network attends to.
+    pub fn is_recording(&self) -> bool {
+        self.attention.is_some()
+    }
+
+    /// What the network attended to in a row of a step, both from 0, since the sentences began.
+    fn attention(&self, step: usize, row: usize) -> Option<Vec<f32>> {
+        self.attention.as_ref().map(|record| record.of(step, row).to_vec())
     }
 
     /// From now on every sentence goes on with these words, the last of which is in the place of `<START>`. None are as
@@ -163,6 +196,7 @@ impl<'a, T: Scalar> WordModel<'a, T> {
     /// When the context does not fit the network, or a word of the prompt is out of its range.
     pub fn begin(&mut self, context: &Batch, rows: usize) -> Result<(), StepError> {
         self.stepper.start(self.engine, context, rows)?;
+        self.attention.iter_mut().for_each(AttentionRecord::clear);
         for at in 0..self.before.len() {
             let word = self.before[at];
             self.words.tokens_mut(&self.words_input, &[rows, 1]).fill(word);
@@ -190,6 +224,10 @@ impl<'a, T: Scalar> WordModel<'a, T> {
     /// When a word is out of the network's range.
     pub fn next(&mut self, words: &[u32]) -> Result<ArrayView2<'_, T>, StepError> {
         self.words.tokens_mut(&self.words_input, &[words.len(), 1]).copy_from_slice(words);
-        Ok(self.stepper.step(self.engine, &self.words)?.rows())
+        self.stepper.step(self.engine, &self.words)?;
+        if let Some(record) = &mut self.attention {
+            record.push(self.stepper.latest(1));
+        }
+        Ok(self.stepper.latest(0).rows())
     }
 }

@@ -6,7 +6,7 @@ use engine_kernels::math::exp_v;
 use engine_kernels::team;
 use ndarray::ArrayView2;
 
-use super::likeliest::largest;
+use super::argmax::largest;
 
 /// Rows that one thread goes through at a time.
 pub(super) const ROWS: usize = 16;

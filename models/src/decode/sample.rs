@@ -11,9 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::best::Scored;
 use super::probability::Normalizer;
 use super::rules::{Next, Rules, Writable};
+use super::top_k::Scored;
 use super::{Context, Decode, DecodeError, Decoder, Hypothesis, WordModel};
 
 /// Draws words at random, as likely as the network has them.
@@ -92,9 +92,12 @@ impl<T: Scalar> Decode<T> for Sample {
         };
         let mut open: Vec<Writer<T>> = (0..images).flat_map(begin).collect();
         let mut words = vec![model.start; images];
-        for _ in 1..self.max_length.get() {
+        for step in 0..self.max_length.as_usize() - 1 {
             let scores = model.next(&words)?;
             self.draw(scores, &writable, &mut open);
+            for writer in open.iter_mut().filter(|writer| !writer.stuck) {
+                writer.sentence.attention.extend(model.attention(step, writer.row));
+            }
             let done = open.extract_if(.., |writer| writer.is_done(end));
             done.for_each(|writer| writer.hand_in(&mut written));
             if open.is_empty() {

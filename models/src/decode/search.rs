@@ -12,10 +12,10 @@ use engine_core::Scalar;
 use engine_kernels::team;
 use ndarray::ArrayView2;
 
-use super::best::{Scored, best};
 use super::group::{Candidate, Done, Group, Terms};
 use super::probability::{Normalizer, ROWS};
 use super::rules::Writable;
+use super::top_k::{Scored, top_k};
 use super::tree::{Place, Tree};
 use super::{Context, DecodeError, Hypothesis, WordModel};
 
@@ -55,7 +55,7 @@ impl Search<'_> {
             }
             model.select(rows);
         }
-        Ok(beams.finish(self))
+        Ok(beams.finish(self, |step, row| model.attention(step, row)))
     }
 
     /// How many continuations of one sentence can matter: as many as there are places, and as many more as other groups
@@ -135,7 +135,11 @@ impl Beams {
     }
 
     /// The best sentences of each image.
-    fn finish(self, search: &Search<'_>) -> Vec<Vec<Hypothesis>> {
+    fn finish(
+        self,
+        search: &Search<'_>,
+        attention: impl Fn(usize, usize) -> Option<Vec<f32>>,
+    ) -> Vec<Vec<Hypothesis>> {
         let Beams { tree, groups, .. } = self;
         let mut all = Vec::with_capacity(groups.len() / search.groups);
         let mut groups = groups.into_iter().map(|group| group.finish(&search.terms, &tree));
@@ -150,7 +154,7 @@ impl Beams {
             cut.sort_by(best_first);
             let mut found: Vec<Hypothesis> = Vec::with_capacity(search.best);
             for done in ended.into_iter().chain(cut) {
-                let hypothesis = tree.hypothesis(done.place, done.score);
+                let hypothesis = tree.hypothesis(done.place, done.score, &attention);
                 // Two groups can have come to the same sentence.
                 let known = found.iter().any(|other| other.tokens == hypothesis.tokens);
                 if found.len() < search.best && !known {
@@ -218,7 +222,7 @@ impl<T: Scalar> Continuations<T> {
                 {
                     let repeats = repeats.get(at * ROWS + row).map_or(&[][..], Vec::as_slice);
                     let next = search.writable.next(repeats, may_end);
-                    *count = best(scores, |word| next.allows(word), scored);
+                    *count = top_k(scores, |word| next.allows(word), scored);
                     let normalizer = Normalizer::of(scores);
                     for (found, scored) in found.iter_mut().zip(&scored[..*count]) {
                         let log_probability = normalizer.log_probability(scored.score);

@@ -109,8 +109,12 @@ mod tests {
     #[test]
     fn a_sentence_has_its_words_and_its_end() {
         let ln: Vec<f64> = [0.5, 0.25, 0.8].iter().map(|p: &f64| p.ln()).collect();
-        let mut hypothesis =
-            Hypothesis { tokens: vec![4, 5, 2], log_probabilities: ln, score: -1.5 };
+        let mut hypothesis = Hypothesis {
+            tokens: vec![4, 5, 2],
+            log_probabilities: ln,
+            score: -1.5,
+            ..Hypothesis::default()
+        };
         let whole = Alternative::new(&hypothesis, &vocabulary());
         assert_eq!(whole.sentence, "a dog");
         assert_eq!(whole.words[1].text, "dog");

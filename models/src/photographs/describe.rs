@@ -1,46 +1,26 @@
 //! From pictures to sentences.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use engine_core::engine::{Engine, checkpoint};
-use engine_core::graph::{Passes, Plan};
-use engine_core::{Batch, Sizes};
+use engine_core::Batch;
+use engine_core::engine::Engine;
 use engine_datasets::Vocabulary;
 use engine_datasets::picture::Picture;
 
 use super::Describe;
-use super::attention::Looking;
 use super::captioned::{Alternative, Attention, Captioned, shown};
 use super::error::PhotographsError;
-use super::sight::{self, Sight};
-use crate::decode::{Context, DecodeScalar, Decoder, Hypothesis, WordModel};
+use super::image_input::{self, ImageInput};
+use crate::decode::{Context, DecodeError, DecodeScalar, Decoder, Hypothesis, WordModel};
 use crate::encoder::{FEATURES, Features, GRID, IMAGES};
 
 /// Pictures that are captioned at once: enough that weights are worth their way from memory, few enough that what is
 /// kept of each picture does not add up.
 const ROWS: usize = 32;
 
-/// The network with the parameters in these bytes.
-pub(super) fn engine<T: DecodeScalar>(
-    plan: &Arc<Plan>,
-    sizes: &Sizes,
-    seed: u64,
-    passes: &Passes,
-    (bytes, file): (&[u8], &Path),
-) -> Result<Engine<T>, PhotographsError> {
-    let mut engine = Engine::new(plan.clone(), sizes.clone(), seed)?.rewritten(passes);
-    checkpoint::set_parameters(&mut engine, bytes, file)?;
-    Ok(engine)
-}
-
-/// A network that writes, and what it sees with.
+/// A network that writes, and what it reads.
 pub(super) struct Describing<'a, T> {
-    engine: &'a Engine<T>,
     vocabulary: &'a Vocabulary,
-    sight: Sight,
+    input: ImageInput,
     model: WordModel<'a, T>,
-    looking: Option<Looking<T>>,
     /// What is read of each picture, and how many numbers of it: none where any number will do.
     reads: Vec<(&'static str, Option<usize>)>,
     batch: Batch,
@@ -50,22 +30,21 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
     pub(super) fn new(
         engine: &'a Engine<T>,
         vocabulary: &'a Vocabulary,
-        sight: Sight,
+        input: ImageInput,
     ) -> Result<Self, PhotographsError> {
-        let model = WordModel::new(engine, vocabulary).map_err(crate::decode::DecodeError::from)?;
+        let model = WordModel::recording(engine, vocabulary).map_err(DecodeError::from)?;
         let mut reads = Vec::new();
-        for input in model.subjects() {
-            let known: &[&str] =
-                if matches!(sight, Sight::Pixels(_)) { &[IMAGES] } else { &[FEATURES, GRID] };
-            let name = known.iter().find(|name| **name == input).copied();
-            let name = name.ok_or_else(|| PhotographsError::Unfed { input: input.to_owned() })?;
+        let known: &[&str] =
+            if matches!(input, ImageInput::Pixels(_)) { &[IMAGES] } else { &[FEATURES, GRID] };
+        for read in model.subjects() {
+            let name = known.iter().find(|name| **name == read).copied();
+            let name = name.ok_or_else(|| PhotographsError::Unfed { input: read.to_owned() })?;
             reads.push((name, numbers(engine, name)));
         }
         if reads.is_empty() {
-            return Err(PhotographsError::NoSubject.into());
+            return Err(PhotographsError::NoSubject);
         }
-        let (looking, batch) = (Looking::new(engine), Batch::new());
-        Ok(Describing { engine, vocabulary, sight, model, looking, reads, batch })
+        Ok(Describing { vocabulary, input, model, reads, batch: Batch::new() })
     }
 
     /// Captions as many pictures as are captioned at once.
@@ -74,9 +53,11 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
         pictures: &[Picture],
         decoder: &dyn Decoder,
     ) -> Result<Vec<Captioned>, PhotographsError> {
-        match &mut self.sight {
-            Sight::Pixels(preprocess) => sight::write(preprocess, pictures, &mut self.batch),
-            Sight::Encoder(encoder) => {
+        match &mut self.input {
+            ImageInput::Pixels(preprocess) => {
+                image_input::write(preprocess, pictures, &mut self.batch)
+            }
+            ImageInput::Encoder(encoder) => {
                 let features = encoder.encode(pictures)?;
                 self.fill(pictures.len(), &features)?;
             }
@@ -84,11 +65,12 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
         // What is drawn at random is the same for every picture, so that it does not depend on the others.
         let context = Context { batch: &self.batch, places: &vec![0; pictures.len()] };
         let found = T::decoder(decoder).decode(&mut self.model, &context)?;
-        let attention = self.look(&found)?;
-        let captioned = found.iter().zip(attention).map(|(hypotheses, attention)| {
+        let captioned = found.into_iter().map(|hypotheses| {
             let all = hypotheses.iter().map(|way| Alternative::new(way, self.vocabulary));
             let alternatives: Vec<Alternative> = all.collect();
             let sentence = alternatives.first().map_or(String::new(), |a| a.sentence.clone());
+            let best = hypotheses.into_iter().next().filter(|_| self.model.is_recording());
+            let attention = best.and_then(|best| self.attention(best));
             Captioned { sentence, alternatives, attention }
         });
         Ok(captioned.collect())
@@ -113,27 +95,12 @@ impl<'a, T: DecodeScalar> Describing<'a, T> {
         Ok(())
     }
 
-    /// Where the network looked for each word of the best sentences.
-    fn look(
-        &mut self,
-        found: &[Vec<Hypothesis>],
-    ) -> Result<Vec<Option<Attention>>, PhotographsError> {
-        let Some(looking) = &mut self.looking else { return Ok(vec![None; found.len()]) };
-        let best: Vec<&[u32]> = found
-            .iter()
-            .map(|hypotheses| hypotheses.first().map_or(&[][..], |best| &best.tokens))
-            .collect();
-        let start = self.vocabulary.start();
-        let weights = looking
-            .weights(self.engine, &self.batch, &best, start)
-            .map_err(crate::decode::DecodeError::from)?;
-        let of = |(tokens, mut weights): (&&[u32], Vec<Vec<f32>>)| {
-            let regions = weights.first().map_or(0, Vec::len);
-            let words = shown(tokens, self.vocabulary);
-            let words = words.filter_map(|at| weights.get_mut(at).map(std::mem::take)).collect();
-            Attention::over(self.sight.rows_and_columns(regions), words)
-        };
-        Ok(best.iter().zip(weights).map(of).collect())
+    /// Where the network looked for each word of a sentence.
+    fn attention(&self, Hypothesis { tokens, mut attention, .. }: Hypothesis) -> Option<Attention> {
+        let regions = attention.first().map_or(0, Vec::len);
+        let words = shown(&tokens, self.vocabulary);
+        let weights = words.filter_map(|at| attention.get_mut(at).map(std::mem::take)).collect();
+        Attention::over(self.input.rows_and_columns(regions), weights)
     }
 }
 
@@ -145,7 +112,7 @@ impl<T: DecodeScalar> Describe for Describing<'_, T> {
     ) -> Result<Vec<Captioned>, PhotographsError> {
         decoder.check(self.vocabulary)?;
         let mut captioned = Vec::with_capacity(pictures.len());
-        let preprocess = self.sight.preprocess().clone();
+        let preprocess = self.input.preprocess().clone();
         // Where pictures keep their proportions, those of one batch have the same.
         let alike = |a: &Picture, b: &Picture| preprocess.size(a) == preprocess.size(b);
         for few in pictures.chunk_by(alike).flat_map(|alike| alike.chunks(ROWS)) {

@@ -2,38 +2,17 @@
 
 use std::path::PathBuf;
 
-use engine_core::engine::{BuildError, checkpoint::CheckpointError};
-use engine_datasets::DataError;
-
 use crate::decode::DecodeError;
 use crate::encoder::EncoderError;
-use crate::graph_file::GraphError;
-use crate::run::{CheckpointsError, RunError};
+use crate::trained::TrainedError;
 
 /// Why a run cannot caption pictures.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum PhotographsError {
-    /// There is no such run, or it is of another version.
+    /// There is no such run, or it cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Run(#[from] RunError),
-    /// Its graph file cannot be read, or is wrong.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Graph(#[from] GraphError),
-    /// Its checkpoints cannot be read.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Checkpoints(#[from] CheckpointsError),
-    /// Its parameters are not those of its network.
-    #[error("{0}")]
-    Checkpoint(#[from] CheckpointError),
-    /// Its words cannot be read.
-    #[error("{0}")]
-    Data(#[from] DataError),
-    /// Its network cannot be given memory.
-    #[error("{0}")]
-    Build(#[from] BuildError),
+    Trained(#[from] TrainedError),
     /// Its encoder cannot be read, or does not take the pictures.
     #[error(transparent)]
     #[diagnostic(transparent)]

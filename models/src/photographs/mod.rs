@@ -6,18 +6,18 @@
 //! | `vocabulary.json` | the words that it writes |
 //! | `encoder/` | what makes features of pictures, as they were made of those that it was trained on; not for networks that read pixels |
 
-mod attention;
 mod captioned;
 mod describe;
 mod error;
+mod image_input;
 pub mod reading;
-mod seen;
-mod sight;
 mod sizes;
+mod visible;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use engine_core::engine::Engine;
 use engine_core::graph::{Passes, Plan};
 use engine_core::{Precision, Sizes};
 use engine_datasets::Vocabulary;
@@ -25,14 +25,13 @@ use engine_datasets::picture::{Picture, Preprocess};
 
 use crate::decode::{DecodeScalar, Decoder, SCORES, word_scores};
 use crate::experiment::{Experiment, Override};
-use crate::run::RunFolder;
-use crate::trained::best_parameters;
+use crate::trained::{self, Parameters, TrainedError};
 use describe::Describing;
-use sight::Sight;
+use image_input::ImageInput;
 
 pub use captioned::{Alternative, Attention, Captioned, Word};
 pub use error::PhotographsError;
-pub use seen::{Seen, reduced, seen};
+pub use visible::{VisibleRegion, reduced, visible_region};
 
 /// A run opened to caption pictures.
 #[derive(Debug)]
@@ -41,11 +40,10 @@ pub struct Photographs {
     /// Its graph file.
     experiment: Experiment,
     vocabulary: Vocabulary,
-    sight: Sight,
+    input: ImageInput,
     plan: Arc<Plan>,
     sizes: Sizes,
-    /// The bytes of the best parameters, and their file.
-    parameters: (Vec<u8>, PathBuf),
+    parameters: Parameters,
 }
 
 /// Captions pictures, whatever number type the network computes in.
@@ -68,20 +66,20 @@ impl Photographs {
     /// # Errors
     /// When there is no such run, it has no encoder, or what it consists of does not fit together.
     pub fn open(path: &Path, overrides: &[Override]) -> Result<Self, PhotographsError> {
-        let run = RunFolder::open(path)?;
-        let experiment = Experiment::load(&run.graph(), overrides)?;
-        let mut sight = Sight::open(&run, &experiment)?;
-        let vocabulary = Vocabulary::read(&run.vocabulary())?;
-        let parameters = best_parameters(&run, experiment.train.best_by)?;
-        let learned = (parameters.0.as_slice(), parameters.1.as_path());
-        let sizes = sizes::sizes(&experiment, &vocabulary, &mut sight, learned)?;
-        let (plan, _) = experiment.plan(&sizes)?;
+        let (run, experiment) = trained::open(path, overrides)?;
+        let mut input = ImageInput::open(&run, &experiment)?;
+        let vocabulary = Vocabulary::read(&run.vocabulary()).map_err(TrainedError::from)?;
+        let parameters = Parameters::best_alone(&run, experiment.train.best_by);
+        let parameters = parameters.map_err(TrainedError::from)?;
+        let about = run.about().map_err(TrainedError::from)?;
+        let known = sizes::of_data(&about.sizes, &vocabulary);
+        let (plan, sizes) = sizes::laid_out(&experiment, known, &mut input, &parameters)?;
         if word_scores(&plan).is_none() {
-            return Err(PhotographsError::NoWords { scores: SCORES }.into());
+            return Err(PhotographsError::NoWords { scores: SCORES });
         }
         experiment.decoder.check(&vocabulary)?;
         let name = run.name();
-        Ok(Photographs { name, experiment, vocabulary, sight, plan, sizes, parameters })
+        Ok(Photographs { name, experiment, vocabulary, input, plan, sizes, parameters })
     }
 
     /// What the run is called.
@@ -101,7 +99,7 @@ impl Photographs {
 
     /// What is done to pictures before they are read.
     pub fn preprocess(&self) -> &Preprocess {
-        self.sight.preprocess()
+        self.input.preprocess()
     }
 
     /// Lays the network out and hands `work` what captions pictures.
@@ -124,10 +122,10 @@ impl Photographs {
         passes: &Passes,
         work: impl FnOnce(&mut dyn Describe) -> R,
     ) -> Result<R, PhotographsError> {
-        let (bytes, file) = &self.parameters;
-        let seed = self.experiment.train.seed;
-        let engine = describe::engine::<T>(&self.plan, &self.sizes, seed, passes, (bytes, file))?;
-        let mut describing = Describing::new(&engine, &self.vocabulary, self.sight)?;
+        let engine = Engine::<T>::new(self.plan, self.sizes, self.experiment.train.seed);
+        let mut engine = engine.map_err(TrainedError::from)?.rewritten(passes);
+        self.parameters.set(&mut engine).map_err(TrainedError::from)?;
+        let mut describing = Describing::new(&engine, &self.vocabulary, self.input)?;
         Ok(work(&mut describing))
     }
 }

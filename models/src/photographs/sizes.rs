@@ -1,6 +1,7 @@
 //! The sizes that data gave a network, found without the data.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine_core::graph::Plan;
 use engine_core::{Dim, Sizes, Symbol};
@@ -9,31 +10,43 @@ use engine_datasets::picture::Picture;
 use safetensors::SafeTensors;
 
 use super::error::PhotographsError;
-use super::sight::Sight;
+use super::image_input::ImageInput;
 use crate::encoder::{FEATURES, Features, GRID};
 use crate::experiment::Experiment;
+use crate::trained::{Parameters, TrainedError};
 
-/// Binds what data would: `Vocabulary` from the words, others from the shapes of parameters, and what no parameter
-/// depends on, as the number of regions, from what the encoder makes of a picture.
-pub(super) fn sizes(
+/// The sizes that a run's data gave its network, as the run has stored them, and the number of its words.
+pub(super) fn of_data(stored: &BTreeMap<String, usize>, vocabulary: &Vocabulary) -> Sizes {
+    let sizes: Sizes = stored.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+    sizes.with(Symbol::new("Vocabulary"), vocabulary.len())
+}
+
+/// Lays a network out for the sizes of its data, and finds those that are not known, of a run that has not stored them:
+/// in the shapes of parameters, and where no parameter depends on them, such as the number of regions, in what the
+/// encoder makes of a picture.
+pub(super) fn laid_out(
     experiment: &Experiment,
-    vocabulary: &Vocabulary,
-    sight: &mut Sight,
-    parameters: (&[u8], &Path),
-) -> Result<Sizes, PhotographsError> {
-    let mut sizes = Sizes::new().with(Symbol::new("Vocabulary"), vocabulary.len());
-    let (plan, _) = experiment.plan(&sizes)?;
-    of_parameters(&plan, parameters, &mut sizes)?;
-    if let Sight::Encoder(encoder) = sight
-        && unbound(&plan, &sizes)
+    mut sizes: Sizes,
+    input: &mut ImageInput,
+    parameters: &Parameters,
+) -> Result<(Arc<Plan>, Sizes), PhotographsError> {
+    let plan = |sizes: &Sizes| experiment.plan(sizes).map_err(TrainedError::from);
+    let (checked, _) = plan(&sizes)?;
+    let known = sizes.iter().count();
+    of_parameters(&checked, parameters, &mut sizes)?;
+    if let ImageInput::Encoder(encoder) = input
+        && unbound(&checked, &sizes)
     {
         let features = encoder.encode(&[Picture::new(1, 1, vec![0; 3])])?;
-        if features.grid.is_none() && plan.inputs.iter().any(|input| input.name == GRID) {
-            return Err(PhotographsError::NotGiven { input: GRID }.into());
+        if features.grid.is_none() && checked.inputs.iter().any(|input| input.name == GRID) {
+            return Err(PhotographsError::NotGiven { input: GRID });
         }
-        of_inputs(&plan, &features, &mut sizes);
+        of_inputs(&checked, &features, &mut sizes);
     }
-    Ok(sizes)
+    match sizes.iter().count() == known {
+        true => Ok((checked, sizes)),
+        false => Ok((plan(&sizes)?.0, sizes)),
+    }
 }
 
 /// Whether an input that is read once has a size that is not known.
@@ -46,13 +59,13 @@ fn unbound(plan: &Plan, sizes: &Sizes) -> bool {
 /// Binds the names in the shapes of parameters to the numbers of their file.
 fn of_parameters(
     plan: &Plan,
-    (bytes, path): (&[u8], &Path),
+    Parameters { bytes, file: path }: &Parameters,
     sizes: &mut Sizes,
 ) -> Result<(), PhotographsError> {
     // Bytes that are not in this format are refused where parameters are read.
-    let Ok(file) = SafeTensors::deserialize(bytes) else { return Ok(()) };
+    let Ok(tensors) = SafeTensors::deserialize(bytes) else { return Ok(()) };
     for parameter in &plan.parameters {
-        let Ok(found) = file.tensor(&parameter.name) else { continue };
+        let Ok(found) = tensors.tensor(&parameter.name) else { continue };
         let expected = parameter.shape.dims();
         let fits = expected.len() == found.shape().len()
             && expected.iter().zip(found.shape()).all(|(dim, size)| bind(*dim, *size, sizes));

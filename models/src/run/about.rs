@@ -1,5 +1,6 @@
 //! `run.json`: by which program, when, with which command and on which machine a run was made.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
@@ -30,6 +31,9 @@ pub struct About {
     pub without: Vec<String>,
     /// Where.
     pub machine: Machine,
+    /// The sizes that the data gave the network, by name. Runs of earlier versions do not have them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sizes: BTreeMap<String, usize>,
 }
 
 /// A machine.
@@ -56,8 +60,8 @@ struct Layout {
 }
 
 impl About {
-    /// A run that begins now, on this machine.
-    pub fn now(without: &[String]) -> Self {
+    /// A run that begins now, on this machine, with data of these sizes.
+    pub fn now(without: &[String], sizes: impl IntoIterator<Item = (&'static str, usize)>) -> Self {
         About {
             format: FORMAT,
             engine: env!("CARGO_PKG_VERSION").into(),
@@ -65,6 +69,7 @@ impl About {
             command: std::env::args().collect(),
             without: without.to_vec(),
             machine: Machine::this(),
+            sizes: sizes.into_iter().map(|(name, size)| (name.to_owned(), size)).collect(),
         }
     }
 
@@ -121,7 +126,7 @@ mod tests {
     fn what_is_written_is_read_and_a_newer_layout_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.json");
-        let about = About::now(&["padding".into()]);
+        let about = About::now(&["padding".into()], [("Features", 512)]);
         assert!(!about.machine.cpu.is_empty() && about.machine.memory_gib > 0.0, "{about:?}");
         about.write(&path).unwrap();
         assert_eq!(About::read(&path).unwrap(), about);

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::metrics::{MetricsError, Record};
 
-/// The open file of one sitting.
+/// The open file of one session.
 #[derive(Debug)]
 pub struct Events {
     path: PathBuf,
@@ -28,7 +28,7 @@ impl Events {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let host = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".into());
         let (seconds, process) = (now.as_secs(), std::process::id());
-        // The nanoseconds tell two sittings of one second apart; TensorBoard reads files in the order of their names.
+        // The nanoseconds tell two sessions of one second apart; TensorBoard reads files in the order of their names.
         let name =
             format!("events.out.tfevents.{seconds}.{host}.{process}.{:09}", now.subsec_nanos());
         let path = folder.join(name);

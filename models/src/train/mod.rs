@@ -46,7 +46,7 @@ pub struct Training<'a, T> {
     per_epoch: u64,
     /// The steps and evaluations that the latest generation holds.
     saved: Option<(u64, u64)>,
-    /// When this sitting began, and how long training had gone on by then.
+    /// When this session began, and how long training had gone on by then.
     begun: (Instant, f64),
 }
 

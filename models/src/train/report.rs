@@ -31,13 +31,13 @@ pub enum End {
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Steps made, those of earlier sittings included.
+    /// Steps made, those of earlier sessions included.
     pub iterations: u64,
-    /// Steps made since this sitting began.
+    /// Steps made since this session began.
     pub here: u64,
     /// Every evaluation.
     pub evaluations: Vec<Evaluation>,
-    /// The time of all sittings in seconds.
+    /// The time of all sessions in seconds.
     pub seconds: f64,
     /// How much of it steps have waited for their batches, in seconds.
     pub data_wait: f64,

@@ -39,7 +39,7 @@ pub(super) struct Opening {
     precision: Precision,
     threads: usize,
     run: String,
-    /// All steps of the run, and those of earlier sittings.
+    /// All steps of the run, and those of earlier sessions.
     total: u64,
     earlier: u64,
 }
@@ -65,7 +65,7 @@ impl Opening {
         }
     }
 
-    /// The same after so many steps of earlier sittings.
+    /// The same after so many steps of earlier sessions.
     pub(super) fn after(self, earlier: u64) -> Self {
         Opening { earlier, ..self }
     }
@@ -133,7 +133,7 @@ impl Show for Silent {
     fn end(&mut self, _: &Summary) {}
 }
 
-/// The time that steps to come take if they take as long as those of this sitting did.
+/// The time that steps to come take if they take as long as those of this session did.
 fn left(elapsed: Duration, done: u64, to_come: u64) -> String {
     let each = elapsed.as_secs_f64() / done.max(1) as f64;
     let seconds = Duration::try_from_secs_f64(each * to_come as f64).unwrap_or_default().as_secs();

@@ -11,10 +11,10 @@ use engine_datasets::picture::Preprocess;
 use miette::Diagnostic;
 use tokio::sync::Semaphore;
 
-use crate::asked::Choice;
-use crate::inference::Counter;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::request::Choice;
+use crate::worker::JobSender;
 
 /// How a server is set.
 #[derive(Debug, Clone)]
@@ -34,12 +34,12 @@ pub struct Settings {
 }
 
 /// What all requests share.
-pub(crate) struct House {
+pub(crate) struct AppState {
     pub(crate) settings: Settings,
     pub(crate) preprocess: Preprocess,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) counter: Counter,
+    pub(crate) jobs: JobSender,
     /// Room for requests for captions.
     pub(crate) places: Semaphore,
     /// Room for pictures that are being decoded.
@@ -50,7 +50,7 @@ pub(crate) struct House {
     pub(crate) page: String,
 }
 
-impl House {
+impl AppState {
     /// Whether words can be chosen so.
     pub(crate) fn check(&self, choice: Choice) -> Result<(), Problem> {
         let checked = choice.beam().map_or(Ok(()), |beam| beam.check(&self.vocabulary));

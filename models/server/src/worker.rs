@@ -9,8 +9,8 @@ use engine_datasets::picture::Picture;
 use miette::Diagnostic;
 use tokio::sync::oneshot;
 
-use crate::asked::Choice;
 use crate::metrics::Metrics;
+use crate::request::Choice;
 
 /// A picture that waits, or the end.
 pub(crate) enum Message {
@@ -36,10 +36,10 @@ pub(crate) struct Written {
 }
 
 /// Where pictures are handed in.
-pub(crate) type Counter = Sender<Message>;
+pub(crate) type JobSender = Sender<Message>;
 
 /// How pictures are captioned.
-pub(crate) struct Bench<'a> {
+pub(crate) struct Worker<'a> {
     /// The run's own way to choose words.
     pub(crate) decoder: &'a dyn Decoder,
     /// Pictures that are captioned at once.
@@ -47,7 +47,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) metrics: &'a Metrics,
 }
 
-impl Bench<'_> {
+impl Worker<'_> {
     /// Captions pictures until the end.
     pub(crate) fn work(&self, describe: &mut dyn Describe, queue: &Receiver<Message>) {
         while let Ok(Message::Job(first)) = queue.recv() {
@@ -161,10 +161,10 @@ mod tests {
 
     /// Puts jobs into a queue that ends after them, and has them done.
     fn work(wide: &mut Wide, jobs: Vec<Message>, most: usize) {
-        let (counter, queue) = channel();
-        jobs.into_iter().chain([Message::End]).for_each(|job| counter.send(job).unwrap());
+        let (sender, queue) = channel();
+        jobs.into_iter().chain([Message::End]).for_each(|job| sender.send(job).unwrap());
         let (decoder, metrics) = (Greedy::default(), Metrics::new());
-        Bench { decoder: &decoder, most, metrics: &metrics }.work(wide, &queue);
+        Worker { decoder: &decoder, most, metrics: &metrics }.work(wide, &queue);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use engine_datasets::hidden_beside;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::subjects::Subject;
+use super::images::Image;
 use super::{DataBuildError, Options, whole};
 use crate::encoder::{Features, Grid};
 use crate::files::{self, Lock, LockError, replace};
@@ -26,7 +26,7 @@ use crate::files::{self, Lock, LockError, replace};
 const FORMAT: u32 = 1;
 
 /// The hidden folder, held by this process.
-pub(super) struct Workshop {
+pub(super) struct Staging {
     path: PathBuf,
     _lock: Lock,
 }
@@ -45,7 +45,7 @@ struct Manifest {
 
 /// A picture of a batch: its file as it was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct SourceFile {
     pub(super) name: String,
     bytes: u64,
     /// Nanoseconds since 1970.
@@ -59,12 +59,12 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chunk {
     /// The pictures of the batch.
-    pub(super) pictures: Vec<Seen>,
+    pub(super) pictures: Vec<SourceFile>,
     /// The features of those that could be read.
     pub(super) features: Features,
 }
 
-impl Workshop {
+impl Staging {
     /// Makes the folder, or takes the one of a build that was stopped.
     pub(super) fn open(options: &Options) -> Result<Self, DataBuildError> {
         let path = hidden_beside(&options.out, ".building")?;
@@ -77,9 +77,9 @@ impl Workshop {
             }
             Err(LockError::Io(error)) => return Err(written(&path.join("lock"))(error)),
         };
-        let workshop = Workshop { path, _lock: lock };
-        workshop.agree(&Manifest::of(options)?)?;
-        Ok(workshop)
+        let staging = Staging { path, _lock: lock };
+        staging.agree(&Manifest::of(options)?)?;
+        Ok(staging)
     }
 
     /// Makes sure that what is kept is of the same encoder, and says so for the next build.
@@ -109,10 +109,10 @@ impl Workshop {
     }
 
     /// The features of this batch, if they are kept and the pictures are still the same.
-    pub(super) fn kept(&self, number: usize, subjects: &[Subject]) -> Option<Chunk> {
+    pub(super) fn kept(&self, number: usize, images: &[Image]) -> Option<Chunk> {
         let chunk = self.chunk(number).ok()?;
-        let same = chunk.pictures.len() == subjects.len()
-            && chunk.pictures.iter().zip(subjects).all(|(seen, subject)| seen.is(subject));
+        let same = chunk.pictures.len() == images.len()
+            && chunk.pictures.iter().zip(images).all(|(seen, image)| seen.is(image));
         same.then_some(chunk)
     }
 
@@ -196,22 +196,22 @@ fn sum(path: &Path) -> Result<String, DataBuildError> {
     sum.map_err(|error| DataBuildError::Io { action: "read", path: path.to_owned(), error })
 }
 
-impl Seen {
+impl SourceFile {
     /// The file of a picture as it is now. One that is not there any more has no size and no time.
-    pub(super) fn of(subject: &Subject) -> Self {
-        let found = fs::metadata(&subject.path).ok();
+    pub(super) fn of(image: &Image) -> Self {
+        let found = fs::metadata(&image.path).ok();
         let modified = found.as_ref().and_then(|found| found.modified().ok());
         let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Seen {
-            name: subject.name.clone(),
+        SourceFile {
+            name: image.name.clone(),
             bytes: found.map_or(0, |found| found.len()),
             modified: modified.map_or(0, |time| time.as_nanos() as u64),
             refused: None,
         }
     }
 
-    fn is(&self, subject: &Subject) -> bool {
-        let now = Seen::of(subject);
+    fn is(&self, image: &Image) -> bool {
+        let now = SourceFile::of(image);
         (&self.name, self.bytes, self.modified) == (&now.name, now.bytes, now.modified)
     }
 }
@@ -241,7 +241,7 @@ impl Chunk {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let said = header.metadata().as_ref().and_then(|said| said.get("pictures"));
-        let pictures: Vec<Seen> =
+        let pictures: Vec<SourceFile> =
             serde_json::from_str(said.ok_or("it names no pictures")?).map_err(|e| e.to_string())?;
         let read = pictures.iter().filter(|seen| seen.refused.is_none()).count();
         let (features, shape) = numbers(&file, "features")?;
@@ -312,36 +312,36 @@ pub(super) mod tests {
         Options { images: dir.to_owned(), encoder, weights, out: dir.join("set"), ..options() }
     }
 
-    fn subject(dir: &Path, name: &str) -> Subject {
+    fn image(dir: &Path, name: &str) -> Image {
         let path = dir.join(name);
         fs::write(&path, name).unwrap();
-        Subject { name: name.to_owned(), path, split: Split::Train, captions: Vec::new() }
+        Image { name: name.to_owned(), path, split: Split::Train, captions: Vec::new() }
     }
 
     #[test]
     fn what_is_kept_is_found_again_as_long_as_the_pictures_are_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let options = furnished(dir.path());
-        let subjects = [subject(dir.path(), "a.png"), subject(dir.path(), "b.png")];
-        let mut pictures: Vec<Seen> = subjects.iter().map(Seen::of).collect();
+        let images = [image(dir.path(), "a.png"), image(dir.path(), "b.png")];
+        let mut pictures: Vec<SourceFile> = images.iter().map(SourceFile::of).collect();
         pictures[1].refused = Some("no picture".into());
         let grid = Grid { features: vec![4.0, 5.0], regions: 2, channels: 1 };
         let features = Features { features: vec![1.0, 2.0, 3.0], width: 3, grid: Some(grid) };
         let chunk = Chunk { pictures, features };
-        let workshop = Workshop::open(&options).unwrap();
-        assert!(workshop.kept(0, &subjects).is_none());
-        workshop.keep(0, &chunk).unwrap();
-        drop(workshop);
-        let workshop = Workshop::open(&options).unwrap();
-        assert_eq!(workshop.kept(0, &subjects), Some(chunk));
-        assert!(workshop.kept(0, &subjects[..1]).is_none());
-        assert!(workshop.kept(1, &subjects).is_none());
-        fs::write(&subjects[1].path, "another").unwrap();
-        assert!(workshop.kept(0, &subjects).is_none());
-        let bytes = fs::read(workshop.file(0)).unwrap();
+        let staging = Staging::open(&options).unwrap();
+        assert!(staging.kept(0, &images).is_none());
+        staging.keep(0, &chunk).unwrap();
+        drop(staging);
+        let staging = Staging::open(&options).unwrap();
+        assert_eq!(staging.kept(0, &images), Some(chunk));
+        assert!(staging.kept(0, &images[..1]).is_none());
+        assert!(staging.kept(1, &images).is_none());
+        fs::write(&images[1].path, "another").unwrap();
+        assert!(staging.kept(0, &images).is_none());
+        let bytes = fs::read(staging.file(0)).unwrap();
         for cut in [0, 9, bytes.len() - 1] {
-            fs::write(workshop.file(0), &bytes[..cut]).unwrap();
-            assert!(matches!(workshop.chunk(0), Err(DataBuildError::Damaged { .. })), "{cut}");
+            fs::write(staging.file(0), &bytes[..cut]).unwrap();
+            assert!(matches!(staging.chunk(0), Err(DataBuildError::Damaged { .. })), "{cut}");
         }
     }
 
@@ -349,8 +349,8 @@ pub(super) mod tests {
     fn nothing_of_another_build_is_used() {
         let dir = tempfile::tempdir().unwrap();
         let options = furnished(dir.path());
-        drop(Workshop::open(&options).unwrap());
-        let refused = |options: &Options| match Workshop::open(options).err().unwrap() {
+        drop(Staging::open(&options).unwrap());
+        let refused = |options: &Options| match Staging::open(options).err().unwrap() {
             error @ DataBuildError::OtherBuild { .. } => error.to_string(),
             other => panic!("{other}"),
         };
@@ -359,8 +359,8 @@ pub(super) mod tests {
         fs::write(&options.weights, "others").unwrap();
         assert!(refused(&options).ends_with("had other weights"));
         fs::write(&options.weights, "weights").unwrap();
-        let held = Workshop::open(&Options { pca: Some(3), seed: 1, ..options.clone() }).unwrap();
-        let error = Workshop::open(&options).err().unwrap().to_string();
+        let held = Staging::open(&Options { pca: Some(3), seed: 1, ..options.clone() }).unwrap();
+        let error = Staging::open(&options).err().unwrap().to_string();
         assert!(error.contains(&format!("({})", std::process::id())), "{error}");
         held.remove();
         assert!(!dir.path().join(".set.building").exists());

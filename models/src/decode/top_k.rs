@@ -3,7 +3,7 @@
 use engine_core::Scalar;
 use engine_kernels::lanes::{self, Simd, WithSimd};
 
-use super::likeliest::{BLOCK, largest_of};
+use super::argmax::{BLOCK, largest_of};
 
 /// Blocks whose largest scores are found together.
 const BLOCKS: usize = 64;
@@ -18,7 +18,7 @@ pub(super) struct Scored<T> {
 /// Writes the best of the words that are allowed to `best`, the best first, of equals the first in the vocabulary.
 /// Returns how many there are: fewer than there is room for where not as many are allowed. A score of minus infinity, or
 /// one that is not a number, is never among them.
-pub(super) fn best<T: Scalar>(
+pub(super) fn top_k<T: Scalar>(
     scores: &[T],
     allowed: impl Fn(u32) -> bool,
     best: &mut [Scored<T>],
@@ -114,11 +114,11 @@ mod tests {
                     let allowed = |word: u32| divisor == 1 || !word.is_multiple_of(divisor);
                     let right = naive(&scores, allowed, count);
                     let mut found = vec![Scored::default(); count];
-                    let many = best(&scores, allowed, &mut found);
+                    let many = top_k(&scores, allowed, &mut found);
                     let words = found[..many].iter().map(|scored| scored.word);
                     assert_eq!(words.collect::<Vec<_>>(), right, "{width}, {count}, {divisor}");
                     let mut found = vec![Scored::default(); count];
-                    let many = best(&single, allowed, &mut found);
+                    let many = top_k(&single, allowed, &mut found);
                     let words = found[..many].iter().map(|scored| scored.word);
                     assert_eq!(words.collect::<Vec<_>>(), right, "{width}, {count}, {divisor}");
                 }

@@ -22,7 +22,7 @@ pub struct Refused {
 
 /// A picture of the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Subject {
+pub(super) struct Image {
     /// Its file below the folder of pictures, with `/` between the parts.
     pub(super) name: String,
     /// Its file.
@@ -35,9 +35,9 @@ pub(super) struct Subject {
 
 /// The pictures of a data set, and those that captions name and it does without.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Subjects {
+pub(super) struct Images {
     /// The pictures, sorted by name.
-    pub(super) all: Vec<Subject>,
+    pub(super) all: Vec<Image>,
     /// Names of pictures that are not in the folder.
     pub(super) absent: Vec<String>,
     /// Pictures of a test split.
@@ -46,27 +46,27 @@ pub(super) struct Subjects {
     pub(super) empty: usize,
 }
 
-impl Subjects {
+impl Images {
     /// Finds the pictures of a file of captions.
     pub(super) fn gather(file: &CaptionFile, options: &Options) -> Result<Self, DataBuildError> {
         check_folder(&options.images)?;
-        let mut subjects = Subjects::default();
+        let mut images = Images::default();
         let mut found: BTreeMap<String, (PathBuf, Option<Part>, Vec<String>)> = BTreeMap::new();
         for picture in &file.pictures {
             let places =
                 picture.places().into_iter().map(|place| (options.images.join(&place), place));
             let Some((path, place)) = places.into_iter().find(|(path, _)| path.is_file()) else {
-                subjects.absent.push(picture.name.clone());
+                images.absent.push(picture.name.clone());
                 continue;
             };
             if picture.part == Some(Part::Test) {
-                subjects.set_aside += 1;
+                images.set_aside += 1;
                 continue;
             }
             let captions = picture.captions.iter().map(|caption| words(caption).join(" "));
             let (captions, empty): (Vec<_>, Vec<_>) =
                 captions.partition(|caption| !caption.is_empty());
-            subjects.empty += empty.len();
+            images.empty += empty.len();
             if !captions.is_empty() {
                 let entry =
                     found.entry(slashed(&place)).or_insert((path, picture.part, Vec::new()));
@@ -74,7 +74,7 @@ impl Subjects {
             }
         }
         if found.is_empty() {
-            return Err(subjects.none_left(file, options));
+            return Err(images.none_left(file, options));
         }
         let divided = found.values().any(|(_, part, _)| part.is_some());
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
@@ -85,31 +85,31 @@ impl Subjects {
             None => share,
         };
         let all = found.into_iter().zip(shares).map(|((name, (path, part, captions)), share)| {
-            Subject { name, path, split: split(part, share), captions }
+            Image { name, path, split: split(part, share), captions }
         });
-        subjects.all = all.collect();
+        images.all = all.collect();
         let why = match divided {
             true => "the captions put all that are there into the other split",
             false => "one picture cannot be both trained and validated on",
         };
-        check_splits(&subjects.all, "none", why)?;
-        Ok(subjects)
+        check_splits(&images.all, "none", why)?;
+        Ok(images)
     }
 
     /// The pictures without those that could not be read. They take the captions with them, so that these are in memory
     /// once.
-    pub(super) fn without(&mut self, refused: &[Refused]) -> Result<Vec<Subject>, DataBuildError> {
+    pub(super) fn without(&mut self, refused: &[Refused]) -> Result<Vec<Image>, DataBuildError> {
         let names: HashSet<&str> = refused.iter().map(|refused| refused.name.as_str()).collect();
-        let left = self.all.iter_mut().filter(|subject| !names.contains(subject.name.as_str()));
-        let left: Vec<Subject> = left
-            .map(|subject| {
-                let captions = std::mem::take(&mut subject.captions);
-                Subject { captions, ..subject.clone() }
+        let left = self.all.iter_mut().filter(|image| !names.contains(image.name.as_str()));
+        let left: Vec<Image> = left
+            .map(|image| {
+                let captions = std::mem::take(&mut image.captions);
+                Image { captions, ..image.clone() }
             })
             .collect();
         match (left.is_empty(), refused.first()) {
             (true, Some(first)) => {
-                let path = self.all.first().map(|subject| subject.path.clone()).unwrap_or_default();
+                let path = self.all.first().map(|image| image.path.clone()).unwrap_or_default();
                 Err(DataBuildError::Unreadable {
                     path,
                     reason: format!("{}; nor can any other be read", first.reason),
@@ -164,12 +164,12 @@ fn check_folder(path: &Path) -> Result<(), DataBuildError> {
 }
 
 fn check_splits(
-    all: &[Subject],
+    all: &[Image],
     found: &'static str,
     why: &'static str,
 ) -> Result<(), DataBuildError> {
     for split in Split::ALL {
-        if !all.iter().any(|subject| subject.split == split) {
+        if !all.iter().any(|image| image.split == split) {
             return Err(DataBuildError::EmptySplit { split, found, pictures: all.len(), why });
         }
     }

@@ -15,7 +15,7 @@ pub(super) const BLOCK: usize = 64;
 ///
 /// # Panics
 /// When the scores are not in row-major order, or `words` does not have an element for each row.
-pub fn likeliest<T: Scalar>(scores: ArrayView2<'_, T>, words: &mut [u32]) {
+pub fn argmax<T: Scalar>(scores: ArrayView2<'_, T>, words: &mut [u32]) {
     let width = scores.ncols();
     let scores = scores.to_slice().expect("scores in row-major order");
     assert_eq!(scores.len(), words.len() * width, "a word for each row");
@@ -27,7 +27,7 @@ pub fn likeliest<T: Scalar>(scores: ArrayView2<'_, T>, words: &mut [u32]) {
     });
 }
 
-/// The index of the largest of some scores, as [`likeliest`] counts; 0 where there is none.
+/// The index of the largest of some scores, as [`argmax`] counts; 0 where there is none.
 pub(super) fn largest<T: Scalar>(scores: &[T]) -> usize {
     lanes::widest(Largest(scores))
 }
@@ -108,8 +108,8 @@ mod tests {
                 let scores = Array2::from_shape_fn((rows, width), |_| draw(&mut rng));
                 let single = scores.mapv(|x| x as f32);
                 let (mut words, mut single_words) = (vec![9; rows], vec![9; rows]);
-                likeliest(scores.view(), &mut words);
-                likeliest(single.view(), &mut single_words);
+                argmax(scores.view(), &mut words);
+                argmax(single.view(), &mut single_words);
                 let right = scores.outer_iter().map(|row| naive(&row.to_vec()));
                 let right: Vec<u32> = right.collect();
                 assert_eq!(words, right, "{scores}");
@@ -122,7 +122,7 @@ mod tests {
     fn of_nothing_else_the_first_wins() {
         for row in [[f64::NAN, 1.0], [f64::NEG_INFINITY; 2], [f64::NEG_INFINITY, f64::NAN]] {
             let mut word = [9];
-            likeliest(Array2::from_shape_fn((1, 2), |(_, at)| row[at]).view(), &mut word);
+            argmax(Array2::from_shape_fn((1, 2), |(_, at)| row[at]).view(), &mut word);
             assert_eq!(word, [0], "{row:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! What of a picture a network gets to see.
+//! Which part of a picture a network reads.
 
 use engine_datasets::picture::{Picture, Preprocess};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::reading::Unread;
 
 /// A part of a picture, in shares of its width and height.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Seen {
+pub struct VisibleRegion {
     /// From the picture's left edge.
     pub left: f64,
     /// From its top.
@@ -19,13 +19,13 @@ pub struct Seen {
 }
 
 /// The part of a picture that is left of it when it has been resized and cropped.
-pub fn seen(preprocess: &Preprocess, picture: &Picture) -> Seen {
+pub fn visible_region(preprocess: &Preprocess, picture: &Picture) -> VisibleRegion {
     let whole = Preprocess { crop: None, ..preprocess.clone() };
     let (height, width) = whole.size(picture);
     let (cropped_height, cropped_width) = preprocess.crop.unwrap_or((height, width));
     let share = |part: usize, all: usize| (part as f64 / all.max(1) as f64).min(1.0);
     let (height, width) = (share(cropped_height, height), share(cropped_width, width));
-    Seen { left: (1.0 - width) / 2.0, top: (1.0 - height) / 2.0, width, height }
+    VisibleRegion { left: (1.0 - width) / 2.0, top: (1.0 - height) / 2.0, width, height }
 }
 
 /// The most pixels that a picture is resized to: a network's memory grows with them.
@@ -71,14 +71,14 @@ mod tests {
     #[test]
     fn what_is_cropped_away_is_not_seen() {
         let whole = Preprocess { resize: Resize::Exact(224, 224), ..Preprocess::default() };
-        let all = Seen { left: 0.0, top: 0.0, width: 1.0, height: 1.0 };
-        assert_eq!(seen(&whole, &picture(500, 375)), all);
+        let all = VisibleRegion { left: 0.0, top: 0.0, width: 1.0, height: 1.0 };
+        assert_eq!(visible_region(&whole, &picture(500, 375)), all);
         let square =
             Preprocess { resize: Resize::Shorter(100), crop: Some((100, 100)), ..whole.clone() };
-        let found = seen(&square, &picture(400, 200));
+        let found = visible_region(&square, &picture(400, 200));
         assert_eq!((found.left, found.top, found.width, found.height), (0.25, 0.0, 0.5, 1.0));
         let centre = Preprocess { resize: Resize::Exact(200, 100), crop: Some((100, 50)), ..whole };
-        let found = seen(&centre, &picture(7, 9));
+        let found = visible_region(&centre, &picture(7, 9));
         assert_eq!((found.left, found.top, found.width, found.height), (0.25, 0.25, 0.5, 0.5));
     }
 

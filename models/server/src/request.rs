@@ -31,7 +31,7 @@ pub(crate) enum From {
 
 /// A request that was understood.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CaptionRequest {
     pub(crate) picture: From,
     pub(crate) choice: Choice,
 }
@@ -59,7 +59,7 @@ const FORMS: &str = "multipart/form-data with a file, application/json with {\"u
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) async fn read(request: Request) -> Result<Asked, Problem> {
+pub(crate) async fn read(request: Request) -> Result<CaptionRequest, Problem> {
     let (parts, body) = request.into_parts();
     let (form, of_address) = match form(&parts).and_then(|form| Ok((form, of_query(&parts.uri)?))) {
         Ok(known) => known,
@@ -83,7 +83,7 @@ pub(crate) async fn read(request: Request) -> Result<Asked, Problem> {
                 .found("none")
                 .help("see /api for examples"))
         }
-        picture => Ok(Asked { picture, choice: choice.checked()? }),
+        picture => Ok(CaptionRequest { picture, choice: choice.checked()? }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a network sees of pictures: the features of an encoder, or their pixels.
+//! How pictures reach a network: as the features of an encoder, or as pixels.
 
 use engine_core::Batch;
 use engine_core::graph::Input;
@@ -9,17 +9,17 @@ use crate::encoder::{Encoder, IMAGES, folder};
 use crate::experiment::Experiment;
 use crate::run::RunFolder;
 
-/// What a network sees with.
+/// What a network reads of pictures.
 #[derive(Debug)]
-pub(super) enum Sight {
-    /// The encoder that the run keeps.
+pub(super) enum ImageInput {
+    /// Features of the encoder that the run keeps.
     Encoder(Box<Encoder>),
-    /// The network itself, which reads pictures made into arrays so.
+    /// Arrays that pictures are made into so.
     Pixels(Preprocess),
 }
 
-impl Sight {
-    /// What the network of a run sees with: its input `images`, or else the run's encoder.
+impl ImageInput {
+    /// What the network of a run reads: its input `images`, or else features of the run's encoder.
     ///
     /// # Errors
     /// When the run has no encoder, it cannot be read, or nothing says how large pictures are.
@@ -29,22 +29,22 @@ impl Sight {
             let size = sides(images).ok_or(PhotographsError::NoSize)?;
             let pixels = experiment.data.pixels(size);
             let unfed = || PhotographsError::Unfed { input: IMAGES.into() };
-            return Ok(Sight::Pixels(pixels.ok_or_else(unfed)?));
+            return Ok(ImageInput::Pixels(pixels.ok_or_else(unfed)?));
         }
         let folder = run.path().join(folder::ENCODER);
         if !folder.is_dir() {
-            return Err(PhotographsError::NoEncoder { path: folder }.into());
+            return Err(PhotographsError::NoEncoder { path: folder });
         }
         let encoder = Encoder::open(&folder)?;
         let reads_components = experiment.data.reads_components();
-        Ok(Sight::Encoder(Box::new(if reads_components { encoder } else { encoder.full() })))
+        Ok(ImageInput::Encoder(Box::new(if reads_components { encoder } else { encoder.full() })))
     }
 
     /// What is done to pictures before they are read.
     pub(super) fn preprocess(&self) -> &Preprocess {
         match self {
-            Sight::Encoder(encoder) => encoder.preprocess(),
-            Sight::Pixels(preprocess) => preprocess,
+            ImageInput::Encoder(encoder) => encoder.preprocess(),
+            ImageInput::Pixels(preprocess) => preprocess,
         }
     }
 
@@ -52,8 +52,8 @@ impl Sight {
     pub(super) fn rows_and_columns(&self, regions: usize) -> Option<(usize, usize)> {
         let side = regions.isqrt();
         match self {
-            Sight::Encoder(encoder) => encoder.rows_and_columns(regions),
-            Sight::Pixels(_) => (side * side == regions).then_some((side, side)),
+            ImageInput::Encoder(encoder) => encoder.rows_and_columns(regions),
+            ImageInput::Pixels(_) => (side * side == regions).then_some((side, side)),
         }
     }
 }
