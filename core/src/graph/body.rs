@@ -245,7 +245,8 @@ impl Body {
             last: self.last.clone(),
             over_time: self.is_over_time(),
         };
-        let lowered = Lowered::new(scan).facts(self.facts());
+        let label = format!("Scan {{ nodes: {} }}", scan.nodes.len());
+        let lowered = Lowered::new(scan).label(label).facts(self.facts());
         let ports = self.ports.iter().enumerate();
         let by_step =
             ports.filter(|(_, port)| port.feed == Feed::PerStep && self.fed(&port.name).is_some());

@@ -114,6 +114,7 @@ impl<'a> Layout<'a> {
                     definition: plan.definition.clone().map(Arc::new),
                     form: Form::PLAIN,
                     operation,
+                    label: plan.lowered.label.clone(),
                     facts: plan.signature.facts.clone(),
                     abilities: plan.lowered.abilities.clone(),
                     memory: plan.memory.clone(),

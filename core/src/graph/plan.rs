@@ -143,6 +143,8 @@ pub struct NodePlan {
     pub(crate) form: Form,
     /// What it computes, which may be a part of that layer, or more.
     pub(crate) operation: Arc<dyn Operation>,
+    /// What people are told that this is.
+    pub(crate) label: String,
     pub(crate) facts: Facts,
     pub(crate) abilities: Abilities,
     pub(crate) memory: MemoryPlan,
@@ -192,6 +194,7 @@ impl NodePlan {
     /// Takes on other mathematics and the memory that it needs. Facts stay unless there are others.
     pub(crate) fn become_lowered(&mut self, lowered: Lowered, memory: MemoryPlan) {
         self.operation = lowered.operation;
+        self.label = lowered.label;
         self.abilities = lowered.abilities;
         self.memory = memory;
         if let Some(facts) = lowered.facts {
@@ -254,8 +257,8 @@ impl NodePlan {
     }
 
     /// What computes it: the layer that the graph file names, or what a pass has put in its place.
-    pub fn kernel(&self) -> String {
-        format!("{:?}", self.operation)
+    pub fn kernel(&self) -> &str {
+        &self.label
     }
 
     /// The name of what the graph file says that it computes: `Lstm`, `Scan`.

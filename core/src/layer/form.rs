@@ -101,6 +101,8 @@ impl Form {
 #[derive(Debug, Clone)]
 pub struct Lowered {
     pub(crate) operation: Arc<dyn Operation>,
+    /// What people are told that it is.
+    pub(crate) label: String,
     pub(crate) facts: Option<Facts>,
     /// The shape of what it computes, if it is not the layer's output.
     pub(crate) output: Option<Shape>,
@@ -122,9 +124,20 @@ pub(crate) struct Abilities {
 
 impl Lowered {
     /// A kernel, with the layer's own facts.
-    pub fn new(kernel: impl Operation + 'static) -> Self {
-        let abilities = Abilities::default();
-        Lowered { operation: Arc::new(kernel), facts: None, output: None, abilities }
+    pub fn new<K: Operation + 'static>(kernel: K) -> Self {
+        Lowered {
+            operation: Arc::new(kernel),
+            label: short_name(std::any::type_name::<K>()),
+            facts: None,
+            output: None,
+            abilities: Abilities::default(),
+        }
+    }
+
+    /// Another text than the kernel's name for what it is.
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
     }
 
     /// Other facts than the layer's, of a form that computes a part of it or more.
@@ -164,4 +177,13 @@ impl Lowered {
         self.abilities.in_place.push(port);
         self
     }
+}
+
+/// The name of a type without the modules that it is in: `Recurrence<LstmCell>`.
+fn short_name(name: &str) -> String {
+    let mut short = String::new();
+    for part in name.split_inclusive(['<', '>', ',', ' ']) {
+        short.push_str(part.rsplit("::").next().unwrap_or_default());
+    }
+    short
 }

@@ -7,7 +7,7 @@ use engine_core::{
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::map;
-use super::panels::PanelMap;
+use super::panels::PanelAffine;
 use crate::elementwise;
 
 /// x w + b over the first port's rows in a form, where w and b have these names; `bias` says whether b is there.
@@ -15,13 +15,13 @@ pub(crate) fn lower(form: Form, [w, b]: [&str; 2], bias: bool, memory: &mut Memo
     let lowered = match form.weights {
         WeightOrder::Stored => {
             let (w, b) = (memory.weight(w), memory.weight_if(bias, b));
-            Lowered::new(Map { w, b, relu: form.relu })
+            Lowered::new(PlainAffine { w, b, relu: form.relu })
         }
         order => {
             let forward = memory.packed(w, false, 1);
             let back = (order == WeightOrder::PanelsBothWays).then(|| memory.packed(w, true, 1));
             let (w, b) = (memory.backward_weight(w), memory.weight_if(bias, b));
-            Lowered::new(PanelMap { forward, back, w, b, relu: form.relu })
+            Lowered::new(PanelAffine { forward, back, w, b, relu: form.relu })
         }
     };
     lowered.separable()
@@ -29,13 +29,13 @@ pub(crate) fn lower(form: Form, [w, b]: [&str; 2], bias: bool, memory: &mut Memo
 
 /// x w + b over the rows of the first port, or over all numbers of an example where w takes so many.
 #[derive(Debug)]
-struct Map {
+struct PlainAffine {
     w: Weight,
     b: Option<Weight>,
     relu: bool,
 }
 
-impl<T: Scalar> Kernel<T> for Map {
+impl<T: Scalar> Kernel<T> for PlainAffine {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let (w, b) = (&cx.parameters[self.w], self.b.map(|b| &cx.parameters[b]));
         let y = &mut cx.outputs[0];

@@ -12,7 +12,7 @@ use crate::elementwise;
 
 /// x w + b over the rows of the first port.
 #[derive(Debug)]
-pub(super) struct PanelMap {
+pub(super) struct PanelAffine {
     /// w, where the forward pass multiplies by it.
     pub(super) forward: Packed,
     /// The transpose of w, where the backward pass multiplies by it; else it takes w as it is stored.
@@ -25,7 +25,7 @@ pub(super) struct PanelMap {
 /// Rows of a result that one thread computes at a time: whole blocks of the kernel.
 const PIECE: usize = 16 * ROWS;
 
-impl<T: Scalar> Kernel<T> for PanelMap {
+impl<T: Scalar> Kernel<T> for PanelAffine {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let (x, w) = (&cx.inputs[0], &cx.packed[self.forward]);
         let start = self.b.map_or(Start::Zero, |b| Start::Row(cx.parameters[b].as_slice()));

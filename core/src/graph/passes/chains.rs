@@ -185,7 +185,9 @@ fn join(plan: &mut Plan, group: &[usize], purpose: Purpose) {
     };
     let old: Vec<usize> = results.iter().map(|link| value(group[*link])).collect();
     let memory = MemoryPlan { saved: vec![shape; saved.len()], ..MemoryPlan::default() };
-    let chain = Lowered::new(Chain { arguments, links, results, saved });
+    let chain = Chain { arguments, links, results, saved };
+    let label = format!("{chain:?}");
+    let chain = Lowered::new(chain).label(label);
     let chain = in_place.into_iter().fold(chain, Lowered::in_place);
     let last = group[group.len() - 1];
     let mut patch = Patch::of(plan);
