@@ -37,6 +37,7 @@ pub mod activation;
 pub mod arithmetic;
 pub mod attention;
 pub mod convolution;
+mod counted;
 mod elementwise;
 pub mod linear;
 pub mod loss;
@@ -48,6 +49,7 @@ mod reduce;
 #[cfg(test)]
 mod samples;
 pub mod shape;
+mod width;
 
 pub use activation::{Dropout, Gelu, LogSoftmax, Relu, Scale, Sigmoid, Softmax, Tanh};
 pub use arithmetic::{Add, Mean, Multiply, ScaleRows, Subtract, Sum};

@@ -1,6 +1,7 @@
-//! Sums and maxima of rows, in an order that is the same on any machine.
+//! Sums, maxima and softmaxes of rows, in an order that is the same on any machine.
 
 use engine_core::Scalar;
+use engine_kernels::math;
 
 /// How many elements are worked on side by side, always the same number, so that sums have the same bits on any machine.
 const LANES: usize = 16;
@@ -54,6 +55,22 @@ pub(crate) fn dot_off<T: Scalar>(xs: &[T], ys: &[T], zs: &[T], origin: f64) -> f
         lanes.iter_mut().zip(terms).for_each(|(lane, term)| *lane += term);
     }
     lanes.into_iter().chain(x_rest.iter().zip(y_rest).zip(z_rest).map(term)).sum()
+}
+
+/// A row of scores becomes their softmax. Returns the largest score, and the sum of the exponentials of scores less that
+/// one. Where every score is minus infinity, all of the row is 0.
+pub(crate) fn softmax<T: Scalar>(row: &mut [T]) -> (T, f64) {
+    let largest = largest(row);
+    if largest == T::neg_infinity() && row.iter().all(|x| *x == largest) {
+        row.fill(T::zero());
+        return (largest, 0.0);
+    }
+    row.iter_mut().for_each(|x| *x -= largest);
+    math::exp(row);
+    let sum = sum(row);
+    let scale = T::of(1.0 / sum);
+    row.iter_mut().for_each(|x| *x *= scale);
+    (largest, sum)
 }
 
 const PARTS: usize = 16;

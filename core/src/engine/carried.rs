@@ -1,7 +1,6 @@
 //! What inputs hold that data does not feed: values of the batch before.
 
 use super::memory::Memory;
-use super::network::Engine;
 use crate::array::tensor::Tensor;
 use crate::graph::Plan;
 use crate::scalar::Scalar;
@@ -37,7 +36,7 @@ impl<T: Scalar> Carried<T> {
     }
 
     /// Takes on the values of the batch that has just been computed.
-    fn keep(&mut self, memory: &Memory<T>, plan: &Plan) {
+    pub(super) fn keep(&mut self, memory: &Memory<T>, plan: &Plan) {
         self.arrays.resize_with(plan.carries.len(), Tensor::default);
         for (to, carry) in self.arrays.iter_mut().zip(&plan.carries) {
             let from = &memory.values[carry.value];
@@ -56,25 +55,4 @@ impl<T: Scalar> Carried<T> {
 /// The elements of one sequence; at least 1, as a batch has at least one row.
 fn row_length<T: Scalar>(array: &Tensor<T>) -> usize {
     array.shape().get(1..).unwrap_or_default().iter().product::<usize>().max(1)
-}
-
-impl<T: Scalar> Engine<T> {
-    /// Carries the values of the last [`forward`](Self::forward) over to the next, as the section `carry` of the graph
-    /// says. No gradient goes back the same way. Without a call, the next batch begins where the last one began.
-    pub fn carry(&mut self) {
-        if !self.program.carries.is_empty() {
-            self.carried.keep(&self.memory, &self.program);
-        }
-    }
-
-    /// Begins anew: for the next batch, whatever is carried is 0. Returns what was carried before, with which
-    /// [`remember`](Self::remember) goes on.
-    pub fn forget(&mut self) -> Carried<T> {
-        std::mem::take(&mut self.carried)
-    }
-
-    /// Goes on with what [`forget`](Self::forget) has returned, from the same network.
-    pub fn remember(&mut self, carried: Carried<T>) {
-        self.carried = carried;
-    }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::carried::Carried;
+use super::extent::RowCounts;
 use super::feed::{FeedError, feed};
-use super::memory::{Extents, Memory, Rows};
+use super::memory::{Extents, Memory};
 use super::network::{BuildError, Engine, bound};
 use super::packs::Packs;
 use super::profile::{Profile, measured};
@@ -209,7 +210,7 @@ impl<T: Scalar> Evaluator<T> {
         let Evaluator { program, memory, extents, rooms, lent, .. } = self;
         let (node, home) = (&program.nodes[at], &rooms.nodes[at]);
         let (batch, time) = memory.bound().unwrap_or((1, 1));
-        let rows = Rows { batch, time, positions: None, tokens: &memory.tokens };
+        let rows = RowCounts { batch, time, positions: None, tokens: &memory.tokens };
         for value in node.outputs.clone() {
             match home.over {
                 Some(over) => memory.values.swap(over.value, value),

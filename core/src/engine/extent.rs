@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::memory::Rows;
 use crate::array::dim::{Dim, Symbol};
 use crate::array::shape::{Shape, Sizes};
 use crate::array::tensor::Tensor;
+use crate::layer::context::Tokens;
 
 /// A shape with every size bound but those of the batch.
 #[derive(Debug, Clone)]
@@ -38,6 +38,15 @@ pub(super) enum Part {
     Known(usize),
     /// A sum or product with the batch or the time in it.
     Composed(Dim, Sizes),
+}
+
+/// What arrays have rows for.
+pub(super) struct RowCounts<'a> {
+    pub(super) batch: usize,
+    pub(super) time: usize,
+    /// The positions of all sequences, where padding is left out.
+    pub(super) positions: Option<usize>,
+    pub(super) tokens: &'a [Tokens],
 }
 
 impl Part {
@@ -116,7 +125,7 @@ impl Extent {
     }
 
     /// Gives an array its shape.
-    pub(super) fn bind<T: Copy + Default>(&self, tensor: &mut Tensor<T>, rows: &Rows<'_>) {
+    pub(super) fn bind<T: Copy + Default>(&self, tensor: &mut Tensor<T>, rows: &RowCounts<'_>) {
         // What is carried keeps what steps have added, and grows by itself.
         if !matches!(self, Extent::Cache(_)) {
             tensor.reshape(&self.shape(rows));
@@ -124,11 +133,11 @@ impl Extent {
     }
 
     /// Gives an array its shape in memory that is larger, and stays so.
-    pub(super) fn occupy<T: Copy + Default>(&self, tensor: &mut Tensor<T>, rows: &Rows<'_>) {
+    pub(super) fn occupy<T: Copy + Default>(&self, tensor: &mut Tensor<T>, rows: &RowCounts<'_>) {
         tensor.occupy(&self.shape(rows));
     }
 
-    fn shape(&self, rows: &Rows<'_>) -> SmallVec<[usize; 8]> {
+    fn shape(&self, rows: &RowCounts<'_>) -> SmallVec<[usize; 8]> {
         let lead = |lead: &[usize], rest: &[usize]| lead.iter().chain(rest).copied().collect();
         match self {
             Extent::Fixed(rest) => lead(&[], rest),

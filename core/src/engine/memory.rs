@@ -1,6 +1,6 @@
 //! The arrays of a running plan, and the one way a node is run over them.
 
-use super::extent::Extent;
+use super::extent::{Extent, RowCounts};
 use crate::array::dim::Symbol;
 use crate::array::shape::{Shape, Sizes};
 use crate::array::tensor::Tensor;
@@ -120,7 +120,7 @@ impl<T: Scalar> Memory<T> {
             return;
         }
         self.bound = Some((batch, time));
-        let rows = Rows {
+        let rows = RowCounts {
             batch,
             time,
             positions: self.steps.as_ref().map(PackedSequence::rows),
@@ -203,15 +203,6 @@ impl<T: Scalar> Memory<T> {
 /// Whether a node goes through the different words of a token array in place of its positions.
 fn counts_words(plan: &Plan, tokens: usize) -> bool {
     plan.nodes.iter().any(|node| node.words == Some(tokens))
-}
-
-/// What arrays have rows for.
-pub(super) struct Rows<'a> {
-    pub(super) batch: usize,
-    pub(super) time: usize,
-    /// The positions of all sequences, where padding is left out.
-    pub(super) positions: Option<usize>,
-    pub(super) tokens: &'a [Tokens],
 }
 
 /// The places of the rows of a node's output.

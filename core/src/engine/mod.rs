@@ -8,6 +8,7 @@
 mod backward;
 mod branches;
 mod carried;
+mod carry;
 pub mod checkpoint;
 mod evaluator;
 mod extent;

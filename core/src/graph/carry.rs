@@ -1,20 +1,12 @@
 //! What goes from one batch to the next: the section `carry` against the rest of the graph.
 
 use super::check::{Checker, Source};
-use super::layout::Planned;
+use super::layout::{CarryWire, Planned};
 use super::spec::Carry;
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, find, output_index};
 use crate::array::dim::Symbol;
 use crate::array::shape::Shape;
-
-/// What a graph carries: an input, the node that computes what it holds for the next batch, and which of its outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CarryWire {
-    pub(super) input: usize,
-    pub(super) node: usize,
-    pub(super) output: usize,
-}
 
 impl Checker<'_> {
     /// The input and the value of each entry.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::body::Body;
-use super::carry::CarryWire;
 use super::definition::Definition;
+use super::plan::Body;
 use super::plan::{CarryPlan, InputPlan, NodePlan, Parameter, Plan, Value};
 use super::ports;
 use super::spec::{Content, Graph, Input};
@@ -28,6 +27,14 @@ pub(super) struct Planned {
     pub(super) memory: MemoryPlan,
     /// The network that it runs once for each step, whose parameters are those of the signature.
     pub(super) body: Option<Body>,
+}
+
+/// What a graph carries: an input, the node that computes what it holds for the next batch, and which of its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CarryWire {
+    pub(super) input: usize,
+    pub(super) node: usize,
+    pub(super) output: usize,
 }
 
 /// What the check has found out of a graph.

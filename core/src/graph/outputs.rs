@@ -1,8 +1,8 @@
 //! What a graph is for: its results, and what none of them depends on.
 
-use super::carry::CarryWire;
 use super::check::Checker;
 use super::fault::Fault;
+use super::layout::CarryWire;
 use super::layout::Planned;
 use super::suggest::did_you_mean;
 use super::wiring::{Wire, find, needed, output_index, output_names};

@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::body::Body;
 use super::definition::Definition;
-use super::spec::SCAN;
+use super::spec::{Feed, SCAN};
 use crate::array::dim::{Dim, Symbol};
 use crate::array::shape::{Shape, Sizes};
 use crate::config::field::Factor;
@@ -17,6 +16,7 @@ use crate::layer::form::{Abilities, Form, Lowered, Part};
 use crate::layer::kernel::Operation;
 use crate::layer::memory::MemoryPlan;
 use crate::layer::signature::{ChannelMap, Facts, Meaning, ParameterPlan};
+use crate::operations::scan::Starting;
 use crate::scalar::Precision;
 
 /// A network ready to run. Shapes are symbolic: one plan serves every batch size and length.
@@ -322,4 +322,46 @@ impl Plan {
         }
         needed
     }
+}
+
+/// A network that runs once for each step.
+///
+/// Its parameters are the outer plan's: `parameters` of its nodes are indices into those, and its own table is only there
+/// until they are.
+#[derive(Debug, Clone)]
+pub struct Body {
+    /// The network of one step, without the dimension whose steps are taken. Its results are, in this order, what leaves
+    /// the body and what is handed on.
+    pub plan: Plan,
+    /// The dimension whose steps are taken.
+    pub(crate) over: Dim,
+    /// What comes in, by port.
+    pub(crate) ports: Vec<BodyPort>,
+    /// What is handed on.
+    pub(crate) carries: Vec<BodyCarry>,
+    /// How many of the plan's results leave the body at each step.
+    pub(crate) leaving: usize,
+    /// What is handed on that leaves the body after the last step.
+    pub(crate) last: Vec<usize>,
+    /// The names of what the node computes: first what leaves at each step.
+    pub(crate) names: Vec<String>,
+}
+
+/// Something that a body reads.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyPort {
+    /// What the plan calls it.
+    pub(crate) name: String,
+    pub(crate) feed: Feed,
+    /// Its shape in the body.
+    pub(crate) shape: Shape,
+}
+
+/// Something that a step hands on to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyCarry {
+    /// What the plan calls it.
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    pub(crate) start: Starting,
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::body::{Body, BodyCarry, BodyPort};
 use super::check::Checker;
 use super::fault::{Fault, Severity};
 use super::layout::Planned;
+use super::plan::{Body, BodyCarry, BodyPort};
 use super::spec::{
     Content, Feed, Graph, HandedOn, Input, Located, Node, Output, SCAN, Scan, Start,
 };

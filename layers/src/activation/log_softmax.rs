@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
 use crate::reduce;
-use crate::shape::columns;
+use crate::width;
 
 /// Every row as logarithms of probabilities.
 ///
@@ -39,7 +39,7 @@ impl Layer for LogSoftmax {
 
     fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        columns::width(x)?;
+        width::of_rows(x)?;
         Ok(Signature::output(x.clone(), Dependence::Row))
     }
 

@@ -5,13 +5,13 @@ use engine_core::{
     Axis, Backward, Dependence, Forward, Kernel, Layer, Lowered, Memory, PlanError, Port,
     PortShapes, Scalar, Signature, register,
 };
-use engine_kernels::{math, team};
+use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::rows_a_piece;
-use crate::reduce;
-use crate::shape::columns;
+use crate::reduce::{self, softmax};
+use crate::width;
 
 /// Every row as probabilities, such as scores of regions as the weights of an attention.
 ///
@@ -44,7 +44,7 @@ impl Layer for Softmax {
 
     fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        columns::width(x)?;
+        width::of_rows(x)?;
         Ok(Signature::output(x.clone(), Dependence::Row))
     }
 
@@ -66,7 +66,7 @@ impl<T: Scalar> Kernel<T> for Softmax {
                 leave_out(y, &mask[piece]);
             }
             y.chunks_exact_mut(width).for_each(|row| {
-                normalise(row);
+                softmax(row);
             });
         });
     }
@@ -89,22 +89,6 @@ impl<T: Scalar> Kernel<T> for Softmax {
 fn leave_out<T: Scalar>(x: &mut [T], mask: &[T]) {
     let absent = x.iter_mut().zip(mask).filter(|(_, mask)| **mask == T::zero());
     absent.for_each(|(x, _)| *x = T::neg_infinity());
-}
-
-/// A row of scores becomes their softmax. Returns the largest score, and the sum of the exponentials of scores less that
-/// one. Where every score is minus infinity, all of the row is 0.
-pub(crate) fn normalise<T: Scalar>(row: &mut [T]) -> (T, f64) {
-    let largest = reduce::largest(row);
-    if largest == T::neg_infinity() && row.iter().all(|x| *x == largest) {
-        row.fill(T::zero());
-        return (largest, 0.0);
-    }
-    row.iter_mut().for_each(|x| *x -= largest);
-    math::exp(row);
-    let sum = reduce::sum(row);
-    let scale = T::of(1.0 / sum);
-    row.iter_mut().for_each(|x| *x *= scale);
-    (largest, sum)
 }
 
 /// dx = dx + y (dy - y . dy), of one row.

@@ -2,6 +2,7 @@
 
 pub mod affine;
 pub mod embedding;
+mod gradients;
 mod kernel;
 pub(crate) mod map;
 pub mod matmul;

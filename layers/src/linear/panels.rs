@@ -7,7 +7,7 @@ use engine_kernels::panel_product::{Left, ROWS, Target, multiply};
 use engine_kernels::panels::{Panels, copy_piece, width};
 use engine_kernels::{flops, team};
 
-use super::{kernel, map};
+use super::{gradients, map};
 use crate::elementwise;
 
 /// x w + b over the rows of the first port.
@@ -50,7 +50,7 @@ impl<T: Scalar> Kernel<T> for PanelAffine {
                 }
             }
         }
-        kernel::add_parameter_gradients(cx, self.w, self.b);
+        gradients::add_parameter_gradients(cx, self.w, self.b);
     }
 }
 

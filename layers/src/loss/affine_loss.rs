@@ -13,16 +13,16 @@ use engine_kernels::panel_product::{Left, ROWS, Target, multiply, stand};
 use engine_kernels::panels::{copy_piece, width};
 use engine_kernels::team::{self, Chunks};
 
-use super::positions::TARGETS;
-use super::softmax_loss::{SoftmaxLoss, within_range};
+use super::objective::{Objective, within_range};
+use crate::counted::TARGETS;
 
-/// [`SoftmaxLoss`] of `x w + b`: its first port is x.
+/// [`SoftmaxLoss`](crate::SoftmaxLoss) of `x w + b`: its first port is x.
 ///
 /// In training, the forward pass continues to the gradients of x, w and b while the scores of a block are at hand, for a
 /// loss whose gradient is 1; the backward pass multiplies by what it is.
 #[derive(Debug)]
 pub(super) struct AffineLoss {
-    loss: SoftmaxLoss,
+    objective: Objective,
     w: Weight,
     b: Weight,
     /// w for the scores, its transpose for the gradient of x.
@@ -48,14 +48,14 @@ const PIECE: usize = 16 * ROWS;
 
 impl AffineLoss {
     /// The objective over the input of an affine map that has a bias.
-    pub(super) fn lower(loss: &SoftmaxLoss, memory: &mut Memory<'_>) -> Option<Lowered> {
+    pub(super) fn lower(objective: Objective, memory: &mut Memory<'_>) -> Option<Lowered> {
         if !memory.has("b") {
             return None;
         }
         // Arrays take on their shapes when they are written: those of a block and of the map's parameters.
         let later = Shape::scalar;
         Some(Lowered::new(AffineLoss {
-            loss: loss.clone(),
+            objective,
             w: memory.weight("w"),
             b: memory.weight("b"),
             forward: memory.packed("w", false, 1),
@@ -78,9 +78,9 @@ impl<T: Scalar> Kernel<T> for AffineLoss {
         dx.reshape(&[rows, x.ncols()]);
         dw.reshape(&[x.ncols(), classes]);
         db.reshape(&[classes]);
-        let positions = self.loss.positions(&cx.inputs);
+        let positions = self.objective.positions(&cx.inputs);
         let sequences = Sequences::of(&cx.inputs[X], cx.sequences).count();
-        let divisor = self.loss.divisor(&positions, sequences);
+        let divisor = self.objective.divisor(&positions, sequences);
         for first in (0..rows).step_by(BLOCK) {
             let last = rows.min(first + BLOCK);
             self.scores_and_losses(cx, first, last, T::of(1.0 / divisor));
@@ -118,7 +118,7 @@ impl AffineLoss {
         let b = cx.parameters[self.b].as_slice();
         let width = width::<T>();
         let panels = b.len().div_ceil(width);
-        let positions = self.loss.positions(&cx.inputs);
+        let positions = self.objective.positions(&cx.inputs);
         let training = matches!(cx.mode, Mode::Train { .. });
         let [scores, losses] = cx.scratch.each([self.scores, self.losses]);
         scores.reshape(&[panels, rows, width]);

@@ -9,8 +9,8 @@ use engine_kernels::team;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::positions::{self, Positions};
-use super::softmax_loss::within_range;
+use super::objective::within_range;
+use crate::counted::{self, Positions};
 use crate::elementwise::rows_a_piece;
 use crate::reduce;
 
@@ -57,7 +57,7 @@ impl Layer for CoverageLoss {
     }
 
     fn signature(&self, _: &PortShapes<'_>) -> Result<Signature, PlanError> {
-        let objective = positions::objective(self.ignore);
+        let objective = counted::objective(self.ignore);
         Ok(Signature::output(Shape::scalar(), Dependence::Whole).meaning(objective))
     }
 

@@ -7,7 +7,8 @@ use engine_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::softmax_loss::{Per, SoftmaxLoss};
+use super::objective::Per;
+use super::softmax_loss::SoftmaxLoss;
 
 /// The objective of a classifier: how surprised the scores of each example are by its class.
 ///

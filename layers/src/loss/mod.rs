@@ -3,7 +3,7 @@
 mod affine_loss;
 pub mod coverage_loss;
 pub mod cross_entropy;
-pub(crate) mod positions;
+mod objective;
 pub mod softmax_loss;
 pub mod weighted_sum;
 

@@ -1,6 +1,5 @@
 //! The objective: cross entropy of a softmax.
 
-use engine_core::layer::context::Inputs;
 use engine_core::registry::LAYER;
 use engine_core::{
     Axis, Backward, Dependence, Form, Forward, Kernel, Layer, Lowered, Memory, Part, PlanError,
@@ -11,9 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::affine_loss::AffineLoss;
-use super::positions::{self, Positions, TARGETS};
-use crate::activation::softmax::normalise;
+pub use super::objective::Per;
+use super::objective::{Objective, within_range};
+use crate::counted::{self, TARGETS};
 use crate::elementwise::rows_a_piece;
+use crate::reduce::softmax;
 
 /// The objective: how surprised the scores are by the targets, as cross entropy of a softmax.
 ///
@@ -43,14 +44,10 @@ pub struct SoftmaxLoss {
     pub per: Per,
 }
 
-/// What a sum over positions is divided by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum Per {
-    /// The number of sequences in the batch: long captions weigh more.
-    #[default]
-    Sequence,
-    /// The number of counted positions: each word weighs the same in any batch.
-    Token,
+impl SoftmaxLoss {
+    fn objective(&self) -> Objective {
+        Objective { ignore: self.ignore, per: self.per }
+    }
 }
 
 impl Default for SoftmaxLoss {
@@ -74,26 +71,26 @@ impl Layer for SoftmaxLoss {
     }
 
     fn signature(&self, _: &PortShapes<'_>) -> Result<Signature, PlanError> {
-        let objective = positions::objective(self.ignore);
+        let objective = counted::objective(self.ignore);
         Ok(Signature::output(Shape::scalar(), Dependence::Whole).meaning(objective))
     }
 
     fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
         let probabilities = memory.saved(memory.input(SCORES).clone());
         let losses = memory.scratch(memory.input(TARGETS).clone());
-        Lowered::new(SoftmaxLossKernel { loss: self.clone(), probabilities, losses })
+        Lowered::new(SoftmaxLossKernel { objective: self.objective(), probabilities, losses })
     }
 
     fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
         let over_map = Form::PLAIN.part(Part::OverAffine).weights(WeightOrder::PanelsBothWays);
-        (form == over_map).then(|| AffineLoss::lower(self, memory))?
+        (form == over_map).then(|| AffineLoss::lower(self.objective(), memory))?
     }
 }
 
 /// The objective of scores.
 #[derive(Debug)]
 struct SoftmaxLossKernel {
-    loss: SoftmaxLoss,
+    objective: Objective,
     /// p, where it counts.
     probabilities: Saved,
     /// The loss of each position.
@@ -104,7 +101,7 @@ impl<T: Scalar> Kernel<T> for SoftmaxLossKernel {
     fn forward(&self, cx: &mut Forward<'_, T>) {
         let scores = &cx.inputs[SCORES];
         let classes = scores.rows().ncols();
-        let positions = self.loss.positions(&cx.inputs);
+        let positions = self.objective.positions(&cx.inputs);
         let piece = rows_a_piece(classes);
         let p = (cx.saved[self.probabilities].as_mut_slice(), piece * classes);
         let losses = (cx.scratch[self.losses].as_mut_slice(), piece);
@@ -120,17 +117,17 @@ impl<T: Scalar> Kernel<T> for SoftmaxLossKernel {
         });
         let sum: f64 = cx.scratch[self.losses].as_slice().iter().map(|loss| loss.f64()).sum();
         let sequences = Sequences::of(scores, cx.sequences).count();
-        cx.outputs[0].fill(within_range(sum / self.loss.divisor(&positions, sequences)));
+        cx.outputs[0].fill(within_range(sum / self.objective.divisor(&positions, sequences)));
     }
 
     fn backward(&self, cx: &mut Backward<'_, T>) {
         let Some(gradient) = cx.input_gradients.get(SCORES) else { return };
         let p = &cx.saved[self.probabilities];
         let classes = p.rows().ncols();
-        let positions = self.loss.positions(&cx.inputs);
+        let positions = self.objective.positions(&cx.inputs);
         let sequences = Sequences::of(&cx.inputs[SCORES], cx.sequences).count();
-        let weight =
-            cx.output_gradients[0].as_slice()[0] / T::of(self.loss.divisor(&positions, sequences));
+        let weight = cx.output_gradients[0].as_slice()[0]
+            / T::of(self.objective.divisor(&positions, sequences));
         let piece = rows_a_piece(classes);
         team::for_each_chunk_mut(gradient.as_mut_slice(), piece * classes, |at, gradient| {
             for (gradient, at) in gradient.chunks_exact_mut(classes).zip(at * piece..) {
@@ -144,34 +141,11 @@ impl<T: Scalar> Kernel<T> for SoftmaxLossKernel {
     }
 }
 
-impl SoftmaxLoss {
-    pub(crate) fn positions<'a, T: Scalar>(&self, inputs: &Inputs<'a, T>) -> Positions<'a, T> {
-        Positions::of(inputs, self.ignore)
-    }
-
-    /// N; 1 where nothing counts, for the sum is 0 then.
-    pub(crate) fn divisor<T: Scalar>(&self, positions: &Positions<'_, T>, sequences: usize) -> f64 {
-        match self.per {
-            Per::Sequence => sequences as f64,
-            Per::Token => {
-                let counted = (0..positions.targets.len()).filter(|at| positions.counts(*at));
-                counted.count().max(1) as f64
-            }
-        }
-    }
-}
-
 /// p = softmax(scores). Returns -log p\[target\], from the scores rather than from p, which may be too small to have one.
 fn cross_entropy<T: Scalar>(scores: &[T], target: usize, p: &mut [T]) -> f64 {
     p.copy_from_slice(scores);
-    let (largest, sum) = normalise(p);
+    let (largest, sum) = softmax(p);
     sum.ln() + (largest.f64() - scores[target].f64())
-}
-
-/// The nearest number that the precision has. Not a number stays so.
-pub(crate) fn within_range<T: Scalar>(value: f64) -> T {
-    let bound = T::max_value();
-    if value > bound.f64() { bound } else { T::of(value) }
 }
 
 register!(

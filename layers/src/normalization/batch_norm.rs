@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch_statistics::{self, BatchStatistics};
 use crate::elementwise::rows_a_piece;
-use crate::shape::columns;
+use crate::width;
 
 /// Every column brought to mean 0 and standard deviation 1 over the rows of a batch, then scaled and shifted.
 ///
@@ -61,7 +61,7 @@ impl Layer for BatchNorm {
 
     fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        Ok(batch_statistics::signature(x, columns::width(x)?, self.momentum))
+        Ok(batch_statistics::signature(x, width::of_rows(x)?, self.momentum))
     }
 
     fn plain(&self, memory: &mut Memory<'_>) -> Lowered {

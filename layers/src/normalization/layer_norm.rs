@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::elementwise::rows_a_piece;
 use crate::linear::map;
 use crate::reduce;
-use crate::shape::columns;
+use crate::width;
 
 /// Every row brought to mean 0 and standard deviation 1, then scaled and shifted by column.
 ///
@@ -53,7 +53,7 @@ impl Layer for LayerNorm {
 
     fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        let width = columns::width(x)?;
+        let width = width::of_rows(x)?;
         Ok(Signature::output(x.clone(), Dependence::Row)
             .bias("gain", [width], Fill::Blocks(vec![1.0]))
             .bias("bias", [width], Fill::zero()))

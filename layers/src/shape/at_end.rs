@@ -9,7 +9,7 @@ use engine_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::loss::positions::{self, Positions};
+use crate::counted::{self, Positions};
 
 /// What a sequence has at its last word: the state that has read all of a sentence.
 ///
@@ -55,7 +55,7 @@ impl Layer for AtEnd {
     fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X).dims();
         let output = Shape::new([x[0]].into_iter().chain(x[2..].iter().copied()));
-        Ok(Signature::output(output, Dependence::Whole).meaning(positions::objective(self.ignore)))
+        Ok(Signature::output(output, Dependence::Whole).meaning(counted::objective(self.ignore)))
     }
 
     fn plain(&self, _: &mut Memory<'_>) -> Lowered {

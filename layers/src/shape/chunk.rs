@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{self, TakeColumns};
+use crate::width;
 
 /// One of several equal parts of every row, such as one gate of the sums of all gates.
 ///
@@ -45,7 +46,7 @@ impl Layer for Chunk {
             let message = format!("expected a part from 0 to {}, found {}", of - 1, self.index);
             return Err(PlanError::field("index", message));
         }
-        let part = columns::width(x)?.part(of).ok_or_else(|| {
+        let part = width::of_rows(x)?.part(of).ok_or_else(|| {
             let message = format!("expected a width that {of} divides, found {x}");
             PlanError::field("of", message)
         })?;

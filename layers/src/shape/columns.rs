@@ -4,27 +4,11 @@ use std::ops::Range;
 
 use engine_core::pointwise::Columns;
 use engine_core::{
-    Backward, Dependence, Dim, Forward, Kernel, Meaning, PlanError, Scalar, Shape, Signature,
-    Symbol, Tensor,
+    Backward, Dependence, Forward, Kernel, Meaning, Scalar, Shape, Signature, Tensor,
 };
 use engine_kernels::team;
 
 use crate::elementwise::rows_a_piece;
-
-/// The last dimension of what a layer goes along.
-///
-/// # Errors
-/// Where it is `Batch` or `Time`: these change from batch to batch, and a layer that goes along one of them could not run
-/// step by step.
-pub(crate) fn width(x: &Shape) -> Result<Dim, PlanError> {
-    let last = x.last();
-    match last.is(Symbol::BATCH) || last.is(Symbol::TIME) || x.rank() == 0 {
-        true => Err(PlanError::new(format!(
-            "expected an input whose last dimension has a fixed size, found {x}"
-        ))),
-        false => Ok(last),
-    }
-}
 
 /// y = x\[.., columns\].
 fn take<T: Scalar>(x: &Tensor<T>, columns: Range<usize>, y: &mut Tensor<T>) {

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{self, TakeColumns};
+use crate::width;
 
 /// Neighbouring numbers of every row.
 ///
@@ -42,7 +43,7 @@ impl Layer for Slice {
 
     fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
         let x = inputs.shape(X);
-        let whole = columns::width(x)?;
+        let whole = width::of_rows(x)?;
         let width = inputs.bind(self.width);
         let end = width.size().map(|width| self.start.saturating_add(width));
         if let (Some(end), Some(whole)) = (end, whole.size())

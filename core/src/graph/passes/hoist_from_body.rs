@@ -1,8 +1,8 @@
 //! What a body computes from the loop's inputs alone.
 
-use crate::graph::body::{Body, BodyPort};
 use crate::graph::definition::Definition;
 use crate::graph::patch::Patch;
+use crate::graph::plan::{Body, BodyPort};
 use crate::graph::plan::{InputPlan, NodePlan, Plan, Value};
 use crate::graph::spec::Feed;
 use crate::layer::context::Slot;
