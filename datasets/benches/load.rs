@@ -40,7 +40,7 @@ fn with_data(bench: impl FnOnce(CocoHdf5, u64)) {
             made = tempfile::tempdir().expect("a temporary folder");
             let dir = made.path().join("scenes");
             let options = Options { train: 400, val: 100, ..Options::default() };
-            scenes::generate(&dir, &options, &|_, _| {}).expect("a generated data set");
+            generate(&dir, &options, &|_, _| {}).expect("a generated data set");
             dir
         }
     };

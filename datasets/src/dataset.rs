@@ -1,16 +1,13 @@
 //! What a graph file's `data:` entry must offer, and what an opened data set serves.
 
-use std::fmt;
 use std::fmt::Debug;
 use std::path::Path;
 use std::str::FromStr;
 
 use engine_core::{Batch, Dim};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::picture::Preprocess;
-use crate::{DataError, Judge, Vocabulary};
+use crate::{DataError, Judge, Split, Vocabulary};
 
 /// The `data:` entry of a graph file, such as `CocoHdf5(dir: "datasets/scenes", pca_features: false)`.
 #[typetag::serde]
@@ -64,37 +61,6 @@ impl Offer {
     /// The dimensions of the array.
     pub fn dims(&self) -> impl Iterator<Item = Dim> {
         self.shape.iter().map(|dim| dim.parse().map_or_else(|_| Dim::named(dim), Dim::Fixed))
-    }
-}
-
-/// Training or validation.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// What a network learns from.
-    Train,
-    /// What it is measured on.
-    Val,
-}
-
-impl Split {
-    /// Both splits, training first.
-    pub const ALL: [Split; 2] = [Split::Train, Split::Val];
-
-    /// `train` or `val`, as in file names and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Val => "val",
-        }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -62,8 +62,8 @@ impl<F: Fn(Split, &[usize]) + Send + Sync> Source for Tapped<'_, F> {
 
 /// A small generated data set, in memory.
 pub(crate) fn scenes() -> Box<dyn Source> {
-    use engine_datasets::scenes::{Options, generate};
     use engine_datasets::{CocoHdf5, Dataset};
+    use engine_datasets::{Options, generate};
     let dir = tempfile::tempdir().expect("a temporary folder");
     let dir = dir.path().join("scenes");
     generate(&dir, &Options { train: 20, val: 5, seed: 1 }, &|_, _| {}).expect("a data set");

@@ -225,6 +225,17 @@ fn foreign(path: &Path) -> Result<Option<(String, &'static str)>, DataError> {
     }))
 }
 
+/// The place of the first number that is not finite.
+pub(super) fn first_not_finite(numbers: &[f32]) -> Option<usize> {
+    // Sums of the exponent test vectorise; only a faulty block is searched.
+    const BLOCK: usize = 1 << 16;
+    numbers.par_chunks(BLOCK).enumerate().find_map_first(|(block, values)| {
+        let bad = values.iter().fold(false, |bad, v| bad | !v.is_finite());
+        let at = bad.then(|| values.iter().position(|v| !v.is_finite())).flatten()?;
+        Some(block * BLOCK + at)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::arrays::Arrays;
-use super::split::first_not_finite;
+use super::arrays::first_not_finite;
 use crate::DataError;
 
 const FEATURES: &str = "[images, regions, channels]";

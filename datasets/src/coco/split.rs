@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::FEATURES;
 use super::arrays::Arrays;
+use super::arrays::first_not_finite;
 use super::folder::Folder;
 use super::grid::Grid;
 use super::names::ImageNames;
@@ -181,17 +182,6 @@ fn read_captions(
         });
     }
     Ok((tokens, columns))
-}
-
-/// The place of the first number that is not finite.
-pub(super) fn first_not_finite(numbers: &[f32]) -> Option<usize> {
-    // Sums of the exponent test vectorise; only a faulty block is searched.
-    const BLOCK: usize = 1 << 16;
-    numbers.par_chunks(BLOCK).enumerate().find_map_first(|(block, values)| {
-        let bad = values.iter().fold(false, |bad, v| bad | !v.is_finite());
-        let at = bad.then(|| values.iter().position(|v| !v.is_finite())).flatten()?;
-        Some(block * BLOCK + at)
-    })
 }
 
 fn check_finite(features: &[f32], width: usize, path: &Path) -> Result<(), DataError> {

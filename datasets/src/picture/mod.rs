@@ -12,6 +12,7 @@ pub mod image_utils;
 mod jpeg;
 mod preprocess;
 mod resize;
+mod sniff;
 mod webp;
 
 pub use decode::Limits;

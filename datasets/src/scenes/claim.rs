@@ -6,10 +6,10 @@ use super::scene::{Colour, Object, Scene, Shape, Size};
 
 /// An object as a sentence names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Named {
-    pub(super) size: Option<Size>,
-    pub(super) colour: Colour,
-    pub(super) shape: Shape,
+pub(crate) struct Named {
+    pub(crate) size: Option<Size>,
+    pub(crate) colour: Colour,
+    pub(crate) shape: Shape,
 }
 
 impl Named {
@@ -31,7 +31,7 @@ impl fmt::Display for Named {
 
 /// How one object stands to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     LeftOf,
     RightOf,
     Above,
@@ -40,7 +40,7 @@ pub(super) enum Relation {
 
 impl Relation {
     /// Whether `a` stands so to `b`.
-    pub(super) fn holds(self, a: &Object, b: &Object) -> bool {
+    pub(crate) fn holds(self, a: &Object, b: &Object) -> bool {
         match self {
             Relation::LeftOf => a.left_of(b),
             Relation::RightOf => b.left_of(a),
@@ -50,7 +50,7 @@ impl Relation {
     }
 
     /// How `b` stands to `a` where `a` stands so to `b`.
-    pub(super) fn inverse(self) -> Self {
+    pub(crate) fn inverse(self) -> Self {
         match self {
             Relation::LeftOf => Relation::RightOf,
             Relation::RightOf => Relation::LeftOf,
@@ -71,7 +71,7 @@ impl Relation {
 
 /// A statement about named objects, by their place in [`Claims::objects`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(crate) enum Claim {
     /// The first stands so to the second.
     Stands(usize, Relation, usize),
     /// The first stands between the others.
@@ -80,17 +80,17 @@ pub(super) enum Claim {
 
 /// All that a sentence says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     /// The objects it names, each a different one.
-    pub(super) objects: Vec<Named>,
+    pub(crate) objects: Vec<Named>,
     /// How they stand to each other.
-    pub(super) claims: Vec<Claim>,
+    pub(crate) claims: Vec<Claim>,
 }
 
 impl Claims {
     /// Whether different objects of the scene can be found for all named ones so that every claim holds; if not, what
     /// is not so.
-    pub(super) fn check(&self, scene: &Scene) -> Result<(), String> {
+    pub(crate) fn check(&self, scene: &Scene) -> Result<(), String> {
         let mut chosen = Vec::with_capacity(self.objects.len());
         let mut furthest = Furthest::default();
         if self.assign(scene, &mut chosen, &mut furthest) {

@@ -10,28 +10,28 @@ const STANDS_OUT: f32 = 28.0;
 /// Smaller patches are specks.
 const FEWEST_PIXELS: usize = 20;
 /// The cells along each side of a patch's outline.
-pub(super) const CELLS: usize = 5;
+pub(crate) const CELLS: usize = 5;
 
 type Rgb = [f32; 3];
 
 /// One patch, measured.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Patch {
+pub(crate) struct Patch {
     /// Its colour away from the edges.
-    pub(super) rgb: Rgb,
+    pub(crate) rgb: Rgb,
     /// The middle of its bounding box, in pixels of a picture of [`SIDE`] by [`SIDE`].
-    pub(super) centre: (f32, f32),
+    pub(crate) centre: (f32, f32),
     /// The width and height of its bounding box.
-    pub(super) extent: (f32, f32),
+    pub(crate) extent: (f32, f32),
     /// How much of each cell of the bounding box it covers, from 0 to 1, row by row.
-    pub(super) outline: [f32; CELLS * CELLS],
+    pub(crate) outline: [f32; CELLS * CELLS],
 }
 
 /// The `most` largest patches of a picture, in reading order.
 ///
 /// The background is the median colour along the picture's border. A picture of another size is brought to [`SIDE`]
 /// by [`SIDE`] first.
-pub(super) fn patches(picture: &RgbImage, most: usize) -> Vec<Patch> {
+pub(crate) fn patches(picture: &RgbImage, most: usize) -> Vec<Patch> {
     let resized;
     let picture = if picture.dimensions() == (SIDE, SIDE) {
         picture

@@ -51,7 +51,7 @@ fn covered(object: &Object, x: u32, y: u32) -> f32 {
 }
 
 /// Whether a point lies inside a shape that fills the square from -1 to 1, with `v` pointing down.
-pub(super) fn inside(shape: Shape, u: f32, v: f32) -> bool {
+pub(crate) fn inside(shape: Shape, u: f32, v: f32) -> bool {
     let in_square = u.abs() <= 1.0 && v.abs() <= 1.0;
     in_square
         && match shape {

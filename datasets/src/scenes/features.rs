@@ -38,7 +38,7 @@ use super::draw::inside;
 use super::scene::{APART, Colour, SIDE, Shape};
 
 /// The patches that are described; the smaller ones of a picture with more are not.
-pub(super) const SLOTS: usize = 3;
+pub(crate) const SLOTS: usize = 3;
 const PAIRS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 const OUTLINE: usize = CELLS * CELLS;
 const KINDS: usize = 8 * 6;
@@ -61,7 +61,7 @@ pub fn features(picture: &RgbImage) -> Vec<f32> {
 }
 
 /// The same from the picture's patches.
-pub(super) fn features_of(patches: &[Patch]) -> Vec<f32> {
+pub(crate) fn features_of(patches: &[Patch]) -> Vec<f32> {
     let mut numbers = Vec::with_capacity(WIDTH);
     numbers.extend(kinds(patches));
     for slot in 0..SLOTS {
@@ -112,7 +112,7 @@ fn describe(patch: &Patch, numbers: &mut Vec<f32>) {
 }
 
 /// Likeness to a large object, from 0 to 1.
-pub(super) fn largeness(patch: &Patch) -> f32 {
+pub(crate) fn largeness(patch: &Patch) -> f32 {
     let (width, height) = patch.extent;
     rises((width + height) / 2.0 - MIDDLE_WIDTH)
 }
@@ -143,7 +143,7 @@ fn rises(distance: f32) -> f32 {
     1.0 / (1.0 + (-2.0 * distance).exp())
 }
 
-pub(super) fn colour_likeness(patch: &Patch) -> [f32; 8] {
+pub(crate) fn colour_likeness(patch: &Patch) -> [f32; 8] {
     likeness(std::array::from_fn(|i| {
         let colour = Colour::ALL[i].rgb();
         let distance: f32 =
@@ -152,7 +152,7 @@ pub(super) fn colour_likeness(patch: &Patch) -> [f32; 8] {
     }))
 }
 
-pub(super) fn shape_likeness(patch: &Patch) -> [f32; 6] {
+pub(crate) fn shape_likeness(patch: &Patch) -> [f32; 6] {
     likeness(std::array::from_fn(|i| {
         let difference: f32 =
             patch.outline.iter().zip(&OUTLINES[i]).map(|(a, b)| (a - b).powi(2)).sum();

@@ -29,7 +29,7 @@ pub fn captions(scene: &Scene, count: usize, seed: u64) -> Vec<String> {
     say(scene, count, &mut stream)
 }
 
-pub(super) fn say(scene: &Scene, count: usize, stream: &mut Stream) -> Vec<String> {
+pub(crate) fn say(scene: &Scene, count: usize, stream: &mut Stream) -> Vec<String> {
     let mut said: Vec<String> = Vec::with_capacity(count);
     let mut attempts = 0;
     while said.len() < count && attempts < MOST_ATTEMPTS {

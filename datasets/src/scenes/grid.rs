@@ -36,7 +36,7 @@ pub fn grid(picture: &RgbImage) -> Vec<f32> {
 }
 
 /// The same from the picture's patches.
-pub(super) fn grid_of(patches: &[Patch]) -> Vec<f32> {
+pub(crate) fn grid_of(patches: &[Patch]) -> Vec<f32> {
     let mut numbers = vec![0.0; REGIONS * CHANNELS];
     for (region, to) in numbers.chunks_exact_mut(CHANNELS).enumerate() {
         let (column, row) = ((region % SIDES) as f32, (region / SIDES) as f32);

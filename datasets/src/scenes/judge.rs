@@ -46,7 +46,7 @@ impl SceneJudge {
         Ok(judge)
     }
 
-    pub(super) fn write(&self, path: &Path) -> Result<(), DataError> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), DataError> {
         let text = serde_json::to_vec(self)
             .map_err(|e| DataError::io("write", path, std::io::Error::other(e)))?;
         fs::write(path, text).map_err(|e| DataError::io("write", path, e))

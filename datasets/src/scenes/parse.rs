@@ -17,7 +17,7 @@ use super::claim::{Claim, Claims, Named, Relation};
 use super::scene::{Colour, Shape, Size};
 
 /// What a sentence says, or why it is no sentence of the grammar.
-pub(super) fn parse(sentence: &str) -> Result<Claims, String> {
+pub(crate) fn parse(sentence: &str) -> Result<Claims, String> {
     let words: Vec<&str> = sentence.split_whitespace().collect();
     let mut parser = Parser { words: &words, at: 0, said: Claims::default() };
     parser.sentence()?;

@@ -93,7 +93,7 @@ impl Standard {
         Ok(standard)
     }
 
-    pub(super) fn write(&self, dir: &Path) -> Result<(), DataError> {
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), DataError> {
         let path = dir.join(Self::FILE);
         let text = serde_json::to_vec(self)
             .map_err(|e| DataError::io("write", &path, std::io::Error::other(e)))?;

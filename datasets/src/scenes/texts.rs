@@ -14,7 +14,7 @@ pub(crate) const CAPTIONS: &str = "captions.txt";
 pub(crate) const LABELLED: &str = "labelled.tsv";
 
 /// Writes both files from the sentences of each picture, training pictures first.
-pub(super) fn write<'a>(
+pub(crate) fn write<'a>(
     dir: &Path,
     pictures: impl Iterator<Item = &'a Vec<String>>,
 ) -> Result<(), DataError> {

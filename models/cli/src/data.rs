@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use engine_datasets::scenes::{self, Options};
 use engine_datasets::{CocoHdf5, Dataset, describe};
+use engine_datasets::{Options, generate};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::Error;
@@ -64,7 +64,7 @@ pub(crate) fn make_scenes(dir: &Path, options: &Options) -> Result<(), Error> {
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} pictures {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let made = scenes::generate(dir, options, &|done, total| {
+    let made = generate(dir, options, &|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });

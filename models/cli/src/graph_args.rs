@@ -68,6 +68,6 @@ fn make_default_data(experiment: &Experiment) -> Result<(), Error> {
         return Ok(());
     }
     eprintln!("{DEFAULT_DATA} is not there yet: making the default data set");
-    crate::data::make_scenes(dir, &engine_datasets::scenes::Options::default())?;
+    crate::data::make_scenes(dir, &engine_datasets::Options::default())?;
     Ok(())
 }

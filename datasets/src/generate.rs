@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::components::patches;
-use super::draw::draw;
-use super::features::{SLOTS, WIDTH, features_of};
-use super::grammar::{MOST_WORDS, say};
-use super::grid::{CHANNELS, REGIONS, grid_of};
-use super::judge::SceneJudge;
-use super::scene::Scene;
-use super::standard::Standard;
-use super::texts;
 use crate::coco::{Rows, Writer};
 use crate::folder::{check_free, hidden_beside, take_name};
 use crate::random::{Purpose, Stream};
+use crate::scenes::components::patches;
+use crate::scenes::draw::draw;
+use crate::scenes::features::{SLOTS, WIDTH, features_of};
+use crate::scenes::grammar::{MOST_WORDS, say};
+use crate::scenes::grid::{CHANNELS, REGIONS, grid_of};
+use crate::scenes::judge::SceneJudge;
+use crate::scenes::scene::Scene;
+use crate::scenes::standard::Standard;
+use crate::scenes::texts;
 use crate::{DataError, Split, Vocabulary};
 
 /// How many captions each picture has.
@@ -133,7 +133,7 @@ pub fn generate(
     writer.captions(&train_rows?, &val_rows?)?;
     texts::write(&staging.path, train.captions.iter().chain(&val.captions))?;
     let words = vocabulary.len();
-    SceneJudge::new(train.scenes, val.scenes).write(&staging.path.join(super::RECORD))?;
+    SceneJudge::new(train.scenes, val.scenes).write(&staging.path.join(crate::scenes::RECORD))?;
     staging.finish(dir)?;
     Ok(Report {
         dir: dir.to_owned(),
@@ -349,7 +349,10 @@ mod tests {
                 assert_eq!(stored, &engine_core::Elements::F32(described));
                 let picture = image::open(path).unwrap().to_rgb8();
                 let stored = batch.get("grid").unwrap().elements();
-                assert_eq!(stored, &engine_core::Elements::F32(super::super::grid(&picture)));
+                assert_eq!(
+                    stored,
+                    &engine_core::Elements::F32(super::crate::scenes::grid(&picture))
+                );
             }
         }
         assert!(standard.describe_file(&root.path().join("none.png")).is_err());
