@@ -43,6 +43,7 @@ pub mod loss;
 pub mod normalization;
 pub mod pooling;
 pub mod position;
+pub mod recurrent;
 mod reduce;
 #[cfg(test)]
 mod samples;
@@ -57,6 +58,7 @@ pub use loss::{CoverageLoss, CrossEntropy, SoftmaxLoss, WeightedSum};
 pub use normalization::{BatchNorm, BatchNorm2d, LayerNorm, LocalResponseNorm};
 pub use pooling::{AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use position::{LearnedPositions, PositionalEncoding};
+pub use recurrent::{Gru, GruCell, Lstm, LstmCell, Rnn, RnnCell};
 pub use shape::{
     AlongTime, AtEnd, Chunk, Concat, Coordinates, Flatten, Pad, Reshape, Slice, Transpose,
 };

@@ -1,22 +1,14 @@
-//! The long short-term memory.
+//! The long short-term memory, over time and one step of it.
 
-use engine_core::context::Forward;
 use engine_core::field::Finite;
-use engine_kernels::gemm::product;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
-use engine_kernels::math;
+use engine_core::{Dim, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise::{sigmoid_slope, tanh_slope};
-use crate::fused::{LstmCell, Recurrence};
-use crate::recurrent::{
-    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
-    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
-};
-use crate::temporal_affine::{TemporalAffine, map_plan};
+use super::{Before, Cell, Gradients, Lane, Recurrent, State};
+use crate::recurrent_layer;
 
 /// A recurrence with a memory that gates protect: the long short-term memory.
 ///
@@ -50,225 +42,95 @@ pub struct Lstm {
     pub forget_bias: Finite,
 }
 
-pub(crate) fn none() -> Finite {
+/// One step of `Lstm`, from the state and the memory that it is given.
+///
+/// ```text
+/// [i f o g] = x wx + h wh + b        four blocks of `units` numbers each
+/// c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+/// h' = sigmoid(o) * tanh(c')
+/// ```
+///
+/// Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
+///
+/// # Shapes
+/// - `x`: `[Batch, Inputs]`
+/// - `h`, `c`: the state and the memory before the step, `[Batch, units]`
+/// - output: h', `[Batch, units]`
+/// - output `c`: c', `[Batch, units]`
+/// - parameters: `wx` `[Inputs, 4 units]`, `wh` `[units, 4 units]`, `b` `[4 units]` unless `bias: false`, their columns in
+///   the order i, f, o, g
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LstmCell {
+    /// How many numbers the state has, and the memory.
+    pub units: Dim,
+    /// Whether `b` is added.
+    #[serde(default = "crate::linear::with_bias")]
+    pub bias: bool,
+    /// Where `b` starts for the forget gate; 0 for the others. 1 makes a new memory last (Jozefowicz et al., 2015).
+    #[serde(default = "none")]
+    pub forget_bias: Finite,
+    /// How the first `wx` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub init: Init,
+    /// How the first `wh` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub recurrent_init: Init,
+}
+
+fn none() -> Finite {
     Finite::constant(0.0)
 }
 
-const H0: usize = 1;
-const C0: usize = 2;
+recurrent_layer!(Lstm);
+recurrent_layer!(LstmCell);
 
-/// Scratch and state: what is carried through time.
-const H: usize = 0;
-const C: usize = 1;
-
-pub(crate) const GATES: usize = 4;
-
-#[typetag::serde]
-impl Layer for Lstm {
-    fn ports(&self) -> Vec<Port> {
-        vec![
-            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
-            Port::real("h0", [Axis::BATCH, self.units.into()]).optional(),
-            Port::real("c0", [Axis::BATCH, self.units.into()]).optional(),
-        ]
-    }
-
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let (units, wide) = (self.units, self.units.times(GATES));
-        let over_time = inputs.shape(X).with_last(units);
-        let gates_over_time = over_time.with_last(wide);
-        let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
-        let map = TemporalAffine { units: wide, bias: true, init: self.init };
-        let map_plan = map_plan(gates_over_time, true);
-        let recurrence = recurrence_plan(&over_time, units).indexed(X).fused(Part::new(
-            Recurrence::new(LstmCell),
-            Recurrence::<LstmCell>::plan(&over_time, units),
-            [0],
-        ));
-        Ok(recurrence_plan(&over_time, units)
-            .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
-            .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            .bias("b", [wide], bias)
-            .split(
-                Part::new(map, map_plan, [WX, B]),
-                Part::new(LstmRecurrence {}, recurrence, [WH]),
-            ))
+impl Lstm {
+    fn recurrent(&self) -> Recurrent<Gates, 4> {
+        Recurrent::over_time(Gates, self.units, self.init, self.recurrent_init)
+            .bias(Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]))
     }
 }
 
-/// The memory of the recurrence, over time and at one step.
-fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
-    let now = Shape::new([over_time[0], units]);
-    let wide = units.times(GATES);
-    LayerPlan::output(over_time.clone())
-        // The gates, h and c before each step, tanh(c).
-        .saved(over_time.with_last(wide))
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        // h, c, or their gradients; h wh; the transpose of wh.
-        .scratch(now.clone())
-        .scratch(now.clone())
-        .scratch(now.with_last(wide))
-        .scratch([wide, units])
-        .state(now.clone())
-        .state(now)
-}
-
-impl<T: Scalar> Kernel<T> for Lstm {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        map_input(cx);
-        begin(cx);
-        advance(cx, WH);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        map_input(&mut cx.forward);
-        step(cx, WH);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        go_back(cx, WH);
-        map_gradients(cx);
+impl LstmCell {
+    fn recurrent(&self) -> Recurrent<Gates, 4> {
+        let LstmCell { units, bias, forget_bias, init, recurrent_init } = *self;
+        let lstm = Lstm { units, init, recurrent_init, forget_bias };
+        lstm.recurrent().one_step().bias_if(bias)
     }
 }
 
-/// The LSTM from `x wx + b` on: its first port is that, its only parameter `wh`.
-#[derive(Debug)]
-struct LstmRecurrence {}
+/// The mathematics of a step, gates in the order i, f, o, g.
+#[derive(Debug, Clone, Copy)]
+struct Gates;
 
-impl<T: Scalar> Kernel<T> for LstmRecurrence {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        take_input(cx);
-        begin(cx);
-        advance(cx, 0);
+impl Cell<4> for Gates {
+    const HAS_CELL_STATE: bool = true;
+
+    #[inline(always)]
+    fn forward<V: Lane>(self, [i, f, o, g]: [V; 4], before: Before<V>) -> ([V; 4], State<V>) {
+        let (i, f, o, g) = (i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh());
+        let c = i.mul_add(g, f * before.c);
+        ([i, f, o, g], State { h: o * c.tanh(), c })
     }
 
-    fn step(&self, cx: &mut Step<'_, T>) {
-        take_input(&mut cx.forward);
-        step(cx, 0);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        go_back(cx, 0);
-        take_gradient(cx);
-    }
-}
-
-/// Sets h and c to where they start.
-fn begin<T: Scalar>(cx: &mut Forward<'_, T>) {
-    start(&mut cx.scratch[H], cx.inputs.get(H0));
-    start(&mut cx.scratch[C], cx.inputs.get(C0));
-}
-
-/// One time step from the carried h and c on.
-fn step<T: Scalar>(cx: &mut Step<'_, T>, wh: usize) {
-    for (carried, port) in [(H, H0), (C, C0)] {
-        let before = if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[carried]) };
-        start(&mut cx.forward.scratch[carried], before);
-    }
-    advance(&mut cx.forward, wh);
-    for carried in [H, C] {
-        start(&mut cx.state[carried], Some(&cx.forward.scratch[carried]));
-    }
-}
-
-/// Runs over time from the carried h and c on, which it leaves at the last step's. Finds in the gates' place what the
-/// input adds to their sums.
-fn advance<T: Scalar>(cx: &mut Forward<'_, T>, wh: usize) {
-    let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
-    let [h, c, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
-    let y = &mut cx.outputs[0];
-    for t in 0..y.dim(1) {
-        product(h.rows(), cx.parameters[wh].rows(), recurrent.rows_mut());
-        let sums = rows_at(recurrent, 0).zip(rows_at_mut(gates, t));
-        let before = rows_at_mut(h_before, t).zip(rows_at_mut(c_before, t));
-        let after = rows_at_mut(h, 0).zip(rows_at_mut(c, 0));
-        let kept = rows_at_mut(tanh_c, t).zip(rows_at_mut(y, t));
-        for (((recurrent, gates), (h_before, c_before)), ((h, c), (tanh_c, y))) in
-            sums.zip(before).zip(after.zip(kept))
-        {
-            h_before.copy_from_slice(h);
-            c_before.copy_from_slice(c);
-            gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
-            cell(gates, c, tanh_c, h);
-            y.copy_from_slice(h);
-        }
-    }
-}
-
-/// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of `wh` and of
-/// where h and c start.
-fn go_back<T: Scalar>(cx: &mut Backward<'_, T>, wh: usize) {
-    let [gates, h_before, c_before, tanh_c] = &mut *cx.saved else { unreachable!("as planned") };
-    let [dh, dc, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
-    let dy = &cx.output_gradients[0];
-    transpose(&cx.parameters[wh], wh_t);
-    dh.fill(T::zero());
-    dc.fill(T::zero());
-    for t in (0..dy.dim(1)).rev() {
-        let carried = rows_at_mut(dh, 0).zip(rows_at_mut(dc, 0));
-        let memory = rows_at(c_before, t).zip(rows_at(tanh_c, t));
-        let sums = rows_at(dy, t).zip(rows_at_mut(gates, t));
-        for (((dh, dc), (c_before, tanh_c)), (dy, gates)) in carried.zip(memory).zip(sums) {
-            dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-            cell_gradient(gates, c_before, tanh_c, dh, dc);
-        }
-        product(matrix_at(gates, t), wh_t.rows(), dh.rows_mut());
-    }
-    add_start_gradient(dh, cx.input_gradients.get(H0));
-    add_start_gradient(dc, cx.input_gradients.get(C0));
-    add_recurrent_gradient(h_before, gates.rows(), cx.parameter_gradients[wh].rows_mut());
-}
-
-/// One sequence's step: opens the gates in place, renews c, computes tanh(c) and h.
-fn cell<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T], h: &mut [T]) {
-    remember(gates, c, tanh_c);
-    expose(gates, tanh_c, h);
-}
-
-/// Opens the gates in place, renews c, computes tanh(c).
-pub(crate) fn remember<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T]) {
-    let units = c.len();
-    let (open, g) = gates.split_at_mut(3 * units);
-    math::sigmoid(open);
-    math::tanh(g);
-    let (i, f) = (&open[..units], &open[units..][..units]);
-    for (u, c) in c.iter_mut().enumerate() {
-        *c = f[u] * *c + i[u] * g[u];
-    }
-    tanh_c.copy_from_slice(c);
-    math::tanh(tanh_c);
-}
-
-/// h = o * tanh(c), of open gates.
-pub(crate) fn expose<T: Scalar>(gates: &[T], tanh_c: &[T], h: &mut [T]) {
-    let o = &gates[2 * h.len()..];
-    h.iter_mut().zip(o).zip(tanh_c).for_each(|((h, &o), &tanh_c)| *h = o * tanh_c);
-}
-
-/// One sequence's step back: puts the gradients of the gates' sums in the gates' place, and takes dc to the step before.
-pub(crate) fn cell_gradient<T: Scalar>(
-    gates: &mut [T],
-    c_before: &[T],
-    tanh_c: &[T],
-    dh: &[T],
-    dc: &mut [T],
-) {
-    let units = dc.len();
-    let (c_before, tanh_c, dh) = (&c_before[..units], &tanh_c[..units], &dh[..units]);
-    let (i, rest) = gates.split_at_mut(units);
-    let (f, rest) = rest.split_at_mut(units);
-    let (o, g) = rest.split_at_mut(units);
-    let g = &mut g[..units];
-    for u in 0..units {
-        let d = dc[u] + dh[u] * tanh_slope(tanh_c[u]) * o[u];
-        dc[u] = f[u] * d;
-        o[u] = tanh_c[u] * dh[u] * sigmoid_slope(o[u]);
-        f[u] = c_before[u] * d * sigmoid_slope(f[u]);
-        let di = g[u] * d * sigmoid_slope(i[u]);
-        g[u] = i[u] * d * tanh_slope(g[u]);
-        i[u] = di;
+    #[inline(always)]
+    fn backward<V: Lane>(
+        self,
+        [i, f, o, g]: [V; 4],
+        before: Before<V>,
+        after: State<V>,
+        gradient: State<V>,
+    ) -> Gradients<V, 4> {
+        let (dh, tanh_c) = (gradient.h, after.c.tanh());
+        let dc = (dh * o).mul_add(tanh_c.tanh_slope(), gradient.c);
+        let gates = [
+            dc * g * i.sigmoid_slope(),
+            dc * before.c * f.sigmoid_slope(),
+            dh * tanh_c * o.sigmoid_slope(),
+            dc * i * g.tanh_slope(),
+        ];
+        Gradients { c: dc * f, ..Gradients::of(gates) }
     }
 }
 
@@ -282,12 +144,24 @@ register!(
     ],
 );
 
+register!(
+    LstmCell in LAYER,
+    example: "LstmCell(units: 512)",
+    checks: [
+        "LstmCell(units: Units)",
+        "LstmCell(units: Units, bias: false, recurrent_init: Orthogonal)",
+        "LstmCell(units: 3, forget_bias: 1, init: Uniform(0.3))",
+    ],
+);
+
 #[cfg(test)]
 mod tests {
     use engine_core::testing::{LayerBench, Value};
     use engine_core::{Mode, Tensor};
 
-    use super::*;
+    use crate::samples::cells::{
+        OneStep, assert_forms, assert_one_step, assert_packed, assert_without_bias,
+    };
     use crate::samples::{SIZES, array, assert_near, random};
 
     /// A bench over random inputs and biases, with as many of `h0`, `c0` as are `started`.
@@ -383,6 +257,29 @@ mod tests {
         let h = bench.forward(Mode::Eval);
         assert!(h.as_slice().iter().all(|h| h.abs() <= 1.0));
         bench.backward(&array(&[1, 2, 2], &[1.0; 4]));
-        assert!(bench.input_gradient(X).as_slice().iter().all(|g| g.is_finite()));
+        assert!(bench.input_gradient(0).as_slice().iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn steps_are_those_of_the_sequence_layer() {
+        for options in ["", ", forget_bias: 1"] {
+            let carries = &["", ".c"];
+            assert_one_step(&OneStep { sequence: "Lstm", cell: "LstmCell", options, carries });
+        }
+    }
+
+    #[test]
+    fn a_cell_without_b_is_one_whose_b_is_0() {
+        assert_without_bias("LstmCell", "", &["", ".c"], &["b"]);
+    }
+
+    #[test]
+    fn packed_weights_compute_the_same() {
+        assert_packed("LstmCell", "", 2, &["b"]);
+    }
+
+    #[test]
+    fn every_form_computes_the_same() {
+        assert_forms("Lstm", "", 2);
     }
 }

@@ -1,21 +1,13 @@
-//! The plain recurrence.
+//! The plain recurrence, over time and one step of it.
 
-use engine_core::context::Forward;
-use engine_kernels::gemm::product;
-use engine_core::init::{Fill, Init};
+use engine_core::init::Init;
 use engine_core::registry::LAYER;
-use engine_core::{Axis, Backward, Dim, Kernel, Layer, LayerPlan, Part, PlanError, Port, PortShapes, Scalar, Shape, Step, register};
-use engine_kernels::math;
+use engine_core::{Dim, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::elementwise;
-use crate::fused::{Recurrence, RnnCell};
-use crate::recurrent::{
-    B, WH, WX, X, add_recurrent_gradient, add_start_gradient, map_gradients, map_input, matrix_at,
-    rows_at, rows_at_mut, start, take_gradient, take_input, transpose,
-};
-use crate::temporal_affine::{TemporalAffine, map_plan};
+use super::{Before, Cell, Gradients, Lane, Recurrent, State};
+use crate::recurrent_layer;
 
 /// A plain recurrence: each state is an affine map of the input and the state before, squashed.
 ///
@@ -46,6 +38,38 @@ pub struct Rnn {
     pub recurrent_init: Init,
 }
 
+/// One step of `Rnn`, from the state that it is given.
+///
+/// ```text
+/// h' = f(x wx + h wh + b)        f: tanh, or max(0, .)
+/// ```
+///
+/// Elman, 1990.
+///
+/// # Shapes
+/// - `x`: `[Batch, Inputs]`
+/// - `h`: the state before the step, `[Batch, units]`
+/// - output: h', `[Batch, units]`
+/// - parameters: `wx` `[Inputs, units]`, `wh` `[units, units]`, `b` `[units]` unless `bias: false`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RnnCell {
+    /// How many numbers the state has.
+    pub units: Dim,
+    /// The function f.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether `b` is added.
+    #[serde(default = "crate::linear::with_bias")]
+    pub bias: bool,
+    /// How the first `wx` is drawn; `b` starts at 0.
+    #[serde(default)]
+    pub init: Init,
+    /// How the first `wh` is drawn.
+    #[serde(default)]
+    pub recurrent_init: Init,
+}
+
 /// What squashes a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Activation {
@@ -56,160 +80,45 @@ pub enum Activation {
     Relu,
 }
 
-impl Activation {
-    /// Applies the function.
-    pub(crate) fn squash<T: Scalar>(self, a: &mut [T]) {
-        match self {
-            Activation::Tanh => math::tanh(a),
-            Activation::Relu => elementwise::relu(a),
-        }
-    }
+recurrent_layer!(Rnn);
+recurrent_layer!(RnnCell);
 
-    /// da = dh * the function's slope where its value is h.
-    pub(crate) fn gradient<T: Scalar>(self, dh: &[T], h: &[T], da: &mut [T]) {
-        let times = |slope: fn(T) -> T, da: &mut [T]| {
-            da.iter_mut().zip(dh).zip(h).for_each(|((da, &dh), &h)| *da = dh * slope(h));
+impl Rnn {
+    fn recurrent(&self) -> Recurrent<Activation, 1> {
+        Recurrent::over_time(self.activation, self.units, self.init, self.recurrent_init)
+    }
+}
+
+impl RnnCell {
+    fn recurrent(&self) -> Recurrent<Activation, 1> {
+        let RnnCell { units, activation, bias, init, recurrent_init } = *self;
+        Recurrent::over_time(activation, units, init, recurrent_init).one_step().bias_if(bias)
+    }
+}
+
+impl Cell<1> for Activation {
+    #[inline(always)]
+    fn forward<V: Lane>(self, [a]: [V; 1], _: Before<V>) -> ([V; 1], State<V>) {
+        let h = match self {
+            Activation::Tanh => a.tanh(),
+            Activation::Relu => a.relu(),
         };
-        match self {
-            Activation::Tanh => times(elementwise::tanh_slope, da),
-            Activation::Relu => times(elementwise::relu_slope, da),
-        }
-    }
-}
-
-const H0: usize = 1;
-
-/// Scratch and state: what is carried through time.
-const H: usize = 0;
-
-#[typetag::serde]
-impl Layer for Rnn {
-    fn ports(&self) -> Vec<Port> {
-        vec![
-            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
-            Port::real("h0", [Axis::BATCH, self.units.into()]).optional(),
-        ]
+        ([a], State::of(h))
     }
 
-    fn plan(&self, inputs: &PortShapes<'_>) -> Result<LayerPlan, PlanError> {
-        let units = self.units;
-        let over_time = inputs.shape(X).with_last(units);
-        let map = TemporalAffine { units, bias: true, init: self.init };
-        let map_plan = map_plan(over_time.clone(), true);
-        let fused = Recurrence::new(RnnCell(self.activation));
-        let fused_plan = Recurrence::<RnnCell>::plan(&over_time, units);
-        let recurrence = RnnRecurrence { activation: self.activation };
-        let recurrence_plan =
-            recurrence_plan(&over_time, units).indexed(X).fused(Part::new(fused, fused_plan, [0]));
-        Ok(self::recurrence_plan(&over_time, units)
-            .weights("wx", [inputs.dim("Inputs"), units], Fill::Random(self.init))
-            .weights("wh", [units, units], Fill::Random(self.recurrent_init))
-            .bias("b", [units], Fill::zero())
-            .split(Part::new(map, map_plan, [WX, B]), Part::new(recurrence, recurrence_plan, [WH])))
-    }
-}
-
-/// The memory of the recurrence, over time and at one step.
-fn recurrence_plan(over_time: &Shape, units: Dim) -> LayerPlan {
-    let now = Shape::new([over_time[0], units]);
-    LayerPlan::output(over_time.clone())
-        // The sums and their gradients, h before each step.
-        .saved(over_time.clone())
-        .saved(over_time.clone())
-        // h or its gradient; h wh; the transpose of wh.
-        .scratch(now.clone())
-        .scratch(now.clone())
-        .scratch([units, units])
-        .state(now)
-}
-
-impl<T: Scalar> Kernel<T> for Rnn {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        map_input(cx);
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.activation.advance(cx, WH);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        map_input(&mut cx.forward);
-        self.activation.step(cx, WH);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.activation.go_back(cx, WH);
-        map_gradients(cx);
-    }
-}
-
-/// The recurrence from `x wx + b` on: its first port is that, its only parameter `wh`.
-#[derive(Debug)]
-struct RnnRecurrence {
-    activation: Activation,
-}
-
-impl<T: Scalar> Kernel<T> for RnnRecurrence {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        take_input(cx);
-        start(&mut cx.scratch[H], cx.inputs.get(H0));
-        self.activation.advance(cx, 0);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        take_input(&mut cx.forward);
-        self.activation.step(cx, 0);
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.activation.go_back(cx, 0);
-        take_gradient(cx);
-    }
-}
-
-impl Activation {
-    /// One time step from the carried state on.
-    fn step<T: Scalar>(self, cx: &mut Step<'_, T>, wh: usize) {
-        let before = if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[H]) };
-        start(&mut cx.forward.scratch[H], before);
-        self.advance(&mut cx.forward, wh);
-        start(&mut cx.state[H], Some(&cx.forward.scratch[H]));
-    }
-
-    /// Runs over time from the carried state on, which it leaves at the last step's.
-    fn advance<T: Scalar>(self, cx: &mut Forward<'_, T>, wh: usize) {
-        let [sums, before] = &mut *cx.saved else { unreachable!("as planned") };
-        let [h, recurrent, _] = &mut *cx.scratch else { unreachable!("as planned") };
-        let y = &mut cx.outputs[0];
-        for t in 0..y.dim(1) {
-            product(h.rows(), cx.parameters[wh].rows(), recurrent.rows_mut());
-            let read = rows_at(recurrent, 0).zip(rows_at(sums, t));
-            let write = rows_at_mut(before, t).zip(rows_at_mut(h, 0)).zip(rows_at_mut(y, t));
-            for ((recurrent, sums), ((before, h), y)) in read.zip(write) {
-                before.copy_from_slice(h);
-                y.iter_mut().zip(sums).zip(recurrent).for_each(|((y, &a), &b)| *y = a + b);
-                self.squash(y);
-                h.copy_from_slice(y);
-            }
-        }
-    }
-
-    /// Goes back through time: leaves the gradients of the sums in their place, and adds those of `wh` and of where the
-    /// state starts.
-    fn go_back<T: Scalar>(self, cx: &mut Backward<'_, T>, wh: usize) {
-        let [da, before] = &mut *cx.saved else { unreachable!("as planned") };
-        let [dh, _, wh_t] = &mut *cx.scratch else { unreachable!("as planned") };
-        let (h, dy) = (&cx.outputs[0], &cx.output_gradients[0]);
-        transpose(&cx.parameters[wh], wh_t);
-        dh.fill(T::zero());
-        for t in (0..h.dim(1)).rev() {
-            let read = rows_at(h, t).zip(rows_at(dy, t));
-            for ((h, dy), (dh, da)) in read.zip(rows_at_mut(dh, 0).zip(rows_at_mut(da, t))) {
-                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                self.gradient(dh, h, da);
-            }
-            product(matrix_at(da, t), wh_t.rows(), dh.rows_mut());
-        }
-        add_start_gradient(dh, cx.input_gradients.get(H0));
-        add_recurrent_gradient(before, da.rows(), cx.parameter_gradients[wh].rows_mut());
+    #[inline(always)]
+    fn backward<V: Lane>(
+        self,
+        _: [V; 1],
+        _: Before<V>,
+        after: State<V>,
+        gradient: State<V>,
+    ) -> Gradients<V, 1> {
+        let slope = match self {
+            Activation::Tanh => after.h.tanh_slope(),
+            Activation::Relu => after.h.relu_slope(),
+        };
+        Gradients::of([gradient.h * slope])
     }
 }
 
@@ -223,11 +132,24 @@ register!(
     ],
 );
 
+register!(
+    RnnCell in LAYER,
+    example: "RnnCell(units: 512)",
+    checks: [
+        "RnnCell(units: Units)",
+        "RnnCell(units: Units, activation: Relu, bias: false)",
+        "RnnCell(units: 3, init: Uniform(0.3), recurrent_init: Orthogonal)",
+    ],
+);
+
 #[cfg(test)]
 mod tests {
     use engine_core::testing::{LayerBench, Value};
     use engine_core::{Mode, Tensor};
 
+    use crate::samples::cells::{
+        OneStep, assert_forms, assert_one_step, assert_packed, assert_without_bias,
+    };
     use crate::samples::{SIZES, array, assert_near, random};
 
     /// A bench over random inputs and biases; `h0` is wired if `started`.
@@ -308,5 +230,27 @@ mod tests {
     fn a_start_of_another_width_is_refused() {
         let (x, h0) = (random::<f64>(&[2, 3, 4], 1), random::<f64>(&[2, 6], 2));
         assert!(LayerBench::try_new("Rnn(units: 5)", vec![x.into(), h0.into()]).is_err());
+    }
+
+    #[test]
+    fn steps_are_those_of_the_sequence_layer() {
+        for options in ["", ", activation: Relu"] {
+            assert_one_step(&OneStep { sequence: "Rnn", cell: "RnnCell", options, carries: &[""] });
+        }
+    }
+
+    #[test]
+    fn a_cell_without_b_is_one_whose_b_is_0() {
+        assert_without_bias("RnnCell", "", &[""], &["b"]);
+    }
+    #[test]
+    fn packed_weights_compute_the_same() {
+        assert_packed("RnnCell", "", 1, &["b"]);
+    }
+
+    #[test]
+    fn every_form_computes_the_same() {
+        assert_forms("Rnn", "", 1);
+        assert_forms("Rnn", ", activation: Relu", 1);
     }
 }
