@@ -274,7 +274,9 @@ fn assert_forms_of(text: &str, [n, t]: [usize; 2], seed: u64) {
             other.backward();
             let (a, b) = (other.loss().unwrap(), plain.loss().unwrap());
             assert!((a - b).abs() < 1e-12 * b.abs().max(1.0), "{kept:?}: {a} and {b}");
-            for (a, b) in other.gradients().iter().zip(plain.gradients()) {
+            let names = plain.plan().parameters.iter().map(|parameter| &parameter.name);
+            for (name, (a, b)) in names.zip(other.gradients().iter().zip(plain.gradients())) {
+                println!("{name} with {kept:?}");
                 assert_near(a, b);
             }
         }
