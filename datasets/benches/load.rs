@@ -8,8 +8,8 @@ use std::{env, fs, io};
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use engine_datasets::scenes::{self, Options};
 use engine_datasets::{CocoHdf5, Dataset};
+use engine_datasets::{Options, generate};
 
 fn main() {
     divan::main();

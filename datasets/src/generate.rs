@@ -349,10 +349,7 @@ mod tests {
                 assert_eq!(stored, &engine_core::Elements::F32(described));
                 let picture = image::open(path).unwrap().to_rgb8();
                 let stored = batch.get("grid").unwrap().elements();
-                assert_eq!(
-                    stored,
-                    &engine_core::Elements::F32(super::crate::scenes::grid(&picture))
-                );
+                assert_eq!(stored, &engine_core::Elements::F32(crate::scenes::grid(&picture)));
             }
         }
         assert!(standard.describe_file(&root.path().join("none.png")).is_err());

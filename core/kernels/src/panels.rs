@@ -1,8 +1,8 @@
 //! Matrices in the order in which kernels read them.
 //!
 //! A *panel* is a strip of a matrix as wide as four cache lines. Kernels read a panel from its first row to its last, one
-//! row after the other, and so from one end of memory to the other. Panels also interleave the blocks of a cell's gates,
-//! so that one panel has all gates of the same few units.
+//! row after the other, and so from one end of memory to the other. Panels also interleave the four blocks of a cell's
+//! gates, so that one panel has all gates of the same few units.
 
 use aligned_vec::{AVec, CACHELINE_ALIGN, avec};
 use ndarray::ArrayView2;
@@ -33,9 +33,8 @@ pub struct Packing {
 
 /// How a dimension of some length is cut into panels.
 ///
-/// It may consist of equal blocks. Two or four of them are interleaved: a panel has a share of each. Any number that does
-/// not divide a panel into shares of whole cache lines, such as three, lies one block after the other, each in panels of
-/// its own.
+/// It may consist of equal blocks. Four of them are interleaved: a panel has a cache line of each. Blocks of any other
+/// number lie one after the other, each in panels of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PanelLayout {
     /// How many numbers there are.
@@ -75,8 +74,8 @@ impl PanelLayout {
     }
 
     /// Whether a panel has a share of every block.
-    fn interleaved(self) -> bool {
-        4 % self.gates == 0
+    pub fn interleaved(self) -> bool {
+        matches!(self.gates, 1 | 4)
     }
 }
 

@@ -68,6 +68,28 @@ impl<'a, T, H: Handle> Arrays<'a, T, H> {
         all.expect("handles of one layer, each once")
     }
 
+    /// Several arrays at once, to be changed, and others that may not have been asked for.
+    ///
+    /// # Panics
+    /// As [`each`](Self::each).
+    pub fn each_and<const N: usize, const M: usize>(
+        &mut self,
+        handles: [H; N],
+        optional: [Option<H>; M],
+    ) -> ([&mut Tensor<T>; N], [Option<&mut Tensor<T>>; M]) {
+        let (mut found, mut others) = ([const { None }; N], [const { None }; M]);
+        for (at, array) in self.arrays.iter_mut().enumerate() {
+            if let Some(place) = handles.iter().position(|handle| handle.at() == at) {
+                found[place] = Some(array);
+            } else if let Some(place) =
+                optional.iter().position(|handle| handle.is_some_and(|handle| handle.at() == at))
+            {
+                others[place] = Some(array);
+            }
+        }
+        (found.map(|array| array.expect("handles of one layer, each once")), others)
+    }
+
     /// The same arrays, for a shorter time.
     pub fn reborrow(&mut self) -> Arrays<'_, T, H> {
         Arrays::new(self.arrays)

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use hdf5::types::TypeDescriptor;
-use ndarray::s;
+use rayon::prelude::*;
 
 use crate::DataError;
 
@@ -102,11 +102,9 @@ impl Arrays {
         for first in (0..rows).step_by(slab) {
             let end = (first + slab).min(rows);
             let read = match N {
-                1 => data
-                    .read_slice_1d::<i64, _>(s![first..end])
-                    .map(|a| a.into_raw_vec_and_offset()),
+                1 => data.read_slice_1d::<i64, _>(first..end).map(|a| a.into_raw_vec_and_offset()),
                 _ => data
-                    .read_slice_2d::<i64, _>(s![first..end, ..])
+                    .read_slice_2d::<i64, _>((first..end, ..))
                     .map(|a| a.into_raw_vec_and_offset()),
             };
             let (values, _) = read.map_err(|e| self.failed(name, &e))?;

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::FEATURES;
 use super::arrays::Arrays;
 use super::arrays::first_not_finite;

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use hdf5::H5Type;
-use ndarray::{ArrayView, Dimension, IntoDimension, s};
+use ndarray::{ArrayView, Dimension, IntoDimension};
 
 use crate::{DataError, Split, Vocabulary};
 
@@ -124,8 +124,8 @@ impl Slabs {
         shape[0] = images;
         let array = ArrayView::from_shape(shape, numbers).map_err(|e| failed(e.into()))?;
         let written = match self.data.ndim() {
-            2 => self.data.write_slice(&array, s![from..to, ..]),
-            _ => self.data.write_slice(&array, s![from..to, .., ..]),
+            2 => self.data.write_slice(&array, (from..to, ..)),
+            _ => self.data.write_slice(&array, (from..to, .., ..)),
         };
         written.map_err(failed)?;
         self.written = to;

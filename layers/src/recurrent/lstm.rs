@@ -1,25 +1,14 @@
-//! The long short-term memory.
+//! The long short-term memory, over time and one step of it.
 
 use engine_core::field::Finite;
 use engine_core::init::{Fill, Init};
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dependence, Dim, Form, Forward, Kernel, Layer, Lowered, Memory, Part,
-    PlanError, Port, PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, State, Step,
-    Weight, WeightOrder, register,
-};
-use engine_kernels::gemm::product;
-use engine_kernels::math;
-use ndarray::Axis as Side;
+use engine_core::{Dim, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{LstmCell, Recurrence};
-use super::shared::{
-    InputPart, X, add_recurrent_gradient, add_start_gradient, first, lower_input, matrix_at,
-    recurrence_facts, rows_at, rows_at_mut, start, transpose,
-};
-use crate::elementwise::{sigmoid_slope, tanh_slope};
+use super::{Before, Cell, Gradients, Lane, Recurrent, State};
+use crate::recurrent_layer;
 
 /// A recurrence with a memory that gates protect: the long short-term memory.
 ///
@@ -53,232 +42,95 @@ pub struct Lstm {
     pub forget_bias: Finite,
 }
 
-pub(crate) fn none() -> Finite {
+/// One step of `Lstm`, from the state and the memory that it is given.
+///
+/// ```text
+/// [i f o g] = x wx + h wh + b        four blocks of `units` numbers each
+/// c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+/// h' = sigmoid(o) * tanh(c')
+/// ```
+///
+/// Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
+///
+/// # Shapes
+/// - `x`: `[Batch, Inputs]`
+/// - `h`, `c`: the state and the memory before the step, `[Batch, units]`
+/// - output: h', `[Batch, units]`
+/// - output `c`: c', `[Batch, units]`
+/// - parameters: `wx` `[Inputs, 4 units]`, `wh` `[units, 4 units]`, `b` `[4 units]` unless `bias: false`, their columns in
+///   the order i, f, o, g
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LstmCell {
+    /// How many numbers the state has, and the memory.
+    pub units: Dim,
+    /// Whether `b` is added.
+    #[serde(default = "crate::linear::with_bias")]
+    pub bias: bool,
+    /// Where `b` starts for the forget gate; 0 for the others. 1 makes a new memory last (Jozefowicz et al., 2015).
+    #[serde(default = "none")]
+    pub forget_bias: Finite,
+    /// How the first `wx` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub init: Init,
+    /// How the first `wh` is drawn, each gate's block as a matrix of its own.
+    #[serde(default)]
+    pub recurrent_init: Init,
+}
+
+fn none() -> Finite {
     Finite::constant(0.0)
 }
 
-const H0: usize = 1;
-const C0: usize = 2;
+recurrent_layer!(Lstm);
+recurrent_layer!(LstmCell);
 
-pub(crate) const GATES: usize = 4;
-
-#[typetag::serde]
-impl Layer for Lstm {
-    fn ports(&self) -> Vec<Port> {
-        vec![
-            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
-            Port::real("h0", [Axis::BATCH, self.units.into()]).optional(),
-            Port::real("c0", [Axis::BATCH, self.units.into()]).optional(),
-        ]
-    }
-
-    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
-        let (units, wide) = (self.units, self.units.times(GATES));
-        let bias = Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]);
-        Ok(Signature::output(inputs.shape(X).with_last(units), Dependence::Past)
-            .port(H0, Dependence::StartOnly)
-            .port(C0, Dependence::StartOnly)
-            .weights("wx", [inputs.dim("Inputs"), wide], Fill::RandomBlocks(self.init, GATES))
-            .weights("wh", [units, wide], Fill::RandomBlocks(self.recurrent_init, GATES))
-            .bias("b", [wide], bias))
-    }
-
-    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
-        Lowered::new(LstmRecurrence::of(Part::Whole, memory))
-    }
-
-    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
-        match (form.part, form.weights) {
-            (Part::Input, _) => Some(lower_input(form, GATES, memory)),
-            (Part::Recurrence, WeightOrder::Stored) => Some(
-                Lowered::new(LstmRecurrence::of(Part::Recurrence, memory))
-                    .facts(recurrence_facts(&[H0, C0]))
-                    .indexed(X),
-            ),
-            (Part::Recurrence, WeightOrder::PanelsBothWays) => {
-                Some(Recurrence::lower(LstmCell, memory).facts(recurrence_facts(&[H0, C0])))
-            }
-            _ => None,
-        }
+impl Lstm {
+    fn recurrent(&self) -> Recurrent<Gates, 4> {
+        Recurrent::over_time(Gates, self.units, self.init, self.recurrent_init)
+            .bias(Fill::Blocks(vec![0.0, self.forget_bias.get(), 0.0, 0.0]))
     }
 }
 
-/// The recurrence over time and at one step.
-#[derive(Debug)]
-struct LstmRecurrence {
-    input: InputPart,
-    wh: Weight,
-    /// The gates, h and c before each step, tanh(c).
-    gates: Saved,
-    h_before: Saved,
-    c_before: Saved,
-    tanh_c: Saved,
-    /// h and c, or their gradients; h wh; the transpose of wh.
-    h: Scratch,
-    c: Scratch,
-    recurrent: Scratch,
-    wh_t: Scratch,
-    carried_h: State,
-    carried_c: State,
-}
-
-impl LstmRecurrence {
-    fn of(part: Part, memory: &mut Memory<'_>) -> Self {
-        let over_time = memory.output().clone();
-        let units = over_time.last();
-        let (now, wide) = (Shape::new([over_time[0], units]), units.times(GATES));
-        LstmRecurrence {
-            input: InputPart::of(part, memory),
-            wh: memory.weight("wh"),
-            gates: memory.saved(over_time.with_last(wide)),
-            h_before: memory.saved(over_time.clone()),
-            c_before: memory.saved(over_time.clone()),
-            tanh_c: memory.saved(over_time.clone()),
-            h: memory.scratch(now.clone()),
-            c: memory.scratch(now.clone()),
-            recurrent: memory.scratch(now.with_last(wide)),
-            wh_t: memory.scratch([wide, units]),
-            carried_h: memory.state(now.clone()),
-            carried_c: memory.state(now),
-        }
+impl LstmCell {
+    fn recurrent(&self) -> Recurrent<Gates, 4> {
+        let LstmCell { units, bias, forget_bias, init, recurrent_init } = *self;
+        let lstm = Lstm { units, init, recurrent_init, forget_bias };
+        lstm.recurrent().one_step().bias_if(bias)
     }
 }
 
-impl<T: Scalar> Kernel<T> for LstmRecurrence {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        self.input.forward(cx, self.gates);
-        for (carried, port) in [(self.h, H0), (self.c, C0)] {
-            start(&mut cx.scratch[carried], cx.inputs.get(port));
-        }
-        self.advance(cx);
+/// The mathematics of a step, gates in the order i, f, o, g.
+#[derive(Debug, Clone, Copy)]
+struct Gates;
+
+impl Cell<4> for Gates {
+    const HAS_CELL_STATE: bool = true;
+
+    #[inline(always)]
+    fn forward<V: Lane>(self, [i, f, o, g]: [V; 4], before: Before<V>) -> ([V; 4], State<V>) {
+        let (i, f, o, g) = (i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh());
+        let c = i.mul_add(g, f * before.c);
+        ([i, f, o, g], State { h: o * c.tanh(), c })
     }
 
-    fn step(&self, cx: &mut Step<'_, T>) {
-        self.input.forward(&mut cx.forward, self.gates);
-        let carried = [(self.h, self.carried_h, H0), (self.c, self.carried_c, C0)];
-        for (now, state, port) in carried {
-            let before =
-                if cx.first { cx.forward.inputs.get(port) } else { Some(&cx.state[state]) };
-            start(&mut cx.forward.scratch[now], before);
-        }
-        self.advance(&mut cx.forward);
-        for (now, state, _) in carried {
-            start(&mut cx.state[state], Some(&cx.forward.scratch[now]));
-        }
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.go_back(cx);
-        self.input.backward(cx, self.gates);
-    }
-}
-
-impl LstmRecurrence {
-    /// Runs over time from the carried h and c on, which it leaves at the last step's. Finds in the gates' place what the
-    /// input adds to their sums.
-    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
-        let saved = [self.gates, self.h_before, self.c_before, self.tanh_c];
-        let [gates, h_before, c_before, tanh_c] = cx.saved.each(saved);
-        let [h, c, recurrent] = cx.scratch.each([self.h, self.c, self.recurrent]);
-        let y = &mut cx.outputs[0];
-        let sequences = Sequences::of(y, cx.sequences);
-        for t in 0..sequences.steps() {
-            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
-            product(h.rows(), cx.parameters[self.wh].rows(), recurrent.rows_mut());
-            let sums = rows_at(recurrent, alive).zip(rows_at_mut(gates, rows));
-            let before = rows_at_mut(h_before, rows).zip(rows_at_mut(c_before, rows));
-            let after = rows_at_mut(h, alive).zip(rows_at_mut(c, alive));
-            let kept = rows_at_mut(tanh_c, rows).zip(rows_at_mut(y, rows));
-            for (((recurrent, gates), (h_before, c_before)), ((h, c), (tanh_c, y))) in
-                sums.zip(before).zip(after.zip(kept))
-            {
-                h_before.copy_from_slice(h);
-                c_before.copy_from_slice(c);
-                gates.iter_mut().zip(recurrent).for_each(|(a, &recurrent)| *a += recurrent);
-                cell(gates, c, tanh_c, h);
-                y.copy_from_slice(h);
-            }
-        }
-    }
-
-    /// Goes back through time: leaves the gradients of the gates' sums in the gates' place, and adds those of `wh` and of
-    /// where h and c start.
-    fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
-        let saved = [self.gates, self.h_before, self.c_before, self.tanh_c];
-        let [gates, h_before, c_before, tanh_c] = cx.saved.each(saved);
-        let [dh, dc, wh_t] = cx.scratch.each([self.h, self.c, self.wh_t]);
-        let dy = &cx.output_gradients[0];
-        let sequences = Sequences::of(dy, cx.sequences);
-        transpose(&cx.parameters[self.wh], wh_t);
-        dh.fill(T::zero());
-        dc.fill(T::zero());
-        for t in (0..sequences.steps()).rev() {
-            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
-            let carried = rows_at_mut(dh, alive).zip(rows_at_mut(dc, alive));
-            let memory = rows_at(c_before, rows).zip(rows_at(tanh_c, rows));
-            let sums = rows_at(dy, rows).zip(rows_at_mut(gates, rows));
-            for (((dh, dc), (c_before, tanh_c)), (dy, gates)) in carried.zip(memory).zip(sums) {
-                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                cell_gradient(gates, c_before, tanh_c, dh, dc);
-            }
-            let (dh, _) = dh.rows_mut().split_at(Side(0), alive.count);
-            product(matrix_at(gates, rows), wh_t.rows(), dh);
-        }
-        add_start_gradient(dh, cx.input_gradients.get(H0));
-        add_start_gradient(dc, cx.input_gradients.get(C0));
-        let dwh = &mut cx.parameter_gradients[self.wh];
-        add_recurrent_gradient(h_before, gates.rows(), dwh.rows_mut());
-    }
-}
-
-/// One sequence's step: opens the gates in place, renews c, computes tanh(c) and h.
-fn cell<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T], h: &mut [T]) {
-    remember(gates, c, tanh_c);
-    expose(gates, tanh_c, h);
-}
-
-/// Opens the gates in place, renews c, computes tanh(c).
-pub(crate) fn remember<T: Scalar>(gates: &mut [T], c: &mut [T], tanh_c: &mut [T]) {
-    let units = c.len();
-    let (open, g) = gates.split_at_mut(3 * units);
-    math::sigmoid(open);
-    math::tanh(g);
-    let (i, f) = (&open[..units], &open[units..][..units]);
-    for (u, c) in c.iter_mut().enumerate() {
-        *c = f[u] * *c + i[u] * g[u];
-    }
-    tanh_c.copy_from_slice(c);
-    math::tanh(tanh_c);
-}
-
-/// h = o * tanh(c), of open gates.
-pub(crate) fn expose<T: Scalar>(gates: &[T], tanh_c: &[T], h: &mut [T]) {
-    let o = &gates[2 * h.len()..];
-    h.iter_mut().zip(o).zip(tanh_c).for_each(|((h, &o), &tanh_c)| *h = o * tanh_c);
-}
-
-/// One sequence's step back: puts the gradients of the gates' sums in the gates' place, and takes dc to the step before.
-pub(crate) fn cell_gradient<T: Scalar>(
-    gates: &mut [T],
-    c_before: &[T],
-    tanh_c: &[T],
-    dh: &[T],
-    dc: &mut [T],
-) {
-    let units = dc.len();
-    let (c_before, tanh_c, dh) = (&c_before[..units], &tanh_c[..units], &dh[..units]);
-    let (i, rest) = gates.split_at_mut(units);
-    let (f, rest) = rest.split_at_mut(units);
-    let (o, g) = rest.split_at_mut(units);
-    let g = &mut g[..units];
-    for u in 0..units {
-        let d = dc[u] + dh[u] * tanh_slope(tanh_c[u]) * o[u];
-        dc[u] = f[u] * d;
-        o[u] = tanh_c[u] * dh[u] * sigmoid_slope(o[u]);
-        f[u] = c_before[u] * d * sigmoid_slope(f[u]);
-        let di = g[u] * d * sigmoid_slope(i[u]);
-        g[u] = i[u] * d * tanh_slope(g[u]);
-        i[u] = di;
+    #[inline(always)]
+    fn backward<V: Lane>(
+        self,
+        [i, f, o, g]: [V; 4],
+        before: Before<V>,
+        after: State<V>,
+        gradient: State<V>,
+    ) -> Gradients<V, 4> {
+        let (dh, tanh_c) = (gradient.h, after.c.tanh());
+        let dc = (dh * o).mul_add(tanh_c.tanh_slope(), gradient.c);
+        let gates = [
+            dc * g * i.sigmoid_slope(),
+            dc * before.c * f.sigmoid_slope(),
+            dh * tanh_c * o.sigmoid_slope(),
+            dc * i * g.tanh_slope(),
+        ];
+        Gradients { c: dc * f, ..Gradients::of(gates) }
     }
 }
 
@@ -292,12 +144,24 @@ register!(
     ],
 );
 
+register!(
+    LstmCell in LAYER,
+    example: "LstmCell(units: 512)",
+    checks: [
+        "LstmCell(units: Units)",
+        "LstmCell(units: Units, bias: false, recurrent_init: Orthogonal)",
+        "LstmCell(units: 3, forget_bias: 1, init: Uniform(0.3))",
+    ],
+);
+
 #[cfg(test)]
 mod tests {
     use engine_core::testing::{LayerBench, Value};
     use engine_core::{Mode, Tensor};
 
-    use super::*;
+    use crate::samples::cells::{
+        OneStep, assert_forms, assert_one_step, assert_packed, assert_without_bias,
+    };
     use crate::samples::{SIZES, array, assert_near, random};
 
     /// A bench over random inputs and biases, with as many of `h0`, `c0` as are `started`.
@@ -393,6 +257,29 @@ mod tests {
         let h = bench.forward(Mode::Eval);
         assert!(h.as_slice().iter().all(|h| h.abs() <= 1.0));
         bench.backward(&array(&[1, 2, 2], &[1.0; 4]));
-        assert!(bench.input_gradient(X).as_slice().iter().all(|g| g.is_finite()));
+        assert!(bench.input_gradient(0).as_slice().iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn steps_are_those_of_the_sequence_layer() {
+        for options in ["", ", forget_bias: 1"] {
+            let carries = &["", ".c"];
+            assert_one_step(&OneStep { sequence: "Lstm", cell: "LstmCell", options, carries });
+        }
+    }
+
+    #[test]
+    fn a_cell_without_b_is_one_whose_b_is_0() {
+        assert_without_bias("LstmCell", "", &["", ".c"], &["b"]);
+    }
+
+    #[test]
+    fn packed_weights_compute_the_same() {
+        assert_packed("LstmCell", "", 2, &["b"]);
+    }
+
+    #[test]
+    fn every_form_computes_the_same() {
+        assert_forms("Lstm", "", 2);
     }
 }

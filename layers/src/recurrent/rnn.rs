@@ -1,24 +1,13 @@
-//! The plain recurrence.
+//! The plain recurrence, over time and one step of it.
 
-use engine_core::init::{Fill, Init};
+use engine_core::init::Init;
 use engine_core::registry::LAYER;
-use engine_core::{
-    Axis, Backward, Dependence, Dim, Form, Forward, Kernel, Layer, Lowered, Memory, Part,
-    PlanError, Port, PortShapes, Saved, Scalar, Scratch, Sequences, Shape, Signature, State, Step,
-    Weight, WeightOrder, register,
-};
-use engine_kernels::gemm::product;
-use engine_kernels::math;
-use ndarray::Axis as Side;
+use engine_core::{Dim, register};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{Recurrence, RnnCell};
-use super::shared::{
-    InputPart, X, add_recurrent_gradient, add_start_gradient, first, lower_input, matrix_at,
-    recurrence_facts, rows_at, rows_at_mut, start, transpose,
-};
-use crate::elementwise;
+use super::{Before, Cell, Gradients, Lane, Recurrent, State};
+use crate::recurrent_layer;
 
 /// A plain recurrence: each state is an affine map of the input and the state before, squashed.
 ///
@@ -49,6 +38,38 @@ pub struct Rnn {
     pub recurrent_init: Init,
 }
 
+/// One step of `Rnn`, from the state that it is given.
+///
+/// ```text
+/// h' = f(x wx + h wh + b)        f: tanh, or max(0, .)
+/// ```
+///
+/// Elman, 1990.
+///
+/// # Shapes
+/// - `x`: `[Batch, Inputs]`
+/// - `h`: the state before the step, `[Batch, units]`
+/// - output: h', `[Batch, units]`
+/// - parameters: `wx` `[Inputs, units]`, `wh` `[units, units]`, `b` `[units]` unless `bias: false`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RnnCell {
+    /// How many numbers the state has.
+    pub units: Dim,
+    /// The function f.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether `b` is added.
+    #[serde(default = "crate::linear::with_bias")]
+    pub bias: bool,
+    /// How the first `wx` is drawn; `b` starts at 0.
+    #[serde(default)]
+    pub init: Init,
+    /// How the first `wh` is drawn.
+    #[serde(default)]
+    pub recurrent_init: Init,
+}
+
 /// What squashes a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Activation {
@@ -59,166 +80,45 @@ pub enum Activation {
     Relu,
 }
 
-impl Activation {
-    /// Applies the function.
-    pub(crate) fn squash<T: Scalar>(self, a: &mut [T]) {
-        match self {
-            Activation::Tanh => math::tanh(a),
-            Activation::Relu => elementwise::relu(a),
-        }
-    }
+recurrent_layer!(Rnn);
+recurrent_layer!(RnnCell);
 
-    /// da = dh * the function's slope where its value is h.
-    pub(crate) fn gradient<T: Scalar>(self, dh: &[T], h: &[T], da: &mut [T]) {
-        let times = |slope: fn(T) -> T, da: &mut [T]| {
-            da.iter_mut().zip(dh).zip(h).for_each(|((da, &dh), &h)| *da = dh * slope(h));
+impl Rnn {
+    fn recurrent(&self) -> Recurrent<Activation, 1> {
+        Recurrent::over_time(self.activation, self.units, self.init, self.recurrent_init)
+    }
+}
+
+impl RnnCell {
+    fn recurrent(&self) -> Recurrent<Activation, 1> {
+        let RnnCell { units, activation, bias, init, recurrent_init } = *self;
+        Recurrent::over_time(activation, units, init, recurrent_init).one_step().bias_if(bias)
+    }
+}
+
+impl Cell<1> for Activation {
+    #[inline(always)]
+    fn forward<V: Lane>(self, [a]: [V; 1], _: Before<V>) -> ([V; 1], State<V>) {
+        let h = match self {
+            Activation::Tanh => a.tanh(),
+            Activation::Relu => a.relu(),
         };
-        match self {
-            Activation::Tanh => times(elementwise::tanh_slope, da),
-            Activation::Relu => times(elementwise::relu_slope, da),
-        }
-    }
-}
-
-const H0: usize = 1;
-
-#[typetag::serde]
-impl Layer for Rnn {
-    fn ports(&self) -> Vec<Port> {
-        vec![
-            Port::real("x", [Axis::BATCH, Axis::TIME, Axis::Any("Inputs")]),
-            Port::real("h0", [Axis::BATCH, self.units.into()]).optional(),
-        ]
+        ([a], State::of(h))
     }
 
-    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
-        let units = self.units;
-        Ok(Signature::output(inputs.shape(X).with_last(units), Dependence::Past)
-            .port(H0, Dependence::StartOnly)
-            .weights("wx", [inputs.dim("Inputs"), units], Fill::Random(self.init))
-            .weights("wh", [units, units], Fill::Random(self.recurrent_init))
-            .bias("b", [units], Fill::zero()))
-    }
-
-    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
-        Lowered::new(RnnRecurrence::of(self.activation, Part::Whole, memory))
-    }
-
-    fn form(&self, form: Form, memory: &mut Memory<'_>) -> Option<Lowered> {
-        let facts = recurrence_facts(&[H0]);
-        match (form.part, form.weights) {
-            (Part::Input, _) => Some(lower_input(form, 1, memory)),
-            (Part::Recurrence, WeightOrder::Stored) => {
-                let recurrence = RnnRecurrence::of(self.activation, Part::Recurrence, memory);
-                Some(Lowered::new(recurrence).facts(facts).indexed(X))
-            }
-            (Part::Recurrence, WeightOrder::PanelsBothWays) => {
-                Some(Recurrence::lower(RnnCell(self.activation), memory).facts(facts))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The recurrence over time and at one step.
-#[derive(Debug)]
-struct RnnRecurrence {
-    f: Activation,
-    input: InputPart,
-    wh: Weight,
-    /// The sums and their gradients, h before each step.
-    sums: Saved,
-    before: Saved,
-    /// h or its gradient; h wh; the transpose of wh.
-    h: Scratch,
-    recurrent: Scratch,
-    wh_t: Scratch,
-    carried: State,
-}
-
-impl RnnRecurrence {
-    fn of(f: Activation, part: Part, memory: &mut Memory<'_>) -> Self {
-        let over_time = memory.output().clone();
-        let units = over_time.last();
-        let now = Shape::new([over_time[0], units]);
-        RnnRecurrence {
-            f,
-            input: InputPart::of(part, memory),
-            wh: memory.weight("wh"),
-            sums: memory.saved(over_time.clone()),
-            before: memory.saved(over_time),
-            h: memory.scratch(now.clone()),
-            recurrent: memory.scratch(now.clone()),
-            wh_t: memory.scratch([units, units]),
-            carried: memory.state(now),
-        }
-    }
-
-    /// Runs over time from the carried state on, which it leaves at the last step's.
-    fn advance<T: Scalar>(&self, cx: &mut Forward<'_, T>) {
-        let [sums, before] = cx.saved.each([self.sums, self.before]);
-        let [h, recurrent] = cx.scratch.each([self.h, self.recurrent]);
-        let y = &mut cx.outputs[0];
-        let sequences = Sequences::of(y, cx.sequences);
-        for t in 0..sequences.steps() {
-            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
-            product(h.rows(), cx.parameters[self.wh].rows(), recurrent.rows_mut());
-            let read = rows_at(recurrent, alive).zip(rows_at(sums, rows));
-            let write =
-                rows_at_mut(before, rows).zip(rows_at_mut(h, alive)).zip(rows_at_mut(y, rows));
-            for ((recurrent, sums), ((before, h), y)) in read.zip(write) {
-                before.copy_from_slice(h);
-                y.iter_mut().zip(sums).zip(recurrent).for_each(|((y, &a), &b)| *y = a + b);
-                self.f.squash(y);
-                h.copy_from_slice(y);
-            }
-        }
-    }
-
-    /// Goes back through time: leaves the gradients of the sums in their place, and adds those of `wh` and of where the
-    /// state starts.
-    fn go_back<T: Scalar>(&self, cx: &mut Backward<'_, T>) {
-        let [da, before] = cx.saved.each([self.sums, self.before]);
-        let [dh, wh_t] = cx.scratch.each([self.h, self.wh_t]);
-        let (h, dy) = (&cx.outputs[0], &cx.output_gradients[0]);
-        let sequences = Sequences::of(dy, cx.sequences);
-        transpose(&cx.parameters[self.wh], wh_t);
-        dh.fill(T::zero());
-        for t in (0..sequences.steps()).rev() {
-            let (rows, alive) = (sequences.at(t), first(sequences.alive(t)));
-            let read = rows_at(h, rows).zip(rows_at(dy, rows));
-            for ((h, dy), (dh, da)) in read.zip(rows_at_mut(dh, alive).zip(rows_at_mut(da, rows))) {
-                dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                self.f.gradient(dh, h, da);
-            }
-            let (dh, _) = dh.rows_mut().split_at(Side(0), alive.count);
-            product(matrix_at(da, rows), wh_t.rows(), dh);
-        }
-        add_start_gradient(dh, cx.input_gradients.get(H0));
-        let dwh = &mut cx.parameter_gradients[self.wh];
-        add_recurrent_gradient(before, da.rows(), dwh.rows_mut());
-    }
-}
-
-impl<T: Scalar> Kernel<T> for RnnRecurrence {
-    fn forward(&self, cx: &mut Forward<'_, T>) {
-        self.input.forward(cx, self.sums);
-        start(&mut cx.scratch[self.h], cx.inputs.get(H0));
-        self.advance(cx);
-    }
-
-    fn step(&self, cx: &mut Step<'_, T>) {
-        self.input.forward(&mut cx.forward, self.sums);
-        let before =
-            if cx.first { cx.forward.inputs.get(H0) } else { Some(&cx.state[self.carried]) };
-        start(&mut cx.forward.scratch[self.h], before);
-        self.advance(&mut cx.forward);
-        start(&mut cx.state[self.carried], Some(&cx.forward.scratch[self.h]));
-    }
-
-    fn backward(&self, cx: &mut Backward<'_, T>) {
-        self.go_back(cx);
-        self.input.backward(cx, self.sums);
+    #[inline(always)]
+    fn backward<V: Lane>(
+        self,
+        _: [V; 1],
+        _: Before<V>,
+        after: State<V>,
+        gradient: State<V>,
+    ) -> Gradients<V, 1> {
+        let slope = match self {
+            Activation::Tanh => after.h.tanh_slope(),
+            Activation::Relu => after.h.relu_slope(),
+        };
+        Gradients::of([gradient.h * slope])
     }
 }
 
@@ -232,11 +132,24 @@ register!(
     ],
 );
 
+register!(
+    RnnCell in LAYER,
+    example: "RnnCell(units: 512)",
+    checks: [
+        "RnnCell(units: Units)",
+        "RnnCell(units: Units, activation: Relu, bias: false)",
+        "RnnCell(units: 3, init: Uniform(0.3), recurrent_init: Orthogonal)",
+    ],
+);
+
 #[cfg(test)]
 mod tests {
     use engine_core::testing::{LayerBench, Value};
     use engine_core::{Mode, Tensor};
 
+    use crate::samples::cells::{
+        OneStep, assert_forms, assert_one_step, assert_packed, assert_without_bias,
+    };
     use crate::samples::{SIZES, array, assert_near, random};
 
     /// A bench over random inputs and biases; `h0` is wired if `started`.
@@ -317,5 +230,27 @@ mod tests {
     fn a_start_of_another_width_is_refused() {
         let (x, h0) = (random::<f64>(&[2, 3, 4], 1), random::<f64>(&[2, 6], 2));
         assert!(LayerBench::try_new("Rnn(units: 5)", vec![x.into(), h0.into()]).is_err());
+    }
+
+    #[test]
+    fn steps_are_those_of_the_sequence_layer() {
+        for options in ["", ", activation: Relu"] {
+            assert_one_step(&OneStep { sequence: "Rnn", cell: "RnnCell", options, carries: &[""] });
+        }
+    }
+
+    #[test]
+    fn a_cell_without_b_is_one_whose_b_is_0() {
+        assert_without_bias("RnnCell", "", &[""], &["b"]);
+    }
+    #[test]
+    fn packed_weights_compute_the_same() {
+        assert_packed("RnnCell", "", 1, &["b"]);
+    }
+
+    #[test]
+    fn every_form_computes_the_same() {
+        assert_forms("Rnn", "", 1);
+        assert_forms("Rnn", ", activation: Relu", 1);
     }
 }

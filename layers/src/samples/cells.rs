@@ -1,15 +1,20 @@
 //! One step of a recurrence against the layer that runs over time.
 
-use engine_core::engine::{Engine, gradient_check};
-use engine_core::testing::engine;
-use engine_core::{Batch, Mode, Sizes, Tensor};
+use engine_core::engine::{Engine, Stepper, gradient_check};
+use engine_core::graph::{PASSES, Passes};
+use engine_core::testing::{LayerBench, engine};
+use engine_core::{
+    Batch, Form, Layer, Lowered, Memory, Mode, PlanError, Port, PortShapes, Signature, Sizes,
+    Tagged, Tensor, WeightOrder,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::{SIZES, assert_near, random};
 
 /// A recurrence's layer over time, that of one step, and what both are written with.
-pub(crate) struct Cell {
+pub(crate) struct OneStep {
     pub(crate) sequence: &'static str,
     pub(crate) cell: &'static str,
     pub(crate) options: &'static str,
@@ -19,7 +24,7 @@ pub(crate) struct Cell {
 
 const STEPS: usize = 3;
 
-impl Cell {
+impl OneStep {
     /// The recurrence over time beside the same written out, a node a step, with its weights.
     fn unrolled(&self, [width, units]: [usize; 2]) -> Engine<f64> {
         let starts: Vec<String> =
@@ -72,7 +77,7 @@ fn at(array: &Tensor<f64>, t: usize) -> Tensor<f64> {
 
 /// Refuses a cell whose steps differ from those of the layer over time, by values, by gradients of parameters, of inputs
 /// and of where the state starts, or whose gradients differ from finite differences.
-pub(crate) fn assert_cell(cell: &Cell) {
+pub(crate) fn assert_one_step(cell: &OneStep) {
     for [n, _, width, units] in SIZES {
         println!("{}, {n} sequences, {width} to {units}", cell.cell);
         let (x, dy) = (random(&[n, STEPS, width], 1), random::<f64>(&[n, STEPS, units], 2));
@@ -147,5 +152,158 @@ pub(crate) fn assert_without_bias(cell: &str, options: &str, carries: &[&str], b
     for at in 0..carries.len() {
         let role = format!("h{at}");
         assert_near(without.output(&role).unwrap(), with.output(&role).unwrap());
+    }
+}
+
+/// The form of a layer over weights in panels, as a layer of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct InPanels(Tagged<dyn Layer>);
+
+#[typetag::serde]
+impl Layer for InPanels {
+    fn ports(&self) -> Vec<Port> {
+        self.0.ports()
+    }
+
+    fn signature(&self, inputs: &PortShapes<'_>) -> Result<Signature, PlanError> {
+        self.0.signature(inputs)
+    }
+
+    fn plain(&self, memory: &mut Memory<'_>) -> Lowered {
+        let form = Form::PLAIN.weights(WeightOrder::PanelsBothWays);
+        self.0.form(form, memory).expect("the layer has the form")
+    }
+}
+
+/// Refuses a cell of so many states that over packed weights computes something else.
+pub(crate) fn assert_packed(cell: &str, options: &str, states: usize, biases: &[&str]) {
+    for [n, _, width, units] in SIZES.into_iter().chain([[150, 1, 20, 70]]) {
+        for bias in [true, false] {
+            let layer = format!("{cell}(units: {units}{options}, bias: {bias})");
+            let widths = [width].into_iter().chain(vec![units; states]);
+            let inputs: Vec<_> =
+                widths.zip(1..).map(|(w, seed)| random::<f64>(&[n, w], seed).into()).collect();
+            let mut plain = LayerBench::new(&layer, inputs.clone());
+            let mut packed = LayerBench::new(&format!("InPanels({layer})"), inputs);
+            let biases = if bias { biases } else { &[] };
+            let names = [&["wx", "wh"], biases].concat();
+            for (name, seed) in names.iter().zip(5..) {
+                *plain.parameter_mut(name) = random(plain.parameter(name).shape(), seed);
+                *packed.parameter_mut(name) = plain.parameter(name).clone();
+            }
+            assert_near(&packed.forward(Mode::Eval), &plain.forward(Mode::Eval));
+            let dy = random(&[n, units], 9);
+            packed.backward(&dy);
+            plain.backward(&dy);
+            for name in names {
+                assert_near(packed.parameter_gradient(name), plain.parameter_gradient(name));
+            }
+            for port in 0..=states {
+                assert_near(packed.input_gradient(port), plain.input_gradient(port));
+            }
+        }
+    }
+}
+
+/// Refuses a recurrence of so many states of which some form computes something else than the plain one: over packed
+/// sequences of any lengths, with the input's part apart, with each different word once, in panels, and step by step where
+/// several sequences continue one.
+pub(crate) fn assert_forms(layer: &str, options: &str, states: usize) {
+    let sizes = SIZES.into_iter().chain([[7, 6, 3, 33], [4, 5, 2, 70], [2, 3, 9, 130]]);
+    for ([n, t, width, units], seed) in sizes.zip(1..) {
+        for started in 0..=states {
+            println!(
+                "{layer}{options}: {n} sequences of {t}, {width} to {units}, {started} starts"
+            );
+            let nodes = |at| {
+                format!(
+                    r#"(name: "s{at}", layer: Projection(units: {units}), from: ["features"]), "#
+                )
+            };
+            let from: String = (0..started).map(|at| format!(", \"s{at}\"")).collect();
+            let nodes: String = (0..started).map(nodes).collect();
+            let nodes = nodes
+                + &format!(
+                    r#"(name: "words", layer: Embedding(units: {width}), from: ["words_in"]),
+                    (name: "hidden", layer: {layer}(units: {units}{options}), from: ["words"{from}]),
+                    (name: "scores", layer: TemporalAffine(units: Vocabulary), from: ["hidden"]),
+                    (name: "loss", layer: SoftmaxLoss(), from: ["scores", "words_out"]),"#
+                );
+            let text = format!(
+                r#"Graph(
+                    inputs: {{"features": [Batch, 3], "words_in": [Batch, Time], "words_out": [Batch, Time]}},
+                    nodes: [{nodes}],
+                    outputs: {{"loss": "loss", "scores": "scores"}},
+                )"#
+            );
+            let text =
+                if started > 0 { text } else { text.replace(r#""features": [Batch, 3], "#, "") };
+            assert_forms_of(&text, [n, t], seed);
+        }
+    }
+}
+
+fn assert_forms_of(text: &str, [n, t]: [usize; 2], seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let sizes: Sizes = [("Vocabulary", 6)].into_iter().collect();
+    let mut plain = engine::<f64>(text, sizes).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let numbers = plain.parameters_mut().iter_mut().flat_map(|p| p.as_mut_slice());
+    numbers.for_each(|x| *x = rng.random_range(-0.8..0.8));
+    let mut batch = Batch::new();
+    feed(&mut batch, "features", &random(&[n, 3], seed));
+    let mut words = vec![0; n * t];
+    for sequence in words.chunks_mut(t) {
+        let length = rng.random_range(0..=t);
+        sequence[..length].iter_mut().for_each(|word| *word = rng.random_range(1..6));
+    }
+    words[0] = 1;
+    batch.tokens_mut("words_out", &[n, t]).copy_from_slice(&words);
+    let words_in = batch.tokens_mut("words_in", &[n, t]);
+    words_in.iter_mut().for_each(|word| *word = rng.random_range(0..6));
+    plain.forward(&batch, Mode::Eval).unwrap();
+    plain.backward();
+    let all: Vec<&str> = PASSES.iter().map(|pass| pass.name).collect();
+    for kept in
+        [&["hoist"][..], &["padding"], &["hoist", "padding"], &["hoist", "fused-cells"], &all]
+    {
+        let without: Vec<&&str> = all.iter().filter(|pass| !kept.contains(pass)).collect();
+        let mut other = plain.clone().rewritten(&Passes::without(&without).unwrap());
+        // A second pass finds arrays as the first has left them.
+        for _ in 0..2 {
+            other.forward(&batch, Mode::Eval).unwrap();
+            other.backward();
+            let (a, b) = (other.loss().unwrap(), plain.loss().unwrap());
+            assert!((a - b).abs() < 1e-12 * b.abs().max(1.0), "{kept:?}: {a} and {b}");
+            let names = plain.plan().parameters.iter().map(|parameter| &parameter.name);
+            for (name, (a, b)) in names.zip(other.gradients().iter().zip(plain.gradients())) {
+                println!("{name} with {kept:?}");
+                assert_near(a, b);
+            }
+        }
+    }
+    assert_branches(&plain, &batch, n);
+}
+
+/// Refuses steps in panels that differ from plain ones as sequences are continued, several from one.
+fn assert_branches(plain: &Engine<f64>, batch: &Batch, n: usize) {
+    let fast = plain.clone().rewritten(&Passes::default());
+    let mut steppers =
+        [plain, &fast].map(|engine| (engine, Stepper::new(engine, "scores").unwrap()));
+    let mut rng = ChaCha8Rng::seed_from_u64(n as u64);
+    for (engine, stepper) in &mut steppers {
+        stepper.start(engine, batch, n).unwrap();
+    }
+    let mut words = Batch::new();
+    for _ in 0..4 {
+        let rows = steppers[0].1.rows();
+        words
+            .tokens_mut("words_in", &[rows, 1])
+            .iter_mut()
+            .for_each(|word| *word = rng.random_range(0..6));
+        let [plain, fast] = &mut steppers;
+        assert_near(fast.1.step(fast.0, &words).unwrap(), plain.1.step(plain.0, &words).unwrap());
+        let selected: Vec<usize> =
+            (0..rng.random_range(1..2 * n + 2)).map(|_| rng.random_range(0..rows)).collect();
+        steppers.iter_mut().for_each(|(_, stepper)| stepper.select(&selected));
     }
 }

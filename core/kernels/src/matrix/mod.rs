@@ -48,11 +48,15 @@
 //! ([`Left::of_panels`](crate::panel_product::Left::of_panels)).
 
 mod cuts;
+mod units;
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 pub use self::cuts::{ColumnBlocks, PanelBlock, PanelBlocks, Piece, RowBlocks, Tile, Tiles};
+pub use self::units::{UnitBlock, UnitBlocks};
+use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
+
 use crate::panels::PanelLayout;
 
 /// A matrix to be read: rows of `columns` neighbouring elements, `stride` elements from one row to the next.
@@ -161,6 +165,13 @@ impl<'a, T> MatrixRef<'a, T> {
         // SAFETY: the block's first element is one of the matrix's, or the offset is 0.
         let start = unsafe { self.start.add(offset) };
         MatrixRef { start, rows: rows.len(), columns: columns.len(), ..self }
+    }
+
+    /// The matrix for products of a library.
+    pub fn array(self) -> ArrayView2<'a, T> {
+        let shape = (self.rows, self.columns).strides((self.stride, 1));
+        // SAFETY: all elements are borrowed for 'a, and rows do not overlap.
+        unsafe { ArrayView2::from_shape_ptr(shape, self.start) }
     }
 
     /// One row.
@@ -293,6 +304,13 @@ impl<'a, T> MatrixMut<'a, T> {
     #[inline(always)]
     unsafe fn twin(&self) -> Self {
         MatrixMut { lifetime: PhantomData, ..*self }
+    }
+
+    /// The matrix for products of a library.
+    pub fn into_array(self) -> ArrayViewMut2<'a, T> {
+        let shape = (self.rows, self.columns).strides((self.stride, 1));
+        // SAFETY: all elements are exclusively borrowed for 'a, and rows do not overlap.
+        unsafe { ArrayViewMut2::from_shape_ptr(shape, self.start) }
     }
 
     /// One row, to be read.

@@ -66,6 +66,19 @@ impl<'a, T> Left<'a, T> {
         Left::new(data, rows, depth, Order::Rows { stride: depth })
     }
 
+    /// A matrix whose rows may lie apart.
+    pub fn of_rows(matrix: MatrixRef<'a, T>) -> Self {
+        let (stride, rows, depth) = (matrix.stride(), matrix.rows(), matrix.columns());
+        Left {
+            start: matrix.start(),
+            length: rows.checked_sub(1).map_or(0, |last| last * stride + depth),
+            rows,
+            depth,
+            order: Order::Rows { stride },
+            lifetime: PhantomData,
+        }
+    }
+
     /// The rows `rows` of a matrix that lies in panels of `rows_a_panel` rows each.
     ///
     /// # Panics
