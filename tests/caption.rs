@@ -97,6 +97,20 @@ fn lines_of_json_have_all_that_is_known() {
 }
 
 #[test]
+fn runs_that_have_not_stored_the_sizes_of_their_data_are_captioned_alike() {
+    let room = furnished();
+    for run in ["R", "A"] {
+        let arguments = ["caption", run, "photos", "--json"];
+        let said = room.runs(&arguments).out;
+        let path = format!("{run}/run.json");
+        let mut about: Value = serde_json::from_str(&room.read(&path)).unwrap();
+        assert!(about.as_object_mut().unwrap().remove("sizes").is_some(), "{about}");
+        room.write(&path, about.to_string());
+        assert_eq!(room.runs(&arguments).out, said, "{run}");
+    }
+}
+
+#[test]
 fn pictures_that_cannot_be_read_are_named_and_others_go_on() {
     let room = furnished();
     let whole = picture(1, 0, ImageFormat::Jpeg);

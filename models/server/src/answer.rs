@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::body;
 use crate::pages;
 use crate::problem::Problem;
-use crate::request::{self, CaptionRequest, Choice, From};
+use crate::request::{self, CaptionRequest, Choice, PictureSource};
 use crate::state::AppState;
 use crate::worker::{Job, Message, Written};
 
@@ -112,11 +112,11 @@ async fn answer(
 /// A picture as the encoder reads it, its size before, and what part of it that is.
 async fn read(
     state: &Arc<AppState>,
-    from: From,
+    from: PictureSource,
 ) -> Result<(Picture, Size, VisibleRegion), Problem> {
     let bytes = match from {
-        From::Body(bytes) => bytes,
-        From::Address(url) => fetch(state, url).await?.into(),
+        PictureSource::Body(bytes) => bytes,
+        PictureSource::Address(url) => fetch(state, url).await?.into(),
     };
     // As many at once as there are processors: decoded pictures take memory, those that wait for a place little.
     let place = state.decoding.clone().acquire_owned().await.map_err(|_| closing())?;

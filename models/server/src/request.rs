@@ -24,7 +24,7 @@ pub(crate) struct Choice {
 
 /// Where the picture comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum PictureSource {
     Body(Bytes),
     Address(String),
 }
@@ -32,7 +32,7 @@ pub(crate) enum From {
 /// A request that was understood.
 #[derive(Debug)]
 pub(crate) struct CaptionRequest {
-    pub(crate) picture: From,
+    pub(crate) picture: PictureSource,
     pub(crate) choice: Choice,
 }
 
@@ -70,14 +70,14 @@ pub(crate) async fn read(request: Request) -> Result<CaptionRequest, Problem> {
     };
     let bytes = body::read(body, &parts.headers).await?;
     let (picture, choice) = match form {
-        Form::Raw => (From::Body(bytes), Choice::default()),
+        Form::Raw => (PictureSource::Body(bytes), Choice::default()),
         Form::Json => of_json(&bytes)?,
         Form::Multipart => of_multipart(parts, bytes).await?,
     };
     let choice =
         Choice { beam: choice.beam.or(of_address.beam), best: choice.best.or(of_address.best) };
     match picture {
-        From::Body(bytes) if bytes.is_empty() => {
+        PictureSource::Body(bytes) if bytes.is_empty() => {
             Err(Problem::new(StatusCode::BAD_REQUEST, "no-picture", "the request has no picture")
                 .expected("the bytes of a picture")
                 .found("none")
@@ -117,17 +117,17 @@ fn of_query(uri: &Uri) -> Result<Choice, Problem> {
     })
 }
 
-fn of_json(bytes: &[u8]) -> Result<(From, Choice), Problem> {
+fn of_json(bytes: &[u8]) -> Result<(PictureSource, Choice), Problem> {
     let read: ByAddress = serde_json::from_slice(bytes).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "json", "the body is not the JSON that is read")
             .expected("{\"url\": \"https://..\"}, perhaps with \"beam\" and \"best\"")
             .found(error.to_string())
             .help("a picture's own bytes go as multipart/form-data or image/*")
     })?;
-    Ok((From::Address(read.url), Choice { beam: read.beam, best: read.best }))
+    Ok((PictureSource::Address(read.url), Choice { beam: read.beam, best: read.best }))
 }
 
-async fn of_multipart(parts: Parts, bytes: Bytes) -> Result<(From, Choice), Problem> {
+async fn of_multipart(parts: Parts, bytes: Bytes) -> Result<(PictureSource, Choice), Problem> {
     let broken = |found: String| {
         Problem::new(StatusCode::BAD_REQUEST, "form", "the form cannot be read")
             .expected("parts as multipart/form-data has them, one of them a file")
@@ -151,7 +151,7 @@ async fn of_multipart(parts: Parts, bytes: Bytes) -> Result<(From, Choice), Prob
             "beam" if !is_file => choice.beam = Some(number("beam", &bytes)?),
             "best" if !is_file => choice.best = Some(number("best", &bytes)?),
             _ if is_file && picture.is_some() => return Err(broken("two files".into())),
-            _ if is_file => picture = Some(From::Body(bytes)),
+            _ if is_file => picture = Some(PictureSource::Body(bytes)),
             _ => {
                 return Err(broken(format!(
                     "a field `{name}` that is no file, nor `beam` or `best`"

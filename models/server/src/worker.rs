@@ -139,7 +139,7 @@ mod tests {
         ) -> Result<Vec<Captioned>, PhotographsError> {
             self.batches.push(pictures.len());
             if self.fails {
-                return Err(PhotographsError::NoSubject.into());
+                return Err(PhotographsError::NoSubject);
             }
             let captioned = |picture: &Picture| Captioned {
                 sentence: picture.width().to_string(),
