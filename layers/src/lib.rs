@@ -27,11 +27,14 @@
 //! | [`Sum`], [`Mean`] | one dimension less |
 //! | [`Reshape`], [`Transpose`], [`AlongTime`] | the same numbers in another shape |
 //!
-//! What layers share is in modules named for it: `affine`, `attention`, `columns`, `elementwise`, `over_axis`,
-//! `pooling`, `positions`, `recurrent`, `rows`, `sequences`, `span`, `step_of_row`, `sums`; their faster forms are in `fused`.
+//! A layer's file says what the layer is; its folder, of what kind. Layers of a folder share a file or two beside them;
+//! all layers share `elementwise` (one number after the other), `reduce` (sums, maxima and softmaxes of rows), `counted`
+//! (which positions count) and `width` (of rows).
 //!
 //! A program that only depends on this crate must also mention it, `use engine_layers as _;`, or the linker leaves the
 //! layers out.
+
+#![forbid(unsafe_code)]
 
 pub mod activation;
 pub mod arithmetic;
@@ -49,6 +52,8 @@ mod reduce;
 #[cfg(test)]
 mod samples;
 pub mod shape;
+#[cfg(doctest)]
+mod tutorial;
 mod width;
 
 pub use activation::{Dropout, Gelu, LogSoftmax, Relu, Scale, Sigmoid, Softmax, Tanh};

@@ -1,8 +1,9 @@
 //! Mean, deviation and principal components of the training pictures' features, however many there are.
 
+use engine_core::gemm::Gemm;
 use engine_datasets::Split;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use nalgebra::{DMatrix, SymmetricEigen};
+use ndarray::{Array2, ArrayView1, Axis, aview1, s};
 use rayon::prelude::*;
 
 use super::extract::Shape;
@@ -18,6 +19,9 @@ const LEAST_DEVIATION: f64 = 1e-6;
 /// Pictures whose product goes into the covariance at once: enough that the product, and not the covariance's way through
 /// memory, takes the time.
 const ROWS: usize = 256;
+
+/// Steps of the QR method for each eigenvalue, of which two or three are taken: it converges, or numbers are broken.
+const STEPS: usize = 30;
 
 /// The reduction that a data set's features go through.
 pub(super) fn reduction(
@@ -81,8 +85,8 @@ struct Spread {
     variances: Vec<f64>,
     /// Of all numbers of the grids together.
     grid: f64,
-    /// Of features with each other, `[width, width]`, the lower half, column after column.
-    covariance: Option<Vec<f64>>,
+    /// Of features with each other, `[width, width]`, the upper half.
+    covariance: Option<Array2<f64>>,
 }
 
 impl Training<'_> {
@@ -134,7 +138,7 @@ impl Training<'_> {
             grid_sum += grid.iter().map(|x| (f64::from(*x) - means.grid).powi(2)).sum::<f64>();
             grid_numbers += grid.len();
             if let Some(covariance) = &mut covariance {
-                covariance.push(&centred);
+                covariance.push(aview1(&centred));
             }
         })?;
         let pictures = means.pictures.max(1) as f64;
@@ -155,50 +159,49 @@ fn deviations(variances: &[f64]) -> Vec<f64> {
     variances.iter().map(scale).collect()
 }
 
-/// A sum of products of centred features, the lower half.
+/// A sum of products of centred features, the upper half.
 struct Covariance {
-    width: usize,
-    /// `[width, width]`, column after column.
-    sum: Vec<f64>,
-    /// Rows that are not in the sum yet.
-    rows: Vec<f64>,
+    /// `[width, width]`.
+    sum: Array2<f64>,
+    /// `[ROWS, width]`: the first `waiting` are not in the sum yet.
+    rows: Array2<f64>,
+    waiting: usize,
 }
 
 impl Covariance {
-    /// Columns of the sum that are computed together. They are cut the same way on any number of threads, and each sum is
+    /// Rows of the sum that are computed together. They are cut the same way on any number of threads, and each sum is
     /// taken by one of them.
-    const COLUMNS: usize = 64;
+    const TOGETHER: usize = 64;
 
     fn new(width: usize) -> Self {
-        Covariance { width, sum: vec![0.0; width * width], rows: Vec::with_capacity(ROWS * width) }
+        let (sum, rows) = (Array2::zeros((width, width)), Array2::zeros((ROWS, width)));
+        Covariance { sum, rows, waiting: 0 }
     }
 
-    fn push(&mut self, row: &[f64]) {
-        self.rows.extend_from_slice(row);
-        if self.rows.len() >= ROWS * self.width {
+    fn push(&mut self, row: ArrayView1<'_, f64>) {
+        self.rows.row_mut(self.waiting).assign(&row);
+        self.waiting += 1;
+        if self.waiting == ROWS {
             self.add();
         }
     }
 
     fn add(&mut self) {
-        let width = self.width;
-        let rows = MatRef::from_row_major_slice(&self.rows, self.rows.len() / width.max(1), width);
-        let columns = self.sum.par_chunks_mut((Self::COLUMNS * width).max(1)).enumerate();
-        columns.for_each(|(chunk, sum)| {
-            let (first, count) = (chunk * Self::COLUMNS, sum.len() / width);
-            let sum = MatMut::from_column_major_slice_mut(sum, width, count);
-            let below = sum.subrows_mut(first, width - first);
-            let (left, right) = (rows.subcols(first, width - first), rows.subcols(first, count));
-            matmul(below, Accum::Add, left.transpose(), right, 1.0, Par::Seq);
+        let rows = self.rows.slice(s![..self.waiting, ..]);
+        let chunks: Vec<_> = self.sum.axis_chunks_iter_mut(Axis(0), Self::TOGETHER).collect();
+        chunks.into_par_iter().enumerate().for_each(|(chunk, mut sum)| {
+            let first = chunk * Self::TOGETHER;
+            let left = rows.slice(s![.., first..first + sum.nrows()]);
+            let (right, sum) = (rows.slice(s![.., first..]), sum.slice_mut(s![.., first..]));
+            f64::gemm(left.t(), right, 1.0, sum);
         });
-        self.rows.clear();
+        self.waiting = 0;
     }
 
     /// The covariance of so many rows.
-    fn finish(mut self, rows: usize) -> Vec<f64> {
+    fn finish(mut self, rows: usize) -> Array2<f64> {
         self.add();
-        self.sum.iter_mut().for_each(|sum| *sum /= rows.max(1) as f64);
-        self.sum
+        self.sum / rows.max(1) as f64
     }
 }
 
@@ -211,22 +214,27 @@ fn sign_of(mut vector: impl Iterator<Item = f64> + Clone) -> f64 {
 /// The directions in which features, once scaled, vary most: eigenvectors of their covariance, the largest eigenvalue
 /// first. A direction and its opposite are as good; the one whose largest number is positive is taken.
 fn principal(
-    covariance: &[f64],
+    covariance: &Array2<f64>,
     scale: &[f64],
     components: usize,
 ) -> Result<Basis, DataBuildError> {
     let width = scale.len();
-    let scaled = Mat::from_fn(width, width, |i, j| match i >= j {
-        true => covariance[j * width + i] / (scale[i] * scale[j]),
+    let scaled = DMatrix::from_fn(width, width, |i, j| match i >= j {
+        true => covariance[[j, i]] / (scale[i] * scale[j]),
         false => 0.0,
     });
-    // One thread: with several the last bits would depend on their number.
-    let eigen = scaled.self_adjoint_eigen(Side::Lower).map_err(|_| DataBuildError::NoComponents)?;
-    let vectors = eigen.U();
+    if !scaled.iter().all(|x| x.is_finite()) {
+        return Err(DataBuildError::NoComponents);
+    }
+    let steps = STEPS * width.max(1);
+    let eigen =
+        SymmetricEigen::try_new(scaled, f64::EPSILON, steps).ok_or(DataBuildError::NoComponents)?;
+    let mut order: Vec<usize> = (0..width).collect();
+    order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
     let mut numbers = vec![0.0; width * components];
-    for component in 0..components {
-        let vector = vectors.col(width - 1 - component);
-        let sign = sign_of((0..width).map(|i| vector[i]));
+    for (component, at) in order.into_iter().take(components).enumerate() {
+        let vector = eigen.eigenvectors.column(at);
+        let sign = sign_of(vector.iter().copied());
         (0..width).for_each(|i| numbers[i * components + component] = sign * vector[i]);
     }
     Ok(Basis { numbers, components })
