@@ -266,7 +266,7 @@ impl<T: Scalar> Engine<T> {
         self.wanted[at]
     }
 
-    pub(super) fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
 

@@ -8,10 +8,12 @@
 
 mod bench;
 mod engine;
+mod laws;
 mod random;
 mod stepwise;
 
 pub use bench::{LayerBench, Value};
 pub use engine::engine;
+pub use laws::{broken_law, in_form};
 pub use random::random_inputs;
 pub use stepwise::stepwise;

@@ -10,7 +10,7 @@ use engine_kernels::gemm::add_product;
 use engine_kernels::lanes;
 use engine_kernels::matrix::MatrixMut;
 use engine_kernels::team;
-use ndarray::{Axis, s};
+use ndarray::Axis;
 
 use super::cell::{Candidate, Cell};
 use super::input::Input;
@@ -290,11 +290,15 @@ impl<C: Cell<GATES>, const GATES: usize> Plain<C, GATES> {
         let da = cx.saved[self.gates].rows();
         let dwh = &mut cx.parameter_gradients[self.wh.stored];
         let (dwh, dwh_last) = dwh.rows_mut().split_at(Axis(1), direct);
-        add_product(before.reversed_axes(), da.slice(s![.., ..direct]), dwh);
+        add_product(before.reversed_axes(), da.slice_axis(Axis(1), (..direct).into()), dwh);
         let Some(kept) = self.kept.map(|kept| &cx.saved[kept]) else { return };
         match self.cell.candidate() {
             Candidate::Filtered => {
-                add_product(kept.rows().reversed_axes(), da.slice(s![.., direct..]), dwh_last);
+                add_product(
+                    kept.rows().reversed_axes(),
+                    da.slice_axis(Axis(1), (direct..).into()),
+                    dwh_last,
+                );
             }
             _ => add_product(before.reversed_axes(), kept.rows(), dwh_last),
         }

@@ -10,7 +10,7 @@ use engine_kernels::matrix::{MatrixMut, MatrixRef};
 use engine_kernels::panel_product::{Left, ROWS, Target, multiply};
 use engine_kernels::panels::{PanelLayout, Panels, width};
 use engine_kernels::{flops, team};
-use ndarray::{ArrayView2, s};
+use ndarray::{ArrayView2, Axis};
 
 use crate::elementwise::rows_a_piece;
 use crate::linear::map;
@@ -152,7 +152,7 @@ impl<'a, T: Scalar> Matrix<'a, T> {
             return;
         }
         let w = match self.transposed {
-            Some(transposed) => transposed.rows().slice_move(s![columns, ..]),
+            Some(transposed) => part(transposed.rows(), Axis(0), columns),
             None => self.columns(columns).reversed_axes(),
         };
         let multiply = if add { add_product } else { product };
@@ -160,7 +160,7 @@ impl<'a, T: Scalar> Matrix<'a, T> {
     }
 
     fn columns(self, columns: Range<usize>) -> ArrayView2<'a, T> {
-        self.stored.rows().slice_move(s![.., columns])
+        part(self.stored.rows(), Axis(1), columns)
     }
 
     fn multiply_panels(
@@ -211,6 +211,11 @@ fn transpose<T: Scalar>(w: &Tensor<T>, transposed: &mut Tensor<T>) {
             }
         }
     });
+}
+
+/// Some rows or columns of a matrix.
+fn part<T>(matrix: ArrayView2<'_, T>, axis: Axis, range: Range<usize>) -> ArrayView2<'_, T> {
+    matrix.split_at(axis, range.end).0.split_at(axis, range.start).1
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Mean, deviation and principal components of the training pictures' features, however many there are.
 
-use engine_core::gemm::Gemm;
 use engine_datasets::Split;
+use engine_kernels::gemm::Gemm;
 use nalgebra::{DMatrix, SymmetricEigen};
-use ndarray::{Array2, ArrayView1, Axis, aview1, s};
+use ndarray::{Array2, ArrayView1, Axis, aview1};
 use rayon::prelude::*;
 
 use super::extract::Shape;
@@ -187,12 +187,13 @@ impl Covariance {
     }
 
     fn add(&mut self) {
-        let rows = self.rows.slice(s![..self.waiting, ..]);
+        let rows = self.rows.slice_axis(Axis(0), (..self.waiting).into());
         let chunks: Vec<_> = self.sum.axis_chunks_iter_mut(Axis(0), Self::TOGETHER).collect();
-        chunks.into_par_iter().enumerate().for_each(|(chunk, mut sum)| {
+        chunks.into_par_iter().enumerate().for_each(|(chunk, sum)| {
             let first = chunk * Self::TOGETHER;
-            let left = rows.slice(s![.., first..first + sum.nrows()]);
-            let (right, sum) = (rows.slice(s![.., first..]), sum.slice_mut(s![.., first..]));
+            let left = rows.slice_axis(Axis(1), (first..first + sum.nrows()).into());
+            let (_, right) = rows.split_at(Axis(1), first);
+            let (_, sum) = sum.split_at(Axis(1), first);
             f64::gemm(left.t(), right, 1.0, sum);
         });
         self.waiting = 0;
