@@ -207,7 +207,7 @@ fn no_file_makes_the_reader_run_away() {
         room.write("g.ron", text);
         let outcome = room.engine(&["check", "g.ron"]);
         assert_eq!(outcome.missing(2, says), [""; 0], "{}", outcome.raw);
-        assert!(outcome.took < Duration::from_secs(20), "{:?}", outcome.took);
+        assert!(outcome.took < Duration::from_secs(120), "{:?}", outcome.took);
     }
 }
 

@@ -1,8 +1,6 @@
 //! Laws instead of promises: what every registered layer says about itself is held against what it computes, and every form
 //! of it against the plain one. A new layer is under these tests by registering itself.
 
-#[path = "support/difference.rs"]
-mod difference;
 #[path = "support/drawn.rs"]
 mod drawn;
 

@@ -1,5 +1,7 @@
 //! A layer over random inputs, as a graph of one or more nodes.
 
+#![allow(dead_code, reason = "each test file uses its share")]
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -84,11 +84,12 @@ impl PanelLayout {
 pub struct Panels<T> {
     data: AVec<T>,
     depth: usize,
+    columns: usize,
 }
 
 impl<T> Default for Panels<T> {
     fn default() -> Self {
-        Panels { data: AVec::new(CACHELINE_ALIGN), depth: 0 }
+        Panels { data: AVec::new(CACHELINE_ALIGN), depth: 0, columns: 0 }
     }
 }
 
@@ -96,6 +97,11 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
     /// Rows of a panel.
     pub fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// Columns of the matrix, without the zeros that fill the last panel.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// One panel, row by row.
@@ -113,6 +119,7 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
         let matrix = matrix.to_slice().expect("parameters lie in row-major order");
         if packing.transposed {
             let cut = PanelLayout { length: columns, gates: packing.gates };
+            self.columns = rows;
             self.bind(rows.div_ceil(width::<T>()), cut.panels::<T>() * width::<T>());
             let size = self.depth * width::<T>();
             team::for_each_chunk_mut(&mut self.data, size, |at, panel| {
@@ -128,6 +135,7 @@ impl<T: Copy + Default + Send + Sync> Panels<T> {
 
     /// Memory for a matrix whose rows are [put](Self::put_rows) there.
     pub fn make_room(&mut self, rows: usize, columns: usize, gates: usize) {
+        self.columns = columns;
         self.bind(PanelLayout { length: columns, gates }.panels::<T>(), rows);
     }
 

@@ -172,7 +172,7 @@ impl<'a, T: Scalar> Matrix<'a, T> {
         add: bool,
     ) {
         let (rows, depth) = (x.rows(), x.columns());
-        let block = self.stored.rows().ncols() / self.blocks;
+        let block = panels.columns() / self.blocks;
         let layout = PanelLayout { length: block, gates: 1 };
         flops::count_product(rows, depth, columns.len());
         for first in columns.clone().step_by(block) {
