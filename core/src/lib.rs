@@ -8,7 +8,7 @@
 //! | [`layer`] | what a layer is: ports, signature, forms, memory, kernels |
 //! | [`optimizer`], [`schedule`] | what an update rule and a schedule of the learning rate are |
 //! | [`update`] | the rules and schedules that there are; limits on gradients |
-//! | [`array`], [`sequence`] | symbolic sizes, buffers, batches; sequences of unequal length |
+//! | [`mod@array`], [`sequence`] | symbolic sizes, buffers, batches; sequences of unequal length |
 //! | [`config`] | everything that a graph file can name, and the values of its fields |
 //! | [`scalar`], [`pointwise`] | the number types; functions that go element by element |
 //! | [`graph`] | from a graph file's text to a plan, with everything that is wrong found in one go; rewrites of plans |
